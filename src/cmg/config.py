@@ -1,0 +1,247 @@
+"""Typed settings from `cmg.toml` and the environment (the environment wins).
+
+An unknown or invalid setting stops the start: `SettingsError` names the file and the line, or the variable.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0)]
+Usd = Annotated[float, Meta(ge=0)]
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
+
+
+class SettingsError(Exception):
+    """A setting that is unknown or invalid; the message names where it stands and what to do."""
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every table of the settings file."""
+
+
+class UpstreamSettings(Part, frozen=True):
+    """One OpenAI-compatible API. `models` are globs, matched after the prefix `<name>/`; times in seconds."""
+
+    name: Name
+    base_url: str
+    api_key: str | None = None
+    models: list[str] = []
+    kind: str = "openai"
+    timeout_connect_s: Positive = 5
+    timeout_first_token_s: Positive = 30
+    timeout_idle_s: Positive = 30
+    timeout_total_s: Positive = 600
+    retries: Count = 2
+    prefill: bool = False  # the API goes on from a last assistant message
+
+
+class RouteSettings(Part, frozen=True):
+    """A model name of our own and the candidates that serve it, in order."""
+
+    model: str
+    candidates: Annotated[list[str], Meta(min_length=1)]
+
+
+class PriceSettings(Part, frozen=True):
+    """Prices for models whose upstream reports no cost; `model` is a glob, the first match wins."""
+
+    model: str
+    prompt_usd_per_mtok: Usd = 0
+    completion_usd_per_mtok: Usd = 0
+    cache_read_usd_per_mtok: Usd | None = None
+    cache_write_usd_per_mtok: Usd | None = None
+    request_usd: Usd = 0
+
+
+class MemorySettings(Part, frozen=True):
+    """Defaults of recall and injection."""
+
+    recall_deadline_ms: Positive = 150
+    token_budget: Count = 1200
+    inject_role: str = "user"
+    retention_days: Count = 0  # 0: kept until erased
+
+
+class LimitSettings(Part, frozen=True):
+    """Bounds on what one request may hold, and how long a call's estimate may be."""
+
+    body_bytes: Count = 20 * 2**20
+    json_depth: Count = 64
+    connections: Count = 4096
+
+
+class JournalSettings(Part, frozen=True):
+    """The worker's journal: bytes of one segment, and of all undrained ones before new calls get 503."""
+
+    segment_bytes: Count = 16 * 2**20
+    max_bytes: Count = 512 * 2**20
+
+
+class RetentionSettings(Part, frozen=True):
+    """How long rows are kept, in days; every growing table has its line here."""
+
+    usage_days: Count = 400
+    idempotency_hours: Count = 24
+    operations_days: Count = 7
+    events_days: Count = 90
+    jobs_log_days: Count = 7
+
+
+class Settings(Part, frozen=True):
+    """Everything that can be set. The upper part comes from `CMG_*` variables or the file's top level."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    console_port: Port | None = None
+    data_dir: Path = Path("data")
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    database_url: str | None = None
+    redis_url: str | None = None
+    openrouter_api_key: str | None = None
+    bootstrap_key: str | None = None
+    admin_email: str | None = None
+    admin_password: str | None = None
+    prometheus_url: str | None = None
+    otlp_endpoint: str | None = None
+    log_level: str = "info"
+    shutdown_grace_s: Positive = 20
+    metrics_allow: list[str] = []  # CIDRs that may read /metrics without a key
+    trusted_proxies: list[str] = []  # CIDRs whose X-Forwarded-For is believed
+    upstreams: list[UpstreamSettings] = []
+    routes: list[RouteSettings] = []
+    prices: list[PriceSettings] = []
+    memory: MemorySettings = MemorySettings()
+    limits: LimitSettings = LimitSettings()
+    journal: JournalSettings = JournalSettings()
+    retention: RetentionSettings = RetentionSettings()
+
+
+# Environment variable → setting. `<NAME>_FILE` names a file that holds the value instead.
+ENVIRONMENT: dict[str, str] = {
+    "CMG_HOST": "host",
+    "CMG_PORT": "port",
+    "CMG_CONSOLE_PORT": "console_port",
+    "CMG_DATA_DIR": "data_dir",
+    "CMG_WORKERS": "workers",
+    "CMG_DATABASE_URL": "database_url",
+    "CMG_REDIS_URL": "redis_url",
+    "OPENROUTER_API_KEY": "openrouter_api_key",
+    "CMG_BOOTSTRAP_KEY": "bootstrap_key",
+    "CMG_ADMIN_EMAIL": "admin_email",
+    "CMG_ADMIN_PASSWORD": "admin_password",
+    "CMG_PROMETHEUS_URL": "prometheus_url",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "otlp_endpoint",
+    "CMG_LOG_LEVEL": "log_level",
+    "CMG_SHUTDOWN_GRACE_S": "shutdown_grace_s",
+}
+_OURS_BUT_NOT_SETTINGS = {"CMG_CONFIG", "CMG_TEST_REQUIRE"}
+
+
+def load(environ: Mapping[str, str] = os.environ, path: Path | None = None) -> Settings:
+    """Read the settings file (`path`, else `CMG_CONFIG`, else `./cmg.toml` if it exists) and the environment."""
+    file = path or (Path(environ["CMG_CONFIG"]) if environ.get("CMG_CONFIG") else None)
+    if file is None and Path("cmg.toml").exists():
+        file = Path("cmg.toml")
+    text, tree = _read_toml(file) if file else ("", {})
+    if file:
+        _convert(tree, lambda setting: _place(file, text, setting))
+    origins = _overlay(tree, environ)
+    tree.setdefault("data_dir", "/var/lib/cmg" if os.geteuid() == 0 else "data")
+    settings = _convert(tree, lambda setting: origins.get(setting.split("[")[0].split(".")[0], setting))
+    return _resolve_secrets(settings, environ, lambda setting: _place(file, text, setting) if file else setting)
+
+
+def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = file.read_text()
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file}: not valid TOML: {error}") from error
+
+
+def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
+    """Lay the environment over the file's tree; returns setting → variable that gave it."""
+    known = set(ENVIRONMENT) | {f"{name}_FILE" for name in ENVIRONMENT} | _OURS_BUT_NOT_SETTINGS
+    unknown = sorted(name for name in environ if name.startswith("CMG_") and name not in known)
+    if unknown:
+        raise SettingsError(f"environment variable {unknown[0]} is not a setting; known are: {', '.join(ENVIRONMENT)}")
+    origins = {}
+    for variable, setting in ENVIRONMENT.items():
+        value = _value_of(variable, environ)
+        if value is not None:
+            tree[setting] = value
+            origins[setting] = f"environment variable {variable}"
+    return origins
+
+
+def _value_of(variable: str, environ: Mapping[str, str]) -> str | None:
+    value, file = environ.get(variable), environ.get(f"{variable}_FILE")
+    if value and file:
+        raise SettingsError(f"both {variable} and {variable}_FILE are set; keep one")
+    if file:
+        try:
+            return Path(file).read_text().strip()
+        except OSError as error:
+            raise SettingsError(f"{variable}_FILE: {file} cannot be read: {error.strerror}") from error
+    return value or None
+
+
+def _convert(tree: dict[str, Any], place: Any) -> Settings:
+    try:
+        return msgspec.convert(tree, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        setting = path.rstrip("`").lstrip(".")
+        unknown = re.search(r"unknown field `(.+?)`", message)
+        if unknown:
+            setting = f"{setting}.{unknown[1]}".lstrip(".")
+            message = "unknown setting"
+        raise SettingsError(f"{place(setting)}: {setting or 'settings'}: {message}") from error
+
+
+def _place(file: Path, text: str, setting: str) -> str:
+    """`cmg.toml:12` for a path like `upstreams[1].name`; the table's or file's line when the key has none."""
+    *tables, key = setting.split(".")
+    line, index = 1, 0
+    lines = text.splitlines()
+    for table in tables:
+        name, _, rest = table.partition("[")
+        wanted = int(rest.rstrip("]") or 0) if rest else 0
+        heads = [n for n, row in enumerate(lines, 1) if re.match(rf"\s*\[\[?\s*{re.escape(name)}\s*\]\]?", row)]
+        if wanted < len(heads):
+            line = index = heads[wanted]
+    for number, row in enumerate(lines[index:], index + 1):
+        if re.match(rf"""\s*["']?{re.escape(key.partition("[")[0])}["']?\s*=""", row):
+            return f"{file}:{number}"
+        if index and row.lstrip().startswith("["):
+            break
+    head = re.compile(rf"\s*\[\[?\s*{re.escape(key.partition('[')[0])}\s*\]\]?")
+    return f"{file}:{next((n for n, row in enumerate(lines, 1) if head.match(row)), line)}"
+
+
+def _resolve_secrets(settings: Settings, environ: Mapping[str, str], place: Any) -> Settings:
+    """Replace `env:NAME` and `file:PATH` in upstream keys. A missing variable leaves the upstream unconfigured."""
+    resolved = []
+    for number, upstream in enumerate(settings.upstreams):
+        key = upstream.api_key
+        if key and key.startswith("file:"):
+            try:
+                key = Path(key[5:]).read_text().strip()
+            except OSError as error:
+                where = place(f"upstreams[{number}].api_key")
+                raise SettingsError(f"{where}: {key[5:]} cannot be read: {error.strerror}") from error
+        elif key and key.startswith("env:") and _value_of(key[4:], environ):
+            key = _value_of(key[4:], environ)
+        resolved.append(msgspec.structs.replace(upstream, api_key=key))
+    return msgspec.structs.replace(settings, upstreams=resolved)

@@ -1,0 +1,113 @@
+"""The shape of a request on the raw ASGI routes (data plane and memory API), and how answers are sent.
+
+No framework here: these few lines run on every call (see `docs/adr/0001-house.md`, hot path).
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from cmg.kit.errors import CmgError, InvalidRequest, TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+T = TypeVar("T")
+
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+class ClientGone(Exception):
+    """The client closed its connection before the answer was finished."""
+
+
+class Request:
+    """One HTTP request: `method`, `path`, `headers` (lower-case names), `client` address, lazy body."""
+
+    __slots__ = ("client", "headers", "method", "path", "receive", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive, client: str) -> None:
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.client = client
+        self.receive = receive
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value as text, or None."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def query(self) -> dict[str, str]:
+        """The query string; a repeated name keeps its last value."""
+        return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body. Raises `TooLarge` over `limit` bytes and `ClientGone` when it never ends."""
+        declared = self.headers.get(b"content-length")
+        if declared is not None and declared.isdigit() and int(declared) > limit:
+            raise TooLarge(f"the body has {int(declared)} bytes; the limit is {limit}")
+        message = await self.receive()
+        if message["type"] == "http.request" and not message.get("more_body"):
+            whole: bytes = message.get("body", b"")
+            if len(whole) > limit:
+                raise TooLarge(f"the body is larger than the limit of {limit} bytes")
+            return whole
+        return await self._rest(message, limit)
+
+    async def _rest(self, message: Message, limit: int) -> bytes:
+        parts, size = [], 0
+        while True:
+            if message["type"] != "http.request":
+                raise ClientGone
+            part = message.get("body", b"")
+            size += len(part)
+            if size > limit:
+                raise TooLarge(f"the body is larger than the limit of {limit} bytes")
+            parts.append(part)
+            if not message.get("more_body"):
+                return b"".join(parts)
+            message = await self.receive()
+
+
+Handler = Callable[[Request, Send], Awaitable[None]]
+
+
+def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """Decode a JSON body; what does not fit becomes an `InvalidRequest` that names the field."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$")
+        raise InvalidRequest(message, param=path.rstrip("`").lstrip(".") or None) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}", code="invalid_json") from error
+
+
+async def send_response(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send a whole answer with its length."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(b"content-length", str(len(body)).encode()), *headers],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_json(send: Send, status: int, value: Any, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send a value as JSON."""
+    await send_response(send, status, msgspec.json.encode(value), (JSON_TYPE, *headers))
+
+
+async def send_error(send: Send, error: CmgError, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Send the OpenAI error body of an error, with the headers it carries (`Retry-After`)."""
+    own = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    await send_response(send, error.status, error.json(), (JSON_TYPE, *own, *headers))

@@ -1,0 +1,56 @@
+"""Time as a dependency: every room takes a `Clock`, so that timers can be tested in simulated time."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What a room may ask about time."""
+
+    def time(self) -> float:
+        """Seconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back; only differences mean anything."""
+        ...
+
+    def now(self) -> datetime:
+        """The same moment as `time()`, as an aware UTC datetime."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds of this clock."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def time(self) -> float:
+        """`time.time`."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """`time.monotonic`."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """The present moment, aware, UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep on the event loop."""
+        await asyncio.sleep(seconds)
+
+
+def at(epoch_s: float) -> datetime:
+    """The aware UTC datetime of seconds since the epoch."""
+    return datetime.fromtimestamp(epoch_s, UTC)
+
+
+def rfc3339(epoch_s: float) -> str:
+    """`2026-11-23T20:27:28.123Z`: how every time is written in answers and files."""
+    return at(epoch_s).isoformat(timespec="milliseconds").replace("+00:00", "Z")

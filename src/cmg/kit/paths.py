@@ -1,0 +1,11 @@
+"""Where a data dir keeps its sockets: a socket path may have 107 bytes, a data dir may be deep."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+
+def runtime_dir(data_dir: Path) -> Path:
+    """The folder for unix sockets of one data dir, `<temporary folder>/cmg-<hash>`; not created here."""
+    digest = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"cmg-{digest}"
