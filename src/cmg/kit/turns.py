@@ -11,13 +11,17 @@ MemoryStatus = Literal["ok", "off", "degraded"]
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """Whose memory: the tenant, the person, and the thread (a thread is workspace + user + thread id)."""
+    """Whose memory: the tenant, the person, and the thread (a thread is workspace + user + thread id).
+
+    `implicit`: the caller named no thread, so the call is a thread of its own and `thread_id` is ours.
+    """
 
     workspace_id: str
     user_id: str
     thread_id: str
     agent_id: str | None = None
     app_id: str | None = None
+    implicit: bool = False
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -36,3 +40,7 @@ class Recollection(msgspec.Struct, frozen=True):
     items: int
     tokens: int
     status: MemoryStatus
+
+
+# Every injected note begins with this line; what carries it is never stored again, and `sim/memory` looks for it.
+NOTE_MARK = "[context-memory-gateway: notes from earlier conversations]"

@@ -1,0 +1,92 @@
+"""Workspaces and API keys as the whole service knows them: immutable values, and the decisions on them alone."""
+
+from typing import Literal
+
+import msgspec
+
+Period = Literal["day", "week", "month", "lifetime"]
+KeyStatus = Literal["active", "suspended", "revoked"]
+MemorySetting = Literal["on", "off"]
+MemoryScope = Literal["user", "key"]
+
+SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "admin", "admin:all")
+APPLICATION_SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:write")
+
+
+class Workspace(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant. `timezone` is an IANA name: budgets' days, weeks and months begin at its midnight."""
+
+    id: str
+    name: str
+    timezone: str = "UTC"
+    created_at: float = 0.0
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds on how fast a key may be used; None: no bound. `burst`: requests that may come at once."""
+
+    rpm: int | None = None
+    rph: int | None = None
+    tpm: int | None = None
+    burst: int | None = None
+    concurrency: int | None = None
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Dollars (as nano-USD) a key may spend in a period; `alert_at` are shares of it that tell the owner."""
+
+    period: Period
+    usd_nano: int
+    alert_at: tuple[float, ...] = (0.5, 0.8, 1.0)
+    auto_suspend: bool = False
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key without its secret. Times are epoch seconds; allow lists: None means everything.
+
+    `hashes`: SHA-256 of each valid secret with the moment it stops working (None: with the key).
+    `memory_scope` `key`: calls without a user share one memory of the key.
+    """
+
+    id: str
+    workspace_id: str
+    name: str
+    hashes: tuple[tuple[bytes, float | None], ...] = ()
+    status: KeyStatus = "active"
+    description: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = APPLICATION_SCOPES
+    memory: MemorySetting = "on"
+    memory_scope: MemoryScope = "user"
+    models_allow: tuple[str, ...] | None = None
+    models_block: tuple[str, ...] = ()
+    ip_allow: tuple[str, ...] | None = None
+    default_model: str | None = None
+    response_cache_s: int = 0
+    limits: Limits = Limits()
+    budget: Budget | None = None
+    expires_at: float | None = None
+    review_at: float | None = None
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    suspended_reason: str | None = None
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who makes a request: a key that was checked, and its workspace."""
+
+    key: ApiKey
+    workspace: Workspace
+    scopes: frozenset[str]
+    client: str
+
+    @property
+    def key_id(self) -> str:
+        """The key's public id."""
+        return self.key.id
+
+    @property
+    def workspace_id(self) -> str:
+        """The tenant: it goes into every query."""
+        return self.key.workspace_id

@@ -1,0 +1,136 @@
+"""One exposition out of several processes: counters and histograms summed, gauges by their declared mode.
+
+prometheus_client's own multiprocess mode loses exemplars, Info and process metrics; here each process hands
+out a snapshot of its registry and one process merges them. A process that died keeps counting: its last
+known totals are carried on, so that a sum never falls and `rate()` never sees a reset that was none.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric as Family
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
+
+from cmg.catalogue.metrics import BY_NAME
+
+_ADDED = frozenset({"counter", "histogram", "summary"})
+
+
+class Sample(msgspec.Struct, frozen=True, array_like=True):
+    """One series: suffix-complete name, labels, value, and the exemplar (labels, value, timestamp) if any."""
+
+    name: str
+    labels: tuple[tuple[str, str], ...]
+    value: float
+    exemplar: tuple[dict[str, str], float, float | None] | None = None
+
+
+class FamilySnapshot(msgspec.Struct, frozen=True, array_like=True):
+    """One metric family of one process."""
+
+    name: str
+    kind: str
+    help: str
+    samples: list[Sample]
+
+
+Snapshot = list[FamilySnapshot]
+_decode = msgspec.msgpack.Decoder(Snapshot).decode
+
+
+def snapshot(registry: CollectorRegistry) -> bytes:
+    """The registry's present values as bytes for another process."""
+    families = [
+        FamilySnapshot(
+            family.name,
+            family.type,
+            family.documentation,
+            [
+                Sample(s.name, tuple(sorted(s.labels.items())), s.value, _exemplar(s.exemplar))
+                for s in family.samples
+                if not s.name.endswith("_created")
+            ],
+        )
+        for family in registry.collect()
+    ]
+    return msgspec.msgpack.encode(families)
+
+
+def _exemplar(exemplar: Exemplar | None) -> tuple[dict[str, str], float, float | None] | None:
+    if exemplar is None:
+        return None
+    timestamp = None if exemplar.timestamp is None else float(exemplar.timestamp)
+    return dict(exemplar.labels), exemplar.value, timestamp
+
+
+def merge(snapshots: Iterable[Snapshot]) -> Snapshot:
+    """Sum what adds up, and join gauges as the catalogue says (`sum`, `max`, `min`, `latest`)."""
+    families: dict[str, tuple[FamilySnapshot, dict[tuple[str, tuple[tuple[str, str], ...]], Sample]]] = {}
+    for one in snapshots:
+        for family in one:
+            _, samples = families.setdefault(family.name, (family, {}))
+            for sample in family.samples:
+                key = (sample.name, sample.labels)
+                before = samples.get(key)
+                samples[key] = sample if before is None else _joined(family, before, sample)
+    return [FamilySnapshot(f.name, f.kind, f.help, list(samples.values())) for f, samples in families.values()]
+
+
+def _joined(family: FamilySnapshot, one: Sample, other: Sample) -> Sample:
+    declared = BY_NAME.get(family.name)
+    mode = "sum" if family.kind in _ADDED or declared is None else declared.merge
+    values = (one.value, other.value)
+    value = {"sum": sum(values), "max": max(values), "min": min(values), "latest": other.value}[mode]
+    return Sample(one.name, one.labels, value, other.exemplar or one.exemplar)
+
+
+class Departed:
+    """Totals of processes that are gone, kept in a file so that they outlive the merging process too."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._last: dict[str, Snapshot] = {}
+        self._gone: Snapshot = _decode(file.read_bytes()) if file.exists() else []
+
+    def merged(self, living: dict[str, bytes | None]) -> Snapshot:
+        """Merge the living processes (incarnation → snapshot, None: did not answer) with the departed."""
+        for incarnation, answer in living.items():
+            if answer is not None:
+                self._last[incarnation] = _decode(answer)
+        departed = [self._last.pop(name) for name in list(self._last) if name not in living]
+        if departed:
+            self._bury(departed)
+        return merge([self._gone, *self._last.values()])
+
+    def _bury(self, departed: list[Snapshot]) -> None:
+        counting = [[family for family in one if family.kind in _ADDED] for one in departed]
+        self._gone = merge([self._gone, *counting])
+        new = self._file.with_suffix(".new")
+        new.write_bytes(msgspec.msgpack.encode(self._gone))
+        new.replace(self._file)
+
+
+class _Fixed(Collector):
+    def __init__(self, families: Snapshot) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Family]:
+        for one in self._families:
+            family = Family(one.name, one.help, one.kind)
+            for sample in one.samples:
+                exemplar = None if sample.exemplar is None else Exemplar(*sample.exemplar)
+                family.add_sample(sample.name, dict(sample.labels), sample.value, exemplar=exemplar)
+            yield family
+
+
+def expose(families: Snapshot, accept: str) -> tuple[bytes, str]:
+    """Exposition text and its content type, Prometheus or OpenMetrics as the `Accept` header asks."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Fixed(families))
+    encoder, content_type = choose_encoder(accept)
+    text: bytes = encoder(registry) if encoder is not generate_latest else generate_latest(registry)
+    return text, content_type
