@@ -1,0 +1,79 @@
+# Context Memory Gateway. `make help` lists what can be done.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+.PHONY: help run test check format api bench clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+PYTEST := $(BIN)/python -m pytest -q
+# Test files run side by side in this many processes; a file's tests stay in one, so they share its service.
+TEST_WORKERS ?= 2
+# More words for pytest, as in: make test ARGS="tests/rooms/kit -k money"
+ARGS ?=
+
+help: ## list these commands
+	@echo "Context Memory Gateway: an LLM gateway that remembers, and knows what everything costs."
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "First time? make run   (needs Python 3.11, 3.12 or 3.13; settings: docs/configuration.md)"
+
+run: $(STAMPS)/runtime ## start everything on this machine and print how to reach it
+	@exec $(BIN)/cmg serve
+
+test: $(STAMPS)/dev ## the whole suite (CMG_TEST_REQUIRE=all forbids skipping)
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+
+check: $(STAMPS)/dev ## lint, format, types, floors, house rules, the API's compatibility
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(PYTEST) tests/house
+
+format: $(STAMPS)/dev ## put the code into the house's form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+api: $(STAMPS)/dev ## write docs/api/ again after an addition to the HTTP API
+	$(BIN)/python tests/house/api_additive.py --write
+
+bench: $(STAMPS)/dev ## measure beside nginx (needs nginx, wrk and two cores; under 10 minutes)
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+clean: ## remove what was built (never data: that is CMG_DATA_DIR)
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The first Python of 3.11 to 3.13 that runs and can build environments.
+FIND_PYTHON = for one in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
+	if "$$one" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then \
+	found="$$one"; if "$$one" -c 'import ensurepip, venv' 2>/dev/null; then python="$$one"; break; fi; fi; done
+
+$(BIN)/python:
+	@found=; python=; $(FIND_PYTHON); \
+	if [ -z "$$found" ]; then \
+		echo "No Python 3.11, 3.12 or 3.13 was found. Install one, or name it: make run PYTHON=/path/to/python" >&2; exit 1; fi; \
+	if [ -z "$$python" ]; then \
+		echo "$$found cannot build a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; fi; \
+	echo "Building $(VENV) with $$("$$python" --version) …"; "$$python" -m venv $(VENV)
+
+# $(call install,LOCK): the packages of one lock file, every one checked against its hash, then this project itself.
+define install
+	@echo "Installing the $$(grep -c '==' $1) packages of $1 (once) …"
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r $1 \
+		| awk '/^(Collecting|Requirement already)/ { if (++n % 10 == 0) { print "  " n " …"; fflush() } }'
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@mkdir -p $(STAMPS)
+endef
+
+$(STAMPS)/runtime: requirements.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements.lock)
+	@touch $@
+
+# The development lock holds the runtime's packages too, in the same versions.
+$(STAMPS)/dev: requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
+	$(call install,requirements-dev.lock)
+	@touch $(STAMPS)/runtime $@
