@@ -48,8 +48,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
             wrong.append(f"no row for {name}")
         elif _written(default) not in rows[name]:
             wrong.append(f"{name}: the row does not say {_written(default)}")
-    assert not wrong, "
-".join(wrong)
+    assert not wrong, "\n".join(wrong)
 
 
 def _written(default: Any) -> str:
