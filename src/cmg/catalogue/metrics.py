@@ -34,6 +34,99 @@ METRICS: tuple[Metric, ...] = (
         "Time from the request's first byte to the answer's last.",
         ("route", "method"),
     ),
+    # ledger
+    Metric(
+        "cmg_journal_appends_refused_total",
+        "counter",
+        "Appends to a worker's journal that were refused, by reason (full, disk).",
+        ("reason",),
+        series=2,
+        optional="only when the journal is full or the disk takes no more",
+    ),
+    Metric("cmg_journal_bytes", "gauge", "Bytes of journal segments on disk, drained or not."),
+    Metric("cmg_journal_undrained_bytes", "gauge", "Bytes of journal records that are not in the database yet."),
+    Metric(
+        "cmg_journal_undrained_age_seconds", "gauge", "How long the oldest undrained record has waited.", merge="max"
+    ),
+    Metric("cmg_journal_batches_total", "counter", "Batches of journal records committed to the database."),
+    Metric("cmg_journal_records_total", "counter", "Journal records committed, by kind.", ("kind",), series=20),
+    Metric(
+        "cmg_journal_records_refused_total",
+        "counter",
+        "Journal records set aside because their sink cannot store them, by kind.",
+        ("kind",),
+        series=20,
+        optional="only when a record is refused",
+    ),
+    Metric(
+        "cmg_journal_damaged_bytes_total",
+        "counter",
+        "Bytes of segments that are no whole record: torn tails of killed workers, and damage.",
+        optional="only after a crash or a damaged disk",
+    ),
+    Metric(
+        "cmg_journal_drain_failures_total",
+        "counter",
+        "Batches that were rolled back because the database was away or refused them.",
+        optional="only while the database is away",
+    ),
+    Metric(
+        "cmg_journal_drain_lag_seconds",
+        "histogram",
+        "Time from the drain's first sight of a batch to its commit.",
+        buckets=FAST_BUCKETS_S,
+    ),
+    Metric(
+        "cmg_budget_events_total",
+        "counter",
+        "Budget thresholds passed, by kind of event.",
+        ("kind",),
+        series=5,
+        optional="only when a key's spending passes a threshold",
+    ),
+    # storage
+    Metric("cmg_database_connections_in_use", "gauge", "Pooled database connections in use."),
+    Metric(
+        "cmg_database_away_total",
+        "counter",
+        "Database calls that failed because it could not be reached in time.",
+        optional="only while the database is away",
+    ),
+    # ledger/quota
+    Metric(
+        "cmg_limit_refusals_total",
+        "counter",
+        "Calls refused by a limit of their key: requests, tokens, concurrency, budget; or table_full.",
+        ("reason",),
+        series=8,
+        optional="only when a key is at its limit",
+    ),
+    Metric("cmg_quota_rows", "gauge", "Rows of the machine's shared limits file that are in use.", merge="max"),
+    Metric(
+        "cmg_quota_fallback",
+        "gauge",
+        "1 while Redis cannot be reached and this machine keeps to its own share of every limit.",
+        merge="max",
+        optional="only with Redis",
+    ),
+    Metric(
+        "cmg_quota_fallback_calls_total",
+        "counter",
+        "Calls that were decided by the machine's own share because Redis could not be reached.",
+        optional="only while Redis is away",
+    ),
+    Metric(
+        "cmg_quota_settles_dropped_total",
+        "counter",
+        "Calls whose use could not be counted against their key's limits; budgets are read from the ledger again.",
+        optional="only when Redis is away for long",
+    ),
+    Metric(
+        "cmg_quota_seed_failures_total",
+        "counter",
+        "Times when the ledger could not be asked what a key has spent.",
+        optional="only while the database is away",
+    ),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
