@@ -10,10 +10,11 @@ import orjson
 import structlog
 
 _SECRETS = re.compile(
-    r"(cmg_[A-Za-z0-9-]+_)[A-Za-z0-9._~+/-]{6,}"  # our keys: the public id stays readable
-    r"|\b(sk-[a-z0-9-]{0,12})[A-Za-z0-9_-]{8,}"  # keys of upstreams
+    # Our keys: the public id stays readable, and so do metric names, which are small words.
+    r"(cmg_[A-Za-z0-9-]+_)(?!(?-i:[a-z]+(?:_[a-z]+)*)(?![A-Za-z0-9]))[A-Za-z0-9._~+/-]{6,}"
+    r"|\b(sk-(?:or-v1-|ant-(?:[a-z]+\d+-)?|proj-|svcacct-)?)[A-Za-z0-9_-]{8,}"  # keys of upstreams
     r"|((?:Bearer|Token|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
-    r"|(://[^/\s:@]*:)[^/\s@]+(?=@)",  # passwords in URLs
+    r"|(://[^/\s:@]*:)[^/\s]+(?=@)",  # passwords in URLs
     re.IGNORECASE,
 )
 _NAMES = {"event": "message", "level": "log.level", "logger": "log.logger", "timestamp": "@timestamp"}

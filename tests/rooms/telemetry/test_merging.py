@@ -1,0 +1,107 @@
+"""Several processes, one exposition: sums never fall, gauges follow their mode, exemplars survive."""
+
+from pathlib import Path
+
+import pytest
+
+from cmg.catalogue import metrics as catalogue
+from cmg.catalogue.metrics import Metric
+from cmg.telemetry import merging
+from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.merging import Departed, expose, merge, snapshot
+
+METRICS = (
+    Metric("cmg_t_calls_total", "counter", "Calls.", ("route",), series=3),
+    Metric("cmg_t_seconds", "histogram", "Time.", buckets=(0.1, 1)),
+    *(Metric(f"cmg_t_{mode}_bytes", "gauge", "Gauge.", merge=mode) for mode in ("sum", "max", "min", "latest")),
+)
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+@pytest.fixture(autouse=True)
+def declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The merge reads the modes from the catalogue: put these metrics in."""
+    monkeypatch.setattr(merging, "BY_NAME", {**catalogue.BY_NAME, **{one.name: one for one in METRICS}})
+
+
+def _worker(calls: int, gauge: float, seconds: float, exemplar: str | None = None) -> bytes:
+    instruments = Instruments(METRICS)
+    instruments.series("cmg_t_calls_total", "chat").inc(calls)
+    instruments.series("cmg_t_seconds").observe(seconds, {"trace_id": exemplar} if exemplar else None)
+    for mode in ("sum", "max", "min", "latest"):
+        instruments.series(f"cmg_t_{mode}_bytes").set(gauge)
+    return snapshot(instruments.registry)
+
+
+def _text(families: merging.Snapshot, accept: str = "") -> str:
+    return expose(families, accept)[0].decode()
+
+
+def _merged(*snapshots: bytes) -> str:
+    return _text(merge(merging._decode(one) for one in snapshots))
+
+
+def test_counters_and_histograms_are_summed() -> None:
+    text = _merged(_worker(2, 1, 0.05), _worker(3, 1, 0.5))
+    assert 'cmg_t_calls_total{route="chat"} 5.0' in text
+    assert 'cmg_t_seconds_bucket{le="0.1"} 1.0' in text
+    assert 'cmg_t_seconds_bucket{le="+Inf"} 2.0' in text
+    assert "cmg_t_seconds_sum 0.55" in text
+
+
+@pytest.mark.parametrize(("mode", "value"), [("sum", 5.0), ("max", 3.0), ("min", 2.0), ("latest", 2.0)])
+def test_gauges_are_joined_by_their_mode(mode: str, value: float) -> None:
+    assert f"cmg_t_{mode}_bytes {value}" in _merged(_worker(1, 3, 0.05), _worker(1, 2, 0.05))
+
+
+def test_exemplars_are_kept_and_shown_to_who_can_read_them() -> None:
+    families = merge(merging._decode(one) for one in (_worker(1, 1, 0.05, "trace-1"), _worker(1, 1, 0.5, "trace-2")))
+    text, kind = expose(families, OPENMETRICS)
+    assert b'# {trace_id="trace-1"} 0.05' in text
+    assert b'# {trace_id="trace-2"} 0.5' in text
+    assert text.endswith(b"# EOF\n")
+    assert kind.startswith("application/openmetrics-text")
+    assert "trace-1" not in _text(families)
+
+
+def test_a_worker_that_left_keeps_counting(tmp_path: Path) -> None:
+    departed = Departed(tmp_path / "departed")
+    departed.merged({"w1": _worker(2, 7, 0.05), "w2": _worker(3, 1, 0.05)})
+    text = _text(departed.merged({"w2": _worker(4, 1, 0.05), "w3": _worker(1, 1, 0.05)}))
+    assert 'cmg_t_calls_total{route="chat"} 7.0' in text
+    assert "cmg_t_sum_bytes 2.0" in text, "a gauge leaves with its process"
+
+
+def test_a_worker_that_does_not_answer_once_is_counted_as_last_seen(tmp_path: Path) -> None:
+    departed = Departed(tmp_path / "departed")
+    departed.merged({"w1": _worker(2, 1, 0.05)})
+    assert 'cmg_t_calls_total{route="chat"} 2.0' in _text(departed.merged({"w1": None}))
+    assert 'cmg_t_calls_total{route="chat"} 3.0' in _text(departed.merged({"w1": _worker(3, 1, 0.05)}))
+
+
+def test_the_departed_outlive_the_process_that_merges(tmp_path: Path) -> None:
+    first = Departed(tmp_path / "departed")
+    first.merged({"w1": _worker(2, 1, 0.05)})
+    first.merged({})
+    text = _text(Departed(tmp_path / "departed").merged({"w2": _worker(1, 1, 0.05)}))
+    assert 'cmg_t_calls_total{route="chat"} 3.0' in text
+
+
+def test_label_sets_over_the_budget_fold_to_other() -> None:
+    instruments = Instruments(METRICS)
+    for number in range(10):
+        instruments.series("cmg_t_calls_total", f"route-{number}").inc()
+    text = _merged(snapshot(instruments.registry))
+    assert 'cmg_t_calls_total{route="other"} 7.0' in text
+    assert text.count("cmg_t_calls_total{") == 4
+
+
+def test_a_series_is_built_once() -> None:
+    instruments = Instruments(METRICS)
+    assert instruments.series("cmg_t_calls_total", "a") is instruments.series("cmg_t_calls_total", "a")
+
+
+def test_every_catalogued_metric_can_be_built_and_shown() -> None:
+    text = _merged(snapshot(Instruments().registry))
+    for metric in catalogue.METRICS:
+        assert f"# HELP {metric.name} " in text
