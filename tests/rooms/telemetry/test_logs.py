@@ -58,6 +58,13 @@ def test_a_line_has_the_fields_names_of_ecs(capsys: pytest.CaptureFixture[str]) 
     assert "ecs.version" in line
 
 
+def test_cutting_never_reaches_into_the_next_field(capsys: pytest.CaptureFixture[str]) -> None:
+    configure()
+    get_logger("cmg.test").info("http://h:80", owner="ann@example.com")
+    (line,) = _lines(capsys)
+    assert (line["message"], line["owner"]) == ("http://h:80", "ann@example.com")
+
+
 def test_an_errors_trace_is_one_field(capsys: pytest.CaptureFixture[str]) -> None:
     configure()
     try:
