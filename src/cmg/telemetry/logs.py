@@ -14,7 +14,7 @@ _SECRETS = re.compile(
     r"(cmg_[A-Za-z0-9-]+_)(?!(?-i:[a-z]+(?:_[a-z]+)*)(?![A-Za-z0-9]))[A-Za-z0-9._~+/-]{6,}"
     r"|\b(sk-(?:or-v1-|ant-(?:[a-z]+\d+-)?|proj-|svcacct-)?)[A-Za-z0-9_-]{8,}"  # keys of upstreams
     r"|((?:Bearer|Token|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
-    r"|(://[^/\s:@"]*:)[^/\s"]+(?=@)",  # passwords in URLs
+    r"|(://[^/\s:@\"]*:)[^/\s\"]+(?=@)",  # passwords in URLs
     re.IGNORECASE,
 )
 _NAMES = {"event": "message", "level": "log.level", "logger": "log.logger", "timestamp": "@timestamp"}
