@@ -1,0 +1,153 @@
+"""The worker's journal: a file that takes each usage record and turn before the answer's last byte.
+
+One worker owns one folder `spool/<worker id>/`: `owner.lock` (held as long as the process lives), `progress`
+(how far the drain is), and segments `<position>.jnl`. Appending is one write into the page cache: a record survives
+the death of every process, and power loss as far as the operating system has flushed (docs/adr/0005-ledger.md).
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cmg.config import JournalSettings
+from cmg.kit.ids import uuid7_hex
+from cmg.ledger.models import JournalFull
+from cmg.ledger.spool.folder import LOCK
+from cmg.ledger.spool.frames import Record, frame, segment_name
+from cmg.ledger.spool.progress import Progress
+from cmg.ledger.spool.wakeup import Bell
+from cmg.telemetry.instruments import Instruments
+
+UNFINISHED = ".new-"  # prefix of a folder whose lock is not taken yet: the drain takes no notice of it
+_RESERVE = 8  # calls in flight may use this part (1/8) of `max_bytes` beyond the mark where new calls are refused
+_PROBE_BYTES = 65536
+
+
+class Journal:
+    """Appends records; one per process, not thread-safe, never waits for the drain or the database."""
+
+    def __init__(self, directory: Path, settings: JournalSettings, instruments: Instruments) -> None:
+        self._settings = settings
+        self._instruments = instruments
+        self._refuse_at = settings.max_bytes + settings.max_bytes // _RESERVE
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder, self._lock = _claim(directory)
+        self._progress = Progress(self.folder)
+        self._progress.asleep = True
+        self._bell = Bell(directory)
+        self._descriptor = -1
+        self._base = self._end = 0  # positions: of the open segment's first byte, and behind the last record
+        self._drained = 0
+        self._broken = False
+        self._open_segment()
+
+    def append(self, records: Sequence[Record]) -> int:
+        """Write (kind, payload) pairs with one system call, all or none; returns the position behind them.
+
+        Raises `JournalFull` when too much waits for the database or the disk takes no more; records appended
+        before and after are not harmed.
+        """
+        data = frame(records)
+        size = len(data)
+        if self._end + size - self._drained > self._refuse_at and self.undrained_bytes + size > self._refuse_at:
+            self._count("full")
+            raise JournalFull(f"{self.undrained_bytes} bytes of usage records wait for the database; try again later")
+        try:
+            self._write(data, size)
+        except OSError as error:
+            self._seal()
+            self._broken = True
+            self._count("disk")
+            raise JournalFull(f"the usage journal cannot be written: {error.strerror}; try again later") from error
+        self._end += size
+        if self._progress.asleep:
+            self._progress.asleep = False
+            self._bell.ring()
+        return self._end
+
+    @property
+    def full(self) -> bool:
+        """Whether new calls must be refused (calls in flight may still append)."""
+        if self._broken and not self._mended():
+            return True
+        if self._end - self._drained <= self._settings.max_bytes:
+            return False
+        return self.undrained_bytes > self._settings.max_bytes
+
+    def drained(self, position: int) -> bool:
+        """Whether everything up to `position` (of `append`) is committed in the database."""
+        if position > self._drained:
+            self._drained = self._progress.drained
+        return position <= self._drained
+
+    @property
+    def undrained_bytes(self) -> int:
+        """Bytes that wait for the database."""
+        self._drained = self._progress.drained
+        return max(0, self._end - self._drained)
+
+    def close(self) -> None:
+        """Flush to the disk and let go of the folder; the drain empties and removes it."""
+        if self._lock < 0:
+            return
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.fdatasync(self._descriptor)
+            self._seal()
+        self._progress.asleep = False
+        self._progress.close()
+        os.close(self._lock)
+        self._lock = -1
+        self._bell.ring()
+        self._bell.close()
+
+    def _write(self, data: bytes, size: int) -> None:
+        filled = self._end - self._base
+        if self._descriptor < 0 or (filled and filled + size > self._settings.segment_bytes):
+            self._open_segment()
+        if os.write(self._descriptor, data) != size:  # the disk or a quota is full: the part that is there must go
+            os.ftruncate(self._descriptor, self._end - self._base)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _open_segment(self) -> None:
+        """Begin the next segment where this one ends; a reader takes nothing more from the old one then."""
+        self._seal()
+        path = self.folder / segment_name(self._end)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._base = self._end
+
+    def _seal(self) -> None:
+        """Write no more to the open segment. Its real size counts: it may end in a part that could not be cut off."""
+        if self._descriptor >= 0:
+            self._end = self._base + os.fstat(self._descriptor).st_size
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _mended(self) -> bool:
+        """Try the disk with a file of its own; a journal that could not be written stays full until that works."""
+        probe = self.folder / "probe"
+        try:
+            self._broken = probe.write_bytes(bytes(_PROBE_BYTES)) != _PROBE_BYTES
+        except OSError:
+            self._broken = True
+        finally:
+            with contextlib.suppress(OSError):
+                probe.unlink(missing_ok=True)
+        return not self._broken
+
+    def _count(self, reason: str) -> None:
+        self._instruments.series("cmg_journal_appends_refused_total", reason).inc()
+
+
+def _claim(spool: Path) -> tuple[Path, int]:
+    """Make a worker's folder that is never seen without its lock held."""
+    name = uuid7_hex()
+    hidden = spool / f"{UNFINISHED}{name}"
+    hidden.mkdir(mode=0o700)
+    lock = os.open(hidden / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    hidden.rename(spool / name)
+    return spool / name, lock

@@ -1,0 +1,114 @@
+"""Spending and budget events in the database. The only caller of this room's SQL."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from cmg.kit.clock import at
+from cmg.kit.ids import uuid7
+from cmg.storage.database import Database
+from cmg.storage.named_sql import load
+
+_SQL = load("cmg.ledger")
+_EVENTS_AT_ONCE = 10_000
+_SECONDS = 60.0  # deadline of upkeep, which nobody waits for
+
+
+class BudgetEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """A threshold (share of the budget) that a key's spending has passed, or its suspension for that.
+
+    Times are epoch seconds, money nano-USD; `spent_nano` is the spending when it was noticed.
+    """
+
+    at: float
+    workspace_id: str
+    key_id: str
+    owner: str
+    kind: str
+    period: str
+    period_start: float
+    budget_nano: int
+    threshold: float
+    spent_nano: int
+    id: str = ""
+
+
+async def add_spending(conn: Any, spent: Mapping[tuple[str, str, float], int]) -> None:
+    """Add (workspace, key, first moment of the day) → nano-USD, in the caller's transaction."""
+    rows = [(key, at(day), nano, workspace) for (workspace, key, day), nano in spent.items() if nano]
+    if rows:
+        await conn.execute(_SQL["add_spending"], *(list(column) for column in zip(*rows, strict=True)))
+
+
+async def spent(database: Database, since: Mapping[str, float]) -> dict[str, int]:
+    """Key → nano-USD since that moment, which must begin a day of its workspace's calendar."""
+    if not since:
+        return {}
+    rows = await database.fetch(_SQL["spent"], list(since), [at(day) for day in since.values()])
+    return dict.fromkeys(since, 0) | {row["key_id"]: row["spent_nano"] for row in rows}
+
+
+async def spent_before(
+    database: Database, workspace_id: str, key_id: str, starts: Sequence[float], until: float
+) -> tuple[int, int, int, int]:
+    """Nano-USD of the key's records before `until`, since the starts of its day, week and month, and ever."""
+    day, week, month = (at(start) for start in starts)
+    row = await database.fetchrow(_SQL["spent_before"], workspace_id, key_id, day, week, month, at(until))
+    return row["day"], row["week"], row["month"], row["ever"]
+
+
+async def fold_spending(database: Database, before: datetime) -> None:
+    """Add up all days before that moment in one row a key."""
+    async with database.transaction(_SECONDS) as conn:
+        await conn.execute(_SQL["fold_spending"], before)
+
+
+async def add_budget_event(conn: Any, event: BudgetEvent) -> bool:
+    """Store the event; False when it is there already."""
+    row = await conn.fetchval(
+        _SQL["add_budget_event"],
+        uuid7(),
+        at(event.at),
+        event.workspace_id,
+        event.key_id,
+        event.owner,
+        event.kind,
+        event.period,
+        at(event.period_start),
+        event.budget_nano,
+        event.threshold,
+        event.spent_nano,
+    )
+    return row is not None
+
+
+async def suspended_for_budget(database: Database, event: BudgetEvent) -> bool:
+    """Whether the event's key was suspended in its period for its budget already."""
+    start = at(event.period_start)
+    arguments = event.workspace_id, event.key_id, event.period, start, event.budget_nano
+    return bool(await database.fetchval(_SQL["suspended_for_budget"], *arguments))
+
+
+async def list_budget_events(
+    database: Database, workspace_id: str | None, key_id: str | None, before: str | None, limit: int
+) -> list[BudgetEvent]:
+    """At most `limit` events, newest first, of one workspace (None: of all) and key (None: of all)."""
+    cursor = None if before is None else UUID(before)
+    rows = await database.fetch(_SQL["list_budget_events"], workspace_id, key_id, cursor, limit)
+    return [
+        BudgetEvent(
+            **{**row, "id": row["id"].hex, "at": row["at"].timestamp(), "period_start": row["period_start"].timestamp()}
+        )
+        for row in rows
+    ]
+
+
+async def purge_budget_events(database: Database, before: datetime) -> None:
+    """Delete events older than that, but those of lifetime budgets."""
+    while (
+        await database.execute(_SQL["purge_budget_events"], before, _EVENTS_AT_ONCE, timeout_s=_SECONDS) != "DELETE 0"
+    ):
+        pass

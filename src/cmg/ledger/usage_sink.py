@@ -1,0 +1,125 @@
+"""Where usage records go: their rows and each key's spending, in one transaction with the journal's offset."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from cmg.kit.clock import Clock, at
+from cmg.ledger import store
+from cmg.ledger.models import UsageRecord, decode_usage
+from cmg.ledger.quota.periods import starts
+
+TABLE = "usage_records"
+_MAX_INT = 2**31 - 1
+_MAX_SMALL = 2**15 - 1
+_MAX_NANO = 10**15  # a million dollars a call
+_MAX_TEXT = 500
+_TEXTS = (
+    "user_id",
+    "thread_id",
+    "agent_id",
+    "app_id",
+    "route",
+    "upstream",
+    "model_asked",
+    "model_answered",
+    "status",
+    "error_type",
+    "finish_reason",
+    "cost_origin",
+    "memory_status",
+    "trace_id",
+)
+_INTS = (
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "memory_items",
+    "memory_tokens",
+)
+_OTHERS = (
+    "id",
+    "at",
+    "workspace_id",
+    "key_id",
+    "tags",
+    "http_status",
+    "stream",
+    "cost_nano",
+    "latency_ms",
+    "ttft_ms",
+    "attempts",
+    "replayed",
+)
+COLUMNS = (*_OTHERS, *_INTS, *_TEXTS)
+
+
+class UsageSink:
+    """Stores the journal's records of kind `usage`.
+
+    `timezone_of` gives a workspace's time zone: a day of spending is a day of its calendar. `committed` is to be
+    called after each commit; `take_touched` then tells which keys have spent something.
+    """
+
+    def __init__(self, clock: Clock, timezone_of: Callable[[str], str] = lambda _: "UTC") -> None:
+        self._clock, self._timezone_of = clock, timezone_of
+        self._written: set[str] = set()
+        self._touched: set[str] = set()
+
+    async def write(self, conn: Any, payloads: Sequence[bytes]) -> None:
+        """Insert the rows and add up the spending. Raises decoding errors for a payload that is no usage record."""
+        records = [decode_usage(payload) for payload in payloads]
+        rows = [_row(record) for record in records]
+        await conn.copy_records_to_table(TABLE, records=rows, columns=COLUMNS)
+        spent: dict[tuple[str, str, float], int] = {}
+        for record in records:
+            nano = _bounded(record.cost_nano, _MAX_NANO)
+            if nano:
+                day = starts(self._timezone_of(record.workspace_id), record.at).day
+                place = (record.workspace_id, record.key_id, day)
+                spent[place] = spent.get(place, 0) + nano
+        await store.add_spending(conn, spent)
+        self._written |= {key_id for _, key_id, _ in spent}
+
+    def committed(self) -> None:
+        """Everything written so far is committed (or was rolled back, which does no harm)."""
+        self._touched |= self._written
+        self._written = set()
+
+    def take_touched(self) -> set[str]:
+        """Ids of the keys that have spent something since the last call."""
+        touched, self._touched = self._touched, set()
+        return touched
+
+
+def _row(record: UsageRecord) -> tuple[Any, ...]:
+    """The record in the order of `COLUMNS`, each value such that the table takes it: a call is never lost to one."""
+    return (
+        UUID(record.id),
+        at(record.at),
+        record.workspace_id,
+        record.key_id,
+        [_text(tag) for tag in record.tags],
+        _bounded(record.http_status, _MAX_SMALL),
+        record.stream,
+        _bounded(record.cost_nano, _MAX_NANO),
+        record.latency_ms,
+        record.ttft_ms,
+        _bounded(record.attempts, _MAX_SMALL),
+        record.replayed,
+        *[_bounded(getattr(record, name), _MAX_INT) for name in _INTS],
+        *[_text(getattr(record, name)) for name in _TEXTS],
+    )
+
+
+def _bounded(value: int, most: int) -> int:
+    return 0 if value < 0 else min(value, most)
+
+
+def _text(value: str | None) -> str | None:
+    """Text as PostgreSQL takes it: names that callers choose may hold NUL, or be longer than any name."""
+    if value is None:
+        return None
+    return value[:_MAX_TEXT].replace("\x00", "\ufffd")
