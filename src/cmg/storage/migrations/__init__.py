@@ -1,0 +1,1 @@
+"""The schema's history: `NNNN_name.sql`, each applied once, in one transaction, and never changed afterwards."""

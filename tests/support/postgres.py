@@ -1,0 +1,122 @@
+"""One embedded PostgreSQL for a whole test run, shared by its worker processes; a migrated database per test."""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import tempfile
+import uuid
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+
+from cmg.kit.clock import SystemClock
+from cmg.storage.embedded import EmbeddedPostgres
+from cmg.storage.migrate import migrate, migrations
+from support.processes import command_line, kill
+
+T = TypeVar("T")
+# Tests do not outlive the machine: no need to wait for its disk.
+UNSAFE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+_TEMPLATE_LOCK = 0x636D6700
+
+
+def open_folder(name: str) -> Path:
+    """A folder of the tests' own, with mode 0755: pytest's cannot be entered by an unprivileged user."""
+    root = Path(tempfile.gettempdir()) / "cmg-tests"
+    root.mkdir(exist_ok=True)
+    root.chmod(0o755)
+    folder = root / name
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    return folder
+
+
+def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a loop of its own in another thread: pytest's loop stays as it is."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+class TestServer:
+    """The run's server. Databases are copies of a template that is named by the migrations it was made of."""
+
+    __test__ = False
+
+    def __init__(self, run: str) -> None:
+        remove_abandoned()
+        self.folder = open_folder(run)
+        self.server = EmbeddedPostgres(self.folder, SystemClock(), settings=UNSAFE)
+        run_apart(self.server.start())
+
+    def close(self) -> None:
+        """Let it go; the last worker process of the run stops it and removes its files."""
+        if run_apart(self.server.stop()):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def dsn(self, database: str) -> str:
+        """The DSN of one database on the server."""
+        return self.server.dsn.replace("///cmg?", f"///{database}?")
+
+    async def create(self, *, migrated: bool = True) -> str:
+        """A fresh database (empty, or with the present schema); returns its DSN."""
+        name = f"test_{uuid.uuid4().hex[:16]}"
+        admin = await asyncpg.connect(self.dsn("postgres"))
+        try:
+            template = await self._template(admin) if migrated else "template0"
+            await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        finally:
+            await admin.close()
+        return self.dsn(name)
+
+    async def drop(self, dsn: str) -> None:
+        """Drop a database, whoever is still connected."""
+        name = dsn.split("///", 1)[1].split("?", 1)[0]
+        admin = await asyncpg.connect(self.dsn("postgres"))
+        try:
+            await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        finally:
+            await admin.close()
+
+    async def _template(self, admin: asyncpg.Connection) -> str:
+        digest = hashlib.sha256("".join(f"{one.name}{one.sha256}" for one in migrations()).encode())
+        name = f"template_{digest.hexdigest()[:16]}"
+        exists = "SELECT 1 FROM pg_database WHERE datname = $1"
+        if await admin.fetchval(exists, name):
+            return name
+        await admin.execute("SELECT pg_advisory_lock($1)", _TEMPLATE_LOCK)
+        try:
+            if not await admin.fetchval(exists, name):
+                unfinished = f"{name}_new"
+                await admin.execute(f'DROP DATABASE IF EXISTS "{unfinished}"')
+                await admin.execute(f'CREATE DATABASE "{unfinished}"')
+                await migrate(self.dsn(unfinished))
+                await admin.execute(f'ALTER DATABASE "{unfinished}" RENAME TO "{name}"')
+        finally:
+            await admin.execute("SELECT pg_advisory_unlock($1)", _TEMPLATE_LOCK)
+        return name
+
+
+def remove_abandoned() -> None:
+    """Stop and remove what killed test runs left behind: their locks tell that nobody is there."""
+    for folder in (Path(tempfile.gettempdir()) / "cmg-tests").glob("*"):
+        users = folder / "postgres.users.lock"
+        if not users.exists():
+            continue
+        handle = os.open(users, os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            pid_file = folder / "postgres" / "postmaster.pid"
+            pid = int(pid_file.read_text().split()[0]) if pid_file.exists() else 0
+            if pid and str(folder) in command_line(pid):
+                kill(pid, signal.SIGQUIT)
+            shutil.rmtree(folder, ignore_errors=True)
+        except (BlockingIOError, OSError, ValueError):
+            continue
+        finally:
+            os.close(handle)
