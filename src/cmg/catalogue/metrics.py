@@ -34,6 +34,22 @@ METRICS: tuple[Metric, ...] = (
         "Time from the request's first byte to the answer's last.",
         ("route", "method"),
     ),
+    # identity
+    Metric("cmg_snapshot_keys", "gauge", "API keys held in memory, in the process that holds most.", merge="max"),
+    Metric(
+        "cmg_key_lookups_total",
+        "counter",
+        "Keys that were not in memory and looked up, by outcome (found, unknown, refused).",
+        ("outcome",),
+        series=3,
+    ),
+    Metric(
+        "cmg_authentication_refused_total",
+        "counter",
+        "Requests refused at the door, by reason (malformed, unknown, expired, suspended, address).",
+        ("reason",),
+        series=5,
+    ),
     # ledger
     Metric(
         "cmg_journal_appends_refused_total",
