@@ -143,6 +143,23 @@ METRICS: tuple[Metric, ...] = (
         "Times when the ledger could not be asked what a key has spent.",
         optional="only while the database is away",
     ),
+    # jobs
+    Metric(
+        "cmg_jobs_total",
+        "counter",
+        "Attempts of background jobs, by outcome (done, retried, held).",
+        ("job", "outcome"),
+        series=200,
+    ),
+    Metric("cmg_job_duration_seconds", "histogram", "Time one attempt of a background job took.", ("job",), series=100),
+    Metric(
+        "cmg_jobs_waiting",
+        "gauge",
+        "Background jobs by status (queued, picked, failed).",
+        ("status",),
+        series=5,
+        merge="max",
+    ),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
