@@ -4,10 +4,9 @@ Pure arithmetic; the caller holds the row's lock. Times in a row are nanoseconds
 """
 
 import math
-from typing import NoReturn
 
 from cmg.kit.clock import rfc3339
-from cmg.kit.errors import BudgetExceeded, RateLimited
+from cmg.kit.errors import BudgetExceeded, CmgError, RateLimited
 from cmg.kit.money import nano_to_usd
 from cmg.ledger.quota.periods import PERIODS, Starts, period_end
 from cmg.ledger.quota.terms import SECOND, Terms, rate_headers
@@ -79,7 +78,7 @@ def admit(row: list[int], terms: Terms, tokens: int, cost_nano: int, now: int) -
         if over > wait:
             wait, name = over, "tokens"
     if wait > 0:
-        return _too_fast(terms, name, wait)
+        return too_fast(terms, name, wait)
     if terms.budget is not None:
         refusal = _over_budget(row, terms, cost_nano)
         if refusal is not None:
@@ -90,7 +89,8 @@ def admit(row: list[int], terms: Terms, tokens: int, cost_nano: int, now: int) -
     return tokens
 
 
-def _too_fast(terms: Terms, name: str, wait: int) -> Refusal:
+def too_fast(terms: Terms, name: str, wait: int) -> Refusal:
+    """The refusal of one of the buckets `minutely`, `hourly`, `tokens`."""
     limits = terms.key.limits
     if name == "minutely":
         return Refusal("requests", wait, f"{limits.rpm} requests per minute")
@@ -114,13 +114,13 @@ def _over_budget(row: list[int], terms: Terms, cost_nano: int) -> Refusal | None
     return Refusal("budget", SECOND if spent < ceiling else 0, "", spent)
 
 
-def refuse(refusal: Refusal, terms: Terms, at: float) -> NoReturn:
-    """Raise the error of a refusal. `at`: epoch seconds, for the end of a budget's period."""
+def error_of(refusal: Refusal, terms: Terms, at: float) -> CmgError:
+    """The error that tells the caller. `at`: epoch seconds, for the end of a budget's period."""
     if refusal.reason == "budget":
-        raise _budget_error(refusal, terms, at)
+        return _budget_error(refusal, terms, at)
     seconds = max(1, math.ceil(refusal.wait / SECOND))
     headers = {name.decode(): value.decode() for name, value in rate_headers(terms, refusal.tats, refusal.now)}
-    raise RateLimited(
+    return RateLimited(
         f"API key {terms.key.id} is at its limit of {refusal.limit}; try again in {seconds} s,"
         " or raise the key's `limits`",
         code=f"{refusal.reason}_limit_exceeded",

@@ -26,7 +26,7 @@ class Demand(msgspec.Struct, frozen=True):
 class Grant:
     """Permission for one call; give it back with `settle` exactly once. A key without limits gets `NOTHING`."""
 
-    __slots__ = ("cost_nano", "id", "now", "place", "settled", "tats", "terms", "tokens")
+    __slots__ = ("cost_nano", "given", "id", "now", "place", "settled", "tats", "terms", "tokens")
 
     def __init__(self, terms: Terms, tokens: int, cost_nano: int, now: int, tats: tuple[int, int, int]) -> None:
         self.terms = terms
@@ -36,6 +36,7 @@ class Grant:
         self.tats = tats  # the buckets' state after this call: per minute, per hour, tokens
         self.id: Any = None  # where the state lives: a slot of the file, or a lease in Redis
         self.place = -1
+        self.given = 0  # epoch µs, of a lease
         self.settled = False
 
     @property

@@ -26,7 +26,7 @@ from cmg.ledger.quota.table import Table
 from cmg.ledger.quota.terms import SECOND, Terms
 
 _IDLE = 600 * SECOND  # a key that was not used for so long may lose its row when the table is full
-_MARK_TTL_US = 3_000_000  # whoever marked a row for seeding longer ago than this is gone
+MARK_TTL_US = 3_000_000  # whoever marked a row for seeding longer ago than this is gone
 _MAX_KNOWN = 200_000
 
 Nano = tuple[int, int, int, int]
@@ -112,7 +112,7 @@ class Rows:
         try:
             if row[SEEDED] and row[ZONE] == terms.zone:
                 return None
-            if not row[SEEDED] and row[MARK] and mark - row[MARK] < _MARK_TTL_US:
+            if not row[SEEDED] and row[MARK] and mark - row[MARK] < MARK_TTL_US:
                 return row[MARK]
             row[STARTS : STARTS + 3] = [int(start) for start in periods[:3]]
             row[SPENT : SPENT + 4] = row[BASE : BASE + 4] = [0, 0, 0, 0]
@@ -153,7 +153,7 @@ class Rows:
             row[SPENT : SPENT + 4] = row[BASE : BASE + 4] = nano
             self._write_spent(offset, row)
             words = self._words
-            words[offset + SEEDED], words[offset + ZONE] = 1, terms.zone
+            words[offset + SEEDED], words[offset + ZONE], words[offset + MARK] = 1, terms.zone, 0
             words[offset + USED] = int(self._clock.monotonic() * SECOND)
         finally:
             self._table.unlock(offset)

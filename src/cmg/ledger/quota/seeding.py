@@ -71,7 +71,7 @@ class Seeding:
         task = self._running.get(key_id)
         if task is None:
             task = self._running[key_id] = asyncio.create_task(self._seed(terms))
-            task.add_done_callback(lambda _: self._running.pop(key_id, None))
+            task.add_done_callback(lambda done: self._seeded(key_id, done))
         await asyncio.shield(task)
 
     async def close(self) -> None:
@@ -80,6 +80,11 @@ class Seeding:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _seeded(self, key_id: str, task: asyncio.Task[None]) -> None:
+        self._running.pop(key_id, None)
+        if not task.cancelled():
+            task.exception()  # its waiters may have gone; nobody is to be told that nobody looked
 
     async def _seed(self, terms: Terms) -> None:
         give_up = self._clock.monotonic() + WAIT_S

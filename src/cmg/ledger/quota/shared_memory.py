@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NoReturn
 
 import structlog
 
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError, Unavailable
-from cmg.ledger.quota.admission import Refusal, refuse
+from cmg.ledger.quota.admission import error_of
 from cmg.ledger.quota.models import NOTHING, Demand, Grant, Seeder, Spent
 from cmg.ledger.quota.periods import Starts, starts
 from cmg.ledger.quota.rows import Nano, Rows
@@ -77,7 +76,8 @@ class SharedMemoryQuota:
             if isinstance(verdict, Grant):
                 return verdict
             if verdict is not None:
-                self._refuse(verdict, terms, at)
+                self._instruments.series("cmg_limit_refusals_total", verdict.reason).inc()
+                raise error_of(verdict, terms, at)
             assert self._seeding is not None
             await self._seeding.wait(terms)
 
@@ -129,10 +129,6 @@ class SharedMemoryQuota:
             self._terms = {1: self._terms[1]}
         made = self._terms[share] = TermsCache(share)
         return made
-
-    def _refuse(self, refusal: Refusal, terms: Terms, at: float) -> NoReturn:
-        self._instruments.series("cmg_limit_refusals_total", refusal.reason).inc()
-        refuse(refusal, terms, at)
 
     def _full(self, terms: Terms, error: TableFull) -> CmgError:
         """Fail closed: a limit that cannot be counted is not a limit."""
