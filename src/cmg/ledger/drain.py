@@ -28,6 +28,7 @@ from cmg.telemetry.logs import get_logger
 MAX_RECORDS = 2000  # of one batch
 POLL_S = 0.25  # looks that need no wake-up: new folders, dead workers, a lost wake-up
 PACE_S = 0.02  # rounds begin at least this far apart, so that load makes batches larger, not more
+COMMIT_S = 30.0  # deadline of one batch
 BACKOFF_S = (0.1, 5.0)
 MEASURE_S = 1.0
 PURGE_S = 3600.0
@@ -76,7 +77,7 @@ class JournalDrain:
         """Drain until cancelled; the database away means trying again for ever, with nothing held in memory."""
         lock = os.open(self._path / "drain.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         ear, woken, loop = Ear(self._path), asyncio.Event(), asyncio.get_running_loop()
-        loop.add_reader(ear.descriptor, lambda: (ear.empty(), woken.set()))
+        loop.add_reader(ear.descriptor, ear.heard, woken)
         try:
             while not _locked(lock):
                 await self._clock.sleep(1.0)
@@ -201,7 +202,7 @@ class JournalDrain:
 
     async def _write(self, batch: Batch) -> None:
         try:
-            async with self._database.transaction() as conn:
+            async with self._database.transaction(COMMIT_S) as conn:
                 await move_offsets(conn, batch.moves, self._clock.now())
                 for kind, records in batch.kinds.items():
                     await self._store(conn, kind, records)
@@ -211,7 +212,7 @@ class JournalDrain:
                 raise
         else:
             return
-        async with self._database.transaction() as conn:
+        async with self._database.transaction(COMMIT_S) as conn:
             await move_offsets(conn, batch.moves, self._clock.now())
             for kind, records in batch.kinds.items():
                 await self._sift(conn, kind, records)

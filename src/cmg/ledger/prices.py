@@ -47,7 +47,7 @@ class ModelPrice(msgspec.Struct, frozen=True, kw_only=True):
         values = {name: _pico(pricing.get(field)) for name, field in _FIELDS.items()}
         if values["prompt"] is None or values["completion"] is None:
             return None
-        given = {name: value for name, value in values.items() if value is not None}
+        given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
         if not given.get("reasoning"):
             given.pop("reasoning", None)  # "0" means: billed as completion
         base = cls(**given)

@@ -98,17 +98,16 @@ async def list_budget_events(
     """At most `limit` events, newest first, of one workspace (None: of all) and key (None: of all)."""
     cursor = None if before is None else UUID(before)
     rows = await database.fetch(_SQL["list_budget_events"], workspace_id, key_id, cursor, limit)
-    return [
-        BudgetEvent(
-            **{**row, "id": row["id"].hex, "at": row["at"].timestamp(), "period_start": row["period_start"].timestamp()}
-        )
-        for row in rows
-    ]
+    return [_event(row) for row in rows]
 
 
 async def purge_budget_events(database: Database, before: datetime) -> None:
     """Delete events older than that, but those of lifetime budgets."""
-    while (
-        await database.execute(_SQL["purge_budget_events"], before, _EVENTS_AT_ONCE, timeout_s=_SECONDS) != "DELETE 0"
-    ):
-        pass
+    done = ""
+    while done != "DELETE 0":
+        done = await database.execute(_SQL["purge_budget_events"], before, _EVENTS_AT_ONCE, timeout_s=_SECONDS)
+
+
+def _event(row: Any) -> BudgetEvent:
+    times = {"at": row["at"].timestamp(), "period_start": row["period_start"].timestamp()}
+    return BudgetEvent(**{**row, **times, "id": row["id"].hex})

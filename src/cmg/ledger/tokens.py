@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Any
 
-from bpe_openai._bindings import tokenizer_for_encoding
+from bpe_openai import _bindings as bpe
 
 EXACT_CHARACTERS = 100_000  # about 5 ms; a longer text is judged by this much of it
 _PIECE = 20_000  # a single run of letters without a break costs more than its share beyond this
@@ -42,7 +42,7 @@ def _count(text: str) -> int:
 @cache
 def _encoding() -> Any:
     """The vocabulary; 0.1 s and 100 MB at the first use of a process."""
-    return tokenizer_for_encoding("o200k_base")
+    return bpe.tokenizer_for_encoding("o200k_base")
 
 
 def warm_up() -> None:

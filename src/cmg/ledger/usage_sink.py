@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from cmg.kit.clock import Clock, at
+from cmg.kit.clock import at
 from cmg.ledger import store
 from cmg.ledger.models import UsageRecord, decode_usage
 from cmg.ledger.quota.periods import starts
@@ -60,13 +60,16 @@ class UsageSink:
     """Stores the journal's records of kind `usage`.
 
     `timezone_of` gives a workspace's time zone: a day of spending is a day of its calendar. `committed` is to be
-    called after each commit; `take_touched` then tells which keys have spent something.
+    called after each commit; it tells `spent` the ids of the keys that have spent something.
     """
 
-    def __init__(self, clock: Clock, timezone_of: Callable[[str], str] = lambda _: "UTC") -> None:
-        self._clock, self._timezone_of = clock, timezone_of
+    def __init__(
+        self,
+        timezone_of: Callable[[str], str] = lambda _: "UTC",
+        spent: Callable[[set[str]], None] = lambda _: None,
+    ) -> None:
+        self._timezone_of, self._spent = timezone_of, spent
         self._written: set[str] = set()
-        self._touched: set[str] = set()
 
     async def write(self, conn: Any, payloads: Sequence[bytes]) -> None:
         """Insert the rows and add up the spending. Raises decoding errors for a payload that is no usage record."""
@@ -84,14 +87,10 @@ class UsageSink:
         self._written |= {key_id for _, key_id, _ in spent}
 
     def committed(self) -> None:
-        """Everything written so far is committed (or was rolled back, which does no harm)."""
-        self._touched |= self._written
-        self._written = set()
-
-    def take_touched(self) -> set[str]:
-        """Ids of the keys that have spent something since the last call."""
-        touched, self._touched = self._touched, set()
-        return touched
+        """Everything written so far is committed (or was rolled back, and a look does no harm)."""
+        written, self._written = self._written, set()
+        if written:
+            self._spent(written)
 
 
 def _row(record: UsageRecord) -> tuple[Any, ...]:

@@ -1,5 +1,6 @@
 """How a worker wakes the drain: one byte into a named pipe, never waiting for anybody."""
 
+import asyncio
 import contextlib
 import os
 from pathlib import Path
@@ -51,8 +52,9 @@ class Ear:
         # Opened for writing too, so that the pipe stays open while no worker holds it.
         self.descriptor = os.open(_pipe(spool), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
-    def empty(self) -> None:
-        """Take all waiting wake-ups out of the pipe."""
+    def heard(self, woken: asyncio.Event) -> None:
+        """Take all waiting wake-ups out of the pipe and set the event."""
+        woken.set()
         with contextlib.suppress(BlockingIOError):
             while os.read(self.descriptor, 65536):
                 continue

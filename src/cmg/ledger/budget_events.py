@@ -1,0 +1,182 @@
+"""Thresholds of budgets: one event for each that is passed in a period, and the suspension at 100 %."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+from uuid import UUID
+
+from cmg.identity.models import ApiKey, Budget, Workspace
+from cmg.identity.snapshot import Snapshot
+from cmg.kit.clock import Clock
+from cmg.kit.errors import InvalidRequest
+from cmg.ledger import store
+from cmg.ledger.quota.periods import period_start
+from cmg.ledger.spending import Spending
+from cmg.ledger.store import BudgetEvent
+from cmg.storage.database import Database
+from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.logs import get_logger
+
+SWEEP_S = 60.0  # all budgets are looked at so often: budgets that were lowered, and looks that a crash cut short
+PACE_S = 0.2
+_TOLD_MAX = 100_000
+
+_log = get_logger("cmg.ledger.budgets")
+
+
+class Suspend(Protocol):
+    """How a key is suspended; identity writes the audit trail and tells every process."""
+
+    async def __call__(self, key: ApiKey) -> object:
+        """Suspend an active key whose budget is used up. Doing it twice does no harm."""
+        ...
+
+
+class BudgetEvents:
+    """The events, for those who list them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self, workspace_id: str | None, key_id: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[BudgetEvent], str | None]:
+        """Newest first, of one workspace (None: of all), and the cursor of the next page."""
+        if cursor is not None and not _is_id(cursor):
+            raise InvalidRequest("`cursor` is the `next` of the page before", param="cursor")
+        if key_id is not None and "\x00" in key_id:
+            raise InvalidRequest("`key` must not hold a NUL character", param="key")
+        found = await store.list_budget_events(self._database, workspace_id, key_id, cursor, limit + 1)
+        return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+class BudgetWatch:
+    """Looks at the spending of keys after it was committed. One runs in the backstage process.
+
+    Each event is a row with a unique name (key, period, budget, threshold), so that a second look, by this process
+    or by the next one after a crash, tells nothing twice; and what a crash left untold, the next sweep tells.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        snapshot: Callable[[], Snapshot],
+        suspend: Suspend,
+        clock: Clock,
+        instruments: Instruments,
+    ) -> None:
+        self._database, self._snapshot, self._suspend = database, snapshot, suspend
+        self._clock, self._instruments = clock, instruments
+        self._spending = Spending(database, clock)
+        self._spent: set[str] = set()
+        self._woken = asyncio.Event()
+        self._told: set[tuple[object, ...]] = set()
+
+    def spent(self, keys: Iterable[str]) -> None:
+        """These keys have spent something, committed by now."""
+        self._spent.update(keys)
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Look at keys as they spend, and at all of them every minute. Until cancelled."""
+        sweep_at = self._clock.monotonic()
+        while True:
+            keys, self._spent = self._spent, set()
+            self._woken.clear()
+            sweep = self._clock.monotonic() >= sweep_at
+            try:
+                await self.look(None if sweep else keys)
+            except Exception as error:  # noqa: BLE001  the database is away or a suspension failed: all is looked at again
+                _log.warning("budgets could not be looked at", error=repr(error))
+                sweep_at = self._clock.monotonic()
+                await self._clock.sleep(1.0)
+                continue
+            if sweep:
+                sweep_at = self._clock.monotonic() + SWEEP_S
+            await self._clock.sleep(PACE_S)
+            await self._wait(sweep_at - self._clock.monotonic())
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def look(self, ids: Iterable[str] | None = None) -> int:
+        """Tell what these keys (None: all) have passed by now; returns how many events are new."""
+        known = self._snapshot()
+        keys = known.keys.values() if ids is None else [known.keys[one] for one in ids if one in known.keys]
+        budgeted = [
+            (key, key.budget, known.workspaces[key.workspace_id])
+            for key in keys
+            if key.budget is not None and key.workspace_id in known.workspaces
+        ]
+        spent = await self._spending.in_period((key, workspace) for key, _, workspace in budgeted)
+        new = 0
+        for key, budget, workspace in budgeted:
+            if spent.get(key.id, 0) > 0:
+                new += await self._judge(key, budget, workspace, spent[key.id])
+        return new
+
+    async def _judge(self, key: ApiKey, budget: Budget, workspace: Workspace, spent: int) -> int:
+        now = self._clock.time()
+        start = period_start(budget.period, workspace.timezone, now)
+
+        def event(kind: str, threshold: float) -> BudgetEvent:
+            return BudgetEvent(
+                at=now,
+                workspace_id=key.workspace_id,
+                key_id=key.id,
+                owner=key.owner,
+                kind=kind,
+                period=budget.period,
+                period_start=start,
+                budget_nano=budget.usd_nano,
+                threshold=threshold,
+                spent_nano=spent,
+            )
+
+        new = 0
+        for share in sorted(set(budget.alert_at)):
+            if spent >= round(budget.usd_nano * share):
+                new += await self._tell(event("threshold", share))
+        if budget.auto_suspend and spent >= budget.usd_nano:
+            new += await self._suspend_once(key, event("suspended", 1.0))
+        return new
+
+    async def _suspend_once(self, key: ApiKey, event: BudgetEvent) -> int:
+        """Once for each budget and period: who resumes the key afterwards has decided so."""
+        if self._known(event) or await store.suspended_for_budget(self._database, event):
+            return 0
+        await self._suspend(key)
+        return await self._tell(event)
+
+    async def _tell(self, event: BudgetEvent) -> int:
+        if self._known(event):
+            return 0
+        async with self._database.transaction() as conn:
+            new = await store.add_budget_event(conn, event)
+        if len(self._told) >= _TOLD_MAX:
+            self._told.clear()
+        self._told.add(_name(event))
+        if new:
+            self._instruments.series("cmg_budget_events_total", event.kind).inc()
+            _log.info("a budget's threshold was passed", kind=event.kind, key_id=event.key_id, share=event.threshold)
+        return int(new)
+
+    def _known(self, event: BudgetEvent) -> bool:
+        return _name(event) in self._told
+
+
+def _name(event: BudgetEvent) -> tuple[object, ...]:
+    """What makes an event the same event."""
+    return event.key_id, event.kind, event.period, event.period_start, event.budget_nano, event.threshold
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,29 @@
+-- name: usage_sums
+-- Sums of the calls of some workspaces (all of one time zone) in a period, by the groups that are asked for.
+-- Filters that are NULL let everything pass. A call with several tags counts for each of them when tags are a group.
+SELECT
+    CASE WHEN $9::boolean THEN u.key_id END AS key,
+    CASE WHEN $10::boolean THEN u.workspace_id END AS workspace,
+    CASE WHEN $11::boolean THEN u.user_id END AS "user",
+    CASE WHEN $12::boolean THEN coalesce(u.model_answered, u.model_asked) END AS model,
+    CASE WHEN $13::boolean THEN t.tag END AS tag,
+    CASE WHEN $14::boolean THEN width_bucket(u.at, $8::timestamptz[]) END AS day,
+    count(*) AS calls,
+    count(*) FILTER (WHERE u.status IN ('error', 'cut')) AS errors,
+    sum(u.prompt_tokens) AS prompt_tokens,
+    sum(u.completion_tokens) AS completion_tokens,
+    sum(u.cached_tokens) AS cached_tokens,
+    sum(u.cache_write_tokens) AS cache_write_tokens,
+    sum(u.reasoning_tokens) AS reasoning_tokens,
+    sum(u.cost_nano) AS cost_nano,
+    sum(u.latency_ms::double precision) AS latency_ms
+FROM usage_records AS u
+LEFT JOIN LATERAL unnest(CASE WHEN $13::boolean THEN u.tags END) AS t (tag) ON true
+WHERE u.workspace_id = ANY($1::text[]) AND u.at >= $2 AND u.at < $3
+    AND ($4::text IS NULL OR u.key_id = $4)
+    AND ($5::text IS NULL OR u.user_id = $5)
+    AND ($6::text IS NULL OR u.model_answered = $6 OR u.model_asked = $6)
+    AND ($7::text IS NULL OR u.tags @> ARRAY[$7])
+GROUP BY 1, 2, 3, 4, 5, 6
+ORDER BY sum(u.cost_nano) DESC, count(*) DESC, 6, 1, 2, 3, 4, 5
+LIMIT $15;
