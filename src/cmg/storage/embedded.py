@@ -122,9 +122,9 @@ class EmbeddedPostgres:
         self._data_dir.chmod(stat.S_IMODE(self._data_dir.stat().st_mode) | 0o011)
         if not account.can_enter(self._data_dir):
             raise StorageError(
-                f"the database runs as user id {account.uid}, who may not enter {self._data_dir}: choose a CMG_DATA_DIR "
-                "that every user can reach (as /var/lib/cmg), allow it with chmod o+x on the folders above, "
-                "start the service as an ordinary user, or set CMG_DATABASE_URL"
+                f"the database runs as user id {account.uid}, who may not enter {self._data_dir}: choose a "
+                "CMG_DATA_DIR that every user can reach (as /var/lib/cmg), allow it with chmod o+x on the folders "
+                "above, start the service as an ordinary user, or set CMG_DATABASE_URL"
             )
 
     def _make_socket_folder(self, account: Account) -> None:
@@ -222,7 +222,8 @@ def _create_cluster(postmaster: Postmaster) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     postmaster.account.own(unfinished, 0o700)
-    words = ["-U", "cmg", "--auth=trust", "--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8", "--data-checksums"]
+    locale = ("--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8")
+    words = ("-U", "cmg", "--auth=trust", "--data-checksums", *locale)
     done = postmaster.account.run([postmaster.programs / "initdb", "-D", unfinished, *words])
     if done.returncode:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,44 @@
+-- name: begin_job
+-- Count a start of this attempt of a job; more than a few without an end mean that the job kills its process.
+INSERT INTO job_starts (job_id, attempt, starts, began_at) VALUES ($1, $2, 1, $3)
+ON CONFLICT (job_id) DO UPDATE SET
+    starts   = CASE WHEN job_starts.attempt = excluded.attempt THEN job_starts.starts + 1 ELSE 1 END,
+    attempt  = excluded.attempt,
+    began_at = excluded.began_at
+RETURNING starts;
+
+-- name: end_job
+-- The attempt came to an end, good or bad.
+DELETE FROM job_starts WHERE job_id = $1;
+
+-- name: drop_other_schedules
+-- Forget schedule rows of a job whose cron line has changed since.
+DELETE FROM pgqueuer_schedules WHERE entrypoint = $1 AND expression <> $2;
+
+-- name: job_depths
+-- How many jobs wait, run, or are held.
+SELECT status::text AS status, count(*) AS jobs FROM pgqueuer GROUP BY status;
+
+-- name: held_jobs
+-- Jobs that failed for good, newest first.
+SELECT id, entrypoint, attempts, created, updated FROM pgqueuer
+WHERE status = 'failed' ORDER BY id DESC LIMIT $1;
+
+-- name: purge_job_log
+-- Old lines of the queue's own log, a bounded number at a time.
+DELETE FROM pgqueuer_log WHERE id IN (SELECT id FROM pgqueuer_log WHERE created < $1 ORDER BY created LIMIT $2);
+
+-- name: purge_job_statistics
+-- Old counts per second, a bounded number at a time.
+DELETE FROM pgqueuer_statistics WHERE id IN (SELECT id FROM pgqueuer_statistics WHERE created < $1 LIMIT $2);
+
+-- name: purge_held_jobs
+-- Held jobs that nobody has looked at for long, a bounded number at a time.
+DELETE FROM pgqueuer WHERE id IN (SELECT id FROM pgqueuer WHERE status = 'failed' AND updated < $1 LIMIT $2);
+
+-- name: purge_job_starts
+-- Counts of starts whose job has gone, a bounded number at a time.
+DELETE FROM job_starts WHERE job_id IN (
+    SELECT job_id FROM job_starts
+    WHERE began_at < $1 AND NOT EXISTS (SELECT FROM pgqueuer WHERE pgqueuer.id = job_starts.job_id) LIMIT $2
+);

@@ -1,0 +1,49 @@
+"""The room's SQL: counts of starts, depths, and what is purged."""
+
+from datetime import datetime
+from typing import Any
+
+from cmg.storage import named_sql
+from cmg.storage.database import Connection, Database
+
+_SQL = named_sql.load("cmg.jobs")
+_BATCH = 5000
+_PURGED_BY_AGE = ("purge_job_log", "purge_job_statistics", "purge_held_jobs", "purge_job_starts")
+
+
+async def begin(database: Database, job_id: int, attempt: int, at: datetime) -> int:
+    """Count a start; returns how often this attempt was begun."""
+    return int(await database.fetchval(_SQL["begin_job"], job_id, attempt, at))
+
+
+async def end(database: Database, job_id: int) -> None:
+    """The attempt came to an end."""
+    await database.execute(_SQL["end_job"], job_id)
+
+
+async def keep_schedule(connection: Connection, name: str, expression: str) -> None:
+    """Drop the rows of earlier cron lines of a job."""
+    await connection.execute(_SQL["drop_other_schedules"], name, expression)
+
+
+async def depths(database: Database) -> dict[str, int]:
+    """Status (`queued`, `picked`, `failed`) → number of jobs."""
+    return {row["status"]: row["jobs"] for row in await database.fetch(_SQL["job_depths"])}
+
+
+async def held(database: Database, limit: int) -> list[dict[str, Any]]:
+    """Jobs that failed for good: id, entrypoint, attempts, created, updated."""
+    return [dict(row) for row in await database.fetch(_SQL["held_jobs"], limit)]
+
+
+async def purge(database: Database, log_before: datetime, held_before: datetime) -> int:
+    """Delete what is old, in batches; returns the number of rows."""
+    deleted = 0
+    for name in _PURGED_BY_AGE:
+        before = held_before if name == "purge_held_jobs" else log_before
+        count = _BATCH
+        while count == _BATCH:
+            tag = await database.execute(_SQL[name], before, _BATCH, timeout_s=30)
+            count = int(tag.rsplit(" ", 1)[1])
+            deleted += count
+    return deleted
