@@ -1,15 +1,20 @@
 """Workspaces and API keys as the whole service knows them: immutable values, and the decisions on them alone."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
+
+from cmg.kit.scopes import EVERYTHING, covers
 
 Period = Literal["day", "week", "month", "lifetime"]
 KeyStatus = Literal["active", "suspended", "revoked"]
 MemorySetting = Literal["on", "off"]
 MemoryScope = Literal["user", "key"]
+Origin = Literal["api", "bootstrap", "first", "administrator"]
 
 SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "admin", "admin:all")
+DEFAULT_WORKSPACE = "default"
 APPLICATION_SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:write")
 
 
@@ -71,6 +76,11 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
     updated_at: float = 0.0
     suspended_reason: str | None = None
+    origin: Origin = "api"
+
+    def expired(self, now: float) -> bool:
+        """True once its end has come."""
+        return self.expires_at is not None and now >= self.expires_at
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -90,3 +100,39 @@ class Caller(msgspec.Struct, frozen=True):
     def workspace_id(self) -> str:
         """The tenant: it goes into every query."""
         return self.key.workspace_id
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who makes an administrative change: a key, the command line or the service itself.
+
+    `name` stands in the audit trail (`key:<id>`, `cli`, `system`); `key_id` only where a key acts.
+    """
+
+    name: str
+    scopes: frozenset[str]
+    workspace_id: str = DEFAULT_WORKSPACE
+    client: str = ""
+    key_id: str | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        """True when it may act in every workspace."""
+        return EVERYTHING in self.scopes
+
+    @property
+    def only_workspace(self) -> str | None:
+        """The one workspace it may see and change; None: all of them."""
+        return None if self.everywhere else self.workspace_id
+
+    def may_grant(self, scopes: Iterable[str]) -> bool:
+        """True when its own scopes include all of these: nobody gives what they do not have."""
+        return all(covers(self.scopes, scope) for scope in scopes)
+
+
+SYSTEM = Actor("system", frozenset({EVERYTHING}))
+COMMAND_LINE = Actor("cli", frozenset({EVERYTHING}))
+
+
+def actor_of(caller: Caller) -> Actor:
+    """The caller of a request as one who makes changes."""
+    return Actor(f"key:{caller.key_id}", caller.scopes, caller.workspace_id, caller.client, caller.key_id)

@@ -1,0 +1,16 @@
+"""What a scope includes. Kept apart from `permissions`, so that the hot path needs no web framework."""
+
+from collections.abc import Collection
+
+EVERYTHING = "admin:all"
+WORKSPACE = "admin"
+
+
+def covers(scopes: Collection[str], wanted: str) -> bool:
+    """True when a holder of `scopes` may do what needs `wanted`.
+
+    `admin:all` includes everything in every workspace; `admin` everything in its own, so all but `admin:all`.
+    """
+    if wanted in scopes or EVERYTHING in scopes:
+        return True
+    return wanted != EVERYTHING and WORKSPACE in scopes
