@@ -61,11 +61,8 @@ class FirstKeys:
         if key.origin != "bootstrap":
             raise Conflict(f"CMG_BOOTSTRAP_KEY: the id {key_id} belongs to another key; choose another id")
         opens = [digest for digest, until in key.hashes if until is None]
-        if opens == [presented_hash(presented)] and (key.status, key.scopes, key.expires_at) == (
-            "active",
-            SCOPES,
-            None,
-        ):
+        settled = (key.status, key.scopes, key.expires_at) == ("active", SCOPES, None)
+        if settled and opens == [presented_hash(presented)]:
             return
         anew = msgspec.structs.replace(
             key, status="active", suspended_reason=None, scopes=SCOPES, expires_at=None, updated_at=now

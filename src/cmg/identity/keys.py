@@ -134,7 +134,7 @@ class Keys:
             return await self._changes.replace(conn, Change(actor, "key.update", details), new)
 
     async def rotate(self, by: Actor | Caller, key_id: str, grace_s: int = GRACE_S) -> Made:
-        """A new secret; the old ones work for `grace_s` seconds more (0: no longer). Raises `Conflict` over 5 secrets."""
+        """A new secret; the old ones work for `grace_s` seconds more (0: no longer). `Conflict` over 5 secrets."""
         integer(grace_s, "grace_s", 0, GRACE_S_MAX)
         async with self._changing(by, key_id) as (conn, actor, key):
             check_alive(key)
@@ -144,9 +144,9 @@ class Keys:
             if grace_s and valid >= SECRETS_MAX:
                 raise Conflict(f"the key has {valid} valid secrets already; rotate with `grace_s` 0, or wait")
             presented = f"cmg_{key.id}_{new_secret()}"
-            key = msgspec.structs.replace(key, updated_at=now)
+            renewed = msgspec.structs.replace(key, updated_at=now)
             change = Change(actor, "key.rotate", {"grace_s": grace_s})
-            return await self._changes.add_secret(conn, change, key, presented, now + grace_s)
+            return await self._changes.add_secret(conn, change, renewed, presented, now + grace_s)
 
     async def clone(self, by: Actor | Caller, key_id: str, fields: Mapping[str, Any] | None = None) -> Made:
         """A new key with the same settings, `fields` laid over them, and a secret of its own."""

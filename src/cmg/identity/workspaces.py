@@ -49,9 +49,8 @@ class Workspaces:
         given = {name: value for name, value in fields.items() if value is not None}
         if "name" not in given:
             raise wrong("name", "must be given")
-        settings = _read(given)
-        now = self._clock.time()
-        made = Workspace(**{"id": public_id(), "created_at": now, **settings})
+        blank = Workspace(id=public_id(), name="", created_at=self._clock.time())
+        made = msgspec.structs.replace(blank, **_read(given))
         async with self._database.transaction() as conn:
             if not await self._store.insert_workspace(conn, made):
                 raise Conflict(f"there is a workspace `{made.id}` already; choose another id", param="id")

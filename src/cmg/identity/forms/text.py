@@ -82,13 +82,14 @@ def members(value: Any, field: str, names: tuple[str, ...]) -> Mapping[str, Any]
 
 def moment(value: Any, field: str) -> float:
     """Epoch seconds of an RFC 3339 time with its offset, as `2026-12-31T23:59:59Z`."""
+    odd = wrong(field, "must be a time as in 2026-12-31T23:59:59Z, with its offset")
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise odd
     try:
-        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
-            raise ValueError
         read = datetime.fromisoformat(value.upper().replace(" ", "T"))
         seconds = read.timestamp()
     except (ValueError, OverflowError):
-        raise wrong(field, "must be a time as in 2026-12-31T23:59:59Z, with its offset") from None
+        raise odd from None
     if read.year not in _YEARS:
         raise wrong(field, f"must lie in the years {_YEARS.start} to {_YEARS.stop - 1}")
     return seconds
