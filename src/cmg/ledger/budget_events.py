@@ -1,14 +1,15 @@
 """Thresholds of budgets: one event for each that is passed in a period, and the suspension at 100 %."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
 from uuid import UUID
 
 from cmg.identity.models import ApiKey, Budget, Workspace
 from cmg.identity.snapshot import Snapshot
 from cmg.kit.clock import Clock
 from cmg.kit.errors import InvalidRequest
+from cmg.kit.money import nano_to_usd
 from cmg.ledger import store
 from cmg.ledger.quota.periods import period_start
 from cmg.ledger.spending import Spending
@@ -25,11 +26,15 @@ _log = get_logger("cmg.ledger.budgets")
 
 
 class Suspend(Protocol):
-    """How a key is suspended; identity writes the audit trail and tells every process."""
+    """How a key is suspended (`Keys.suspend_for_budget`): identity writes the audit trail and tells every process."""
 
-    async def __call__(self, key: ApiKey) -> object:
-        """Suspend an active key whose budget is used up. Doing it twice does no harm."""
+    async def __call__(self, workspace_id: str, key_id: str, reason: str, conn: Any) -> bool:
+        """Suspend the key in the caller's transaction; False when it is not active."""
         ...
+
+
+class _NotActive(Exception):
+    """Somebody else has suspended or revoked the key: there is nothing to tell."""
 
 
 class BudgetEvents:
@@ -141,22 +146,32 @@ class BudgetWatch:
         for share in sorted(set(budget.alert_at)):
             if spent >= round(budget.usd_nano * share):
                 new += await self._tell(event("threshold", share))
-        if budget.auto_suspend and spent >= budget.usd_nano:
+        if budget.auto_suspend and key.status == "active" and spent >= budget.usd_nano:
             new += await self._suspend_once(key, event("suspended", 1.0))
         return new
 
     async def _suspend_once(self, key: ApiKey, event: BudgetEvent) -> int:
         """Once for each budget and period: who resumes the key afterwards has decided so."""
-        if self._known(event) or await store.suspended_for_budget(self._database, event):
-            return 0
-        await self._suspend(key)
-        return await self._tell(event)
+        dollars = nano_to_usd(event.budget_nano)
+        reason = f"its budget of {dollars:g} USD ({event.period}) is used up"
 
-    async def _tell(self, event: BudgetEvent) -> int:
-        if self._known(event):
+        async def suspend(conn: Any) -> None:
+            if not await self._suspend(key.workspace_id, key.id, reason, conn):
+                raise _NotActive
+
+        try:
+            return await self._tell(event, suspend)
+        except _NotActive:
+            return 0
+
+    async def _tell(self, event: BudgetEvent, then: Callable[[Any], Awaitable[None]] | None = None) -> int:
+        """Store the event and do what goes with it, both or neither; 1 when it is new."""
+        if _name(event) in self._told:
             return 0
         async with self._database.transaction() as conn:
             new = await store.add_budget_event(conn, event)
+            if new and then is not None:
+                await then(conn)
         if len(self._told) >= _TOLD_MAX:
             self._told.clear()
         self._told.add(_name(event))
@@ -164,9 +179,6 @@ class BudgetWatch:
             self._instruments.series("cmg_budget_events_total", event.kind).inc()
             _log.info("a budget's threshold was passed", kind=event.kind, key_id=event.key_id, share=event.threshold)
         return int(new)
-
-    def _known(self, event: BudgetEvent) -> bool:
-        return _name(event) in self._told
 
 
 def _name(event: BudgetEvent) -> tuple[object, ...]:

@@ -46,14 +46,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (key_id, kind, period, period_start, budget_nano, threshold) DO NOTHING
 RETURNING id;
 
--- name: suspended_for_budget
--- Whether the key was suspended in this period for this budget already.
-SELECT EXISTS (
-    SELECT FROM budget_events
-    WHERE workspace_id = $1 AND key_id = $2 AND kind = 'suspended' AND period = $3 AND period_start = $4
-        AND budget_nano = $5
-);
-
 -- name: list_budget_events
 -- A page of a workspace's (or with NULL every workspace's) events, newest first.
 SELECT * FROM budget_events

@@ -85,13 +85,6 @@ async def add_budget_event(conn: Any, event: BudgetEvent) -> bool:
     return row is not None
 
 
-async def suspended_for_budget(database: Database, event: BudgetEvent) -> bool:
-    """Whether the event's key was suspended in its period for its budget already."""
-    start = at(event.period_start)
-    arguments = event.workspace_id, event.key_id, event.period, start, event.budget_nano
-    return bool(await database.fetchval(_SQL["suspended_for_budget"], *arguments))
-
-
 async def list_budget_events(
     database: Database, workspace_id: str | None, key_id: str | None, before: str | None, limit: int
 ) -> list[BudgetEvent]:
