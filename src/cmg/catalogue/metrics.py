@@ -143,6 +143,14 @@ METRICS: tuple[Metric, ...] = (
         "Times when the ledger could not be asked what a key has spent.",
         optional="only while the database is away",
     ),
+    Metric(
+        "cmg_cache_requests_total",
+        "counter",
+        "Cache look-ups, by outcome (hit, miss, away, refused).",
+        ("outcome",),
+        series=5,
+        optional="only when a response cache is used",
+    ),
     # jobs
     Metric(
         "cmg_jobs_total",
