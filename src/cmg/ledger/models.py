@@ -10,6 +10,7 @@ from cmg.kit.errors import Unavailable
 Status = Literal["ok", "error", "cut", "cancelled"]
 CostOrigin = Literal["upstream", "catalogue", "estimate"]
 USAGE = "usage"
+_MOST = 2**63 - 1
 
 
 class JournalFull(Unavailable):
@@ -85,8 +86,24 @@ _decoder = msgspec.msgpack.Decoder(UsageRecord)
 
 
 def encode_usage(record: UsageRecord) -> bytes:
-    """The record as the journal's payload of kind `usage` (about 1 µs)."""
-    return _encoder.encode(record)
+    """The record as the journal's payload of kind `usage` (about 1 µs).
+
+    Never raises for what an upstream or a client may have sent: absurd numbers are cut to 63 bits, and halves of
+    surrogate pairs replaced.
+    """
+    try:
+        return _encoder.encode(record)
+    except (OverflowError, UnicodeEncodeError):
+        values = {name: _encodable(getattr(record, name)) for name in record.__struct_fields__}
+        return _encoder.encode(UsageRecord(**values))
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return max(-_MOST, min(value, _MOST))
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return tuple(map(_encodable, value)) if isinstance(value, tuple) else value
 
 
 def decode_usage(payload: bytes) -> UsageRecord:

@@ -1,6 +1,7 @@
 """What the journal's tests share: small settings, a sink that remembers, records that tell where they come from."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,12 @@ def usage(**fields: Any) -> UsageRecord:
 def usage_payload(**fields: Any) -> bytes:
     """The same as the journal holds it."""
     return encode_usage(usage(**fields))
+
+
+async def until(check: Callable[[], bool], seconds: float = 20) -> None:
+    """Return when the check holds; fails after so many seconds."""
+    for _ in range(int(seconds / 0.002)):
+        if check():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError(f"it did not come true within {seconds} s")

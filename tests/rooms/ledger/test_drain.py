@@ -13,7 +13,7 @@ from cmg.ledger.spool.frames import frame
 from cmg.ledger.spool.store import Overtaken
 from cmg.storage.database import Database, DatabaseAway
 from cmg.telemetry.instruments import Instruments
-from rooms.ledger.spools import SMALL, TableSink, folders, make_table, stored
+from rooms.ledger.spools import SMALL, TableSink, folders, make_table, stored, until
 
 
 @pytest.fixture
@@ -190,9 +190,7 @@ async def test_a_running_drain_is_woken_and_a_second_one_waits(
     tasks = [asyncio.create_task(drain.run()), asyncio.create_task(spare.run())]
     for n in range(30):
         position = journal.append([("usage", str(n).encode())])
-        async with asyncio.timeout(10):
-            while not journal.drained(position):
-                await asyncio.sleep(0.001)
+        await until(lambda at=position: journal.drained(at))
     assert await stored(table) == [str(n) for n in range(30)]
     for task in tasks:
         task.cancel()

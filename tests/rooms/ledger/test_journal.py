@@ -76,11 +76,15 @@ def test_a_full_journal_refuses_new_calls_first_and_then_records(journal: Journa
         journal.append([("usage", b"x" * 1000)])
     journal.append([("usage", b"of a call in flight")])
     with pytest.raises(JournalFull) as refused:
-        for _ in range(100):
-            journal.append([("usage", b"x" * 1000)])
+        _fill(journal)
     assert refused.value.status == 503
     assert journal.undrained_bytes <= SMALL.max_bytes * 9 / 8
     assert instruments.series("cmg_journal_appends_refused_total", "full")._value.get() == 1
+
+
+def _fill(journal: Journal) -> None:
+    for _ in range(100):
+        journal.append([("usage", b"x" * 1000)])
 
 
 def test_a_drained_journal_takes_records_again(journal: Journal) -> None:

@@ -1,0 +1,155 @@
+"""Each threshold of a budget is told once a period, and a used-up budget suspends once."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+from cmg.identity.models import ApiKey, Budget, Workspace
+from cmg.identity.snapshot import Snapshot
+from cmg.ledger.budget_events import BudgetEvents, BudgetWatch
+from cmg.ledger.usage_sink import UsageSink
+from cmg.storage.database import Database
+from cmg.telemetry.instruments import Instruments
+from rooms.ledger.spools import usage_payload
+from support.manual_clock import ManualClock
+
+DOLLAR = 1_000_000_000
+KEY = ApiKey(
+    id="k1",
+    workspace_id="default",
+    name="k",
+    owner="ann@example.com",
+    budget=Budget(period="day", usd_nano=10 * DOLLAR, auto_suspend=True),
+)
+
+
+class House:
+    """Keys, their spending, and what was suspended."""
+
+    def __init__(self, database: Database, clock: ManualClock, instruments: Instruments) -> None:
+        self.database, self.clock, self.instruments = database, clock, instruments
+        self.snapshot = Snapshot({"k1": KEY}, {"default": Workspace(id="default", name="d")})
+        self.suspended: list[str] = []
+        self.failing = False
+
+    def watch(self) -> BudgetWatch:
+        return BudgetWatch(self.database, lambda: self.snapshot, self.suspend, self.clock, self.instruments)
+
+    async def suspend(self, workspace_id: str, key_id: str, reason: str, conn: Any) -> bool:
+        assert (workspace_id, conn.is_in_transaction()) == ("default", True)
+        if self.failing:
+            raise LookupError("away")
+        if self.snapshot.keys[key_id].status != "active":
+            return False
+        self.suspended.append(reason)
+        return True
+
+    def change(self, **fields: Any) -> None:
+        self.snapshot.keys["k1"] = msgspec.structs.replace(self.snapshot.keys["k1"], **fields)
+
+    async def spend(self, usd: float) -> None:
+        payload = usage_payload(at=self.clock.time(), cost_nano=int(usd * DOLLAR))
+        async with self.database.transaction() as conn:
+            await UsageSink().write(conn, [payload])
+
+    async def shares(self) -> list[tuple[str, float]]:
+        events, _ = await BudgetEvents(self.database).page("default", None, None, 100)
+        return [(event.kind, event.threshold) for event in reversed(events)]
+
+
+@pytest.fixture
+def house(database: Database, clock: ManualClock, instruments: Instruments) -> House:
+    return House(database, clock, instruments)
+
+
+async def test_each_threshold_is_told_once(house: House) -> None:
+    watch = house.watch()
+    for usd in (4, 1, 1, 2, 0.5):
+        await house.spend(usd)
+        await watch.look({"k1"})
+        await house.watch().look()  # another process, or this one after a crash
+    assert await house.shares() == [("threshold", 0.5), ("threshold", 0.8)]
+    assert house.instruments.series("cmg_budget_events_total", "threshold")._value.get() == 2
+
+
+async def test_one_leap_tells_all_thresholds_and_suspends(house: House) -> None:
+    await house.spend(11)
+    assert await house.watch().look() == 4
+    assert await house.watch().look() == 0
+    assert await house.shares() == [("threshold", 0.5), ("threshold", 0.8), ("threshold", 1.0), ("suspended", 1.0)]
+    assert house.suspended == ["its budget of 10 USD (day) is used up"]
+
+
+async def test_a_resumed_key_is_not_suspended_again_for_the_same_budget(house: House) -> None:
+    await house.spend(11)
+    await house.watch().look()
+    await house.spend(1)
+    await house.watch().look()
+    assert len(house.suspended) == 1
+    house.change(budget=Budget(period="day", usd_nano=12 * DOLLAR, auto_suspend=True))
+    await house.watch().look()
+    assert len(house.suspended) == 2
+
+
+async def test_the_next_period_begins_anew(house: House) -> None:
+    await house.spend(6)
+    await house.watch().look()
+    house.clock.advance(86400)
+    assert await house.watch().look() == 0
+    await house.spend(6)
+    assert await house.watch().look() == 1
+
+
+async def test_a_suspension_that_fails_is_tried_again_with_its_event(house: House) -> None:
+    await house.spend(10)
+    house.failing = True
+    with pytest.raises(LookupError, match="away"):
+        await house.watch().look()
+    assert ("suspended", 1.0) not in await house.shares()
+    house.failing = False
+    await house.watch().look()
+    assert (await house.shares())[-1] == ("suspended", 1.0)
+
+
+async def test_a_key_that_is_suspended_already_is_not_told_as_suspended_for_its_budget(house: House) -> None:
+    house.change(status="suspended")
+    await house.spend(10)
+    await house.watch().look()
+    assert house.suspended == []
+    assert len(await house.shares()) == 3
+
+
+async def test_a_lowered_budget_is_noticed_without_a_call(house: House) -> None:
+    await house.spend(4)
+    watch = house.watch()
+    assert await watch.look() == 0
+    house.change(budget=Budget(period="day", usd_nano=5 * DOLLAR))
+    assert await watch.look() == 2
+
+
+async def test_a_running_watch_looks_after_a_commit(house: House) -> None:
+    watch = house.watch()
+    task = asyncio.create_task(watch.run())
+    await house.clock.run(1)
+    await house.spend(6)
+    watch.spent({"k1", "unknown"})
+    for _ in range(500):
+        if await house.shares():
+            break
+        house.clock.advance(1)
+        await asyncio.sleep(0.01)
+    task.cancel()
+    assert await house.shares() == [("threshold", 0.5)]
+
+
+async def test_events_come_in_pages_newest_first(house: House) -> None:
+    await house.spend(11)
+    await house.watch().look()
+    events = BudgetEvents(house.database)
+    first, cursor = await events.page(None, "k1", None, 3)
+    second, end = await events.page(None, "k1", cursor, 3)
+    assert [len(first), len(second), end] == [3, 1, None]
+    assert first[0].kind == "suspended"
+    assert await events.page("other", None, None, 10) == ([], None)
