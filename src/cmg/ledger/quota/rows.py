@@ -106,14 +106,14 @@ class Rows:
     def begin_seeding(self, terms: Terms, periods: Starts, mark: int) -> int | None:
         """Mark a row for seeding: from now on only what ends after `mark` (epoch µs) is added to it.
 
-        Returns the mark that holds: the own one, another worker's that is at it, or None when nothing is to do.
+        Returns `mark`, or a negative number while another worker is at it, or None when nothing is to do.
         """
         offset, row = self._locked(terms.key.id, terms.digest, terms.zone, periods)
         try:
             if row[SEEDED] and row[ZONE] == terms.zone:
                 return None
             if not row[SEEDED] and row[MARK] and mark - row[MARK] < MARK_TTL_US:
-                return row[MARK]
+                return -row[MARK]
             row[STARTS : STARTS + 3] = [int(start) for start in periods[:3]]
             row[SPENT : SPENT + 4] = row[BASE : BASE + 4] = [0, 0, 0, 0]
             self._words[offset + SEEDED] = 0

@@ -34,7 +34,7 @@ class Seedable(Protocol):
     """State that can be seeded: the rows of the file, or Redis."""
 
     async def begin_seeding(self, terms: Terms, periods: Starts, mark: int) -> int | None:
-        """Mark the key's state; the mark that holds (own or another's), or None when it is seeded."""
+        """Mark the key's state: `mark`, or a negative number while another is at it, or None when it is seeded."""
         ...
 
     async def add_seed(self, terms: Terms, periods: Starts, mark: int, nano: Nano) -> bool:

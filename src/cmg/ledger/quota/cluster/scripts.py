@@ -113,14 +113,14 @@ return 1
 """
 )
 
-# KEYS: hash. ARGV: mark, starts (3), zone, how long a mark holds. Answers the mark that holds, or 0.
+# KEYS: hash. ARGV: mark, starts (3), zone, how long a mark holds. Answers the mark, or a negative one that another has, or 0.
 BEGIN_SEEDING = (
     _COMMON
     + """
 local h, mark = KEYS[1], number(ARGV[1])
 local v = read(h, 'seeded', 'mark', 'zone')
 if v[1] == 1 and v[3] == number(ARGV[5]) then return '0' end
-if v[1] == 0 and v[2] > 0 and mark - v[2] < number(ARGV[6]) then return text(v[2]) end
+if v[1] == 0 and v[2] > 0 and mark - v[2] < number(ARGV[6]) then return text(-v[2]) end
 redis.call('HSET', h, 'seeded', '0', 'mark', ARGV[1], 'zone', ARGV[5], 'd0', ARGV[2], 'w0', ARGV[3], 'm0', ARGV[4],
   's0', '0', 's1', '0', 's2', '0', 's3', '0')
 redis.call('EXPIRE', h, 3024000)
