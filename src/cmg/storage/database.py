@@ -80,15 +80,18 @@ class Database:
         if self._pool is None:
             raise DatabaseAway("the database is closed; the service is shutting down, try another instance")
         connection: Connection | None = None
-        with self._naming_away(lambda: connection is None or connection.is_closed()):
+        lost = True  # also while there is none yet
+        with self._naming_away(lambda: lost):
             deadline = asyncio.timeout(timeout_s)
             try:
                 async with deadline, self._pool.acquire(timeout=timeout_s) as connection:
                     self._in_use.inc()
+                    lost = False
                     try:
                         yield cast("Connection", connection)
                     finally:
                         self._in_use.inc(-1)
+                        lost = connection.is_closed()
             except TimeoutError as error:
                 if connection is not None and not deadline.expired():
                     raise  # the caller's own limit, not ours

@@ -50,3 +50,79 @@ DELETE FROM changes WHERE version IN (
     WHERE at < $1 AND version < (SELECT max(version) FROM changes)
     ORDER BY version LIMIT $2
 );
+
+-- name: lock_partitions
+-- One process at a time makes or drops partitions, until its transaction ends.
+SELECT pg_advisory_xact_lock($1);
+
+-- name: partitions_of
+-- Names of a table's partitions.
+SELECT child.relname AS name
+FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
+WHERE inhparent = to_regclass(quote_ident($1)) ORDER BY child.relname;
+
+-- name: partitioning_of
+-- The column a table is partitioned by, and its default partition if it has one.
+SELECT attname AS key, standard.relname AS default_partition
+FROM pg_partitioned_table head
+JOIN pg_attribute ON attrelid = partrelid AND attnum = partattrs[0]
+LEFT JOIN pg_class standard ON standard.oid = partdefid
+WHERE partrelid = to_regclass(quote_ident($1));
+
+-- name: begin_snapshot
+-- The first statement of a transaction takes its snapshot; this one reads where the changes are.
+SELECT max(version) FROM changes;
+
+-- name: existing_tables
+-- Tables in the way of a restore.
+SELECT relname AS name FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+    AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')
+ORDER BY relname;
+
+-- name: tables_to_dump
+-- Tables whose rows make up a backup: all but partitions (their parents have the rows), those of extensions, and the
+-- record of migrations.
+SELECT relname AS name FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+    AND relname <> 'schema_migrations'
+    AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = pg_class.oid AND deptype = 'e')
+ORDER BY relname;
+
+-- name: columns_of
+-- A table's columns in their order, but computed ones.
+SELECT attname AS name FROM pg_attribute
+WHERE attrelid = to_regclass(quote_ident($1)) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+ORDER BY attnum;
+
+-- name: references
+-- Which table refers to which by a foreign key.
+SELECT child.relname AS child, parent.relname AS parent
+FROM pg_constraint
+JOIN pg_class child ON child.oid = conrelid
+JOIN pg_class parent ON parent.oid = confrelid
+WHERE contype = 'f' AND connamespace = current_schema()::regnamespace;
+
+-- name: partition_bounds
+-- Every partition with the bound that its parent gives it.
+SELECT part.relname AS name, parent.relname AS parent, pg_get_expr(part.relpartbound, part.oid) AS bound
+FROM pg_class part
+JOIN pg_inherits ON inhrelid = part.oid
+JOIN pg_class parent ON parent.oid = inhparent
+WHERE part.relispartition AND part.relkind IN ('r', 'p') AND part.relnamespace = current_schema()::regnamespace
+ORDER BY part.oid;
+
+-- name: removable_partitions
+-- Partitions that migrations made and the backup does not have.
+SELECT relname AS name FROM pg_class
+WHERE relispartition AND relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace
+    AND relname <> ALL ($1::text[])
+ORDER BY relname;
+
+-- name: sequence_values
+-- The last value of every sequence.
+SELECT sequencename AS name, last_value FROM pg_sequences WHERE schemaname = current_schema() ORDER BY sequencename;
+
+-- name: set_sequence
+-- Let a sequence go on behind a value.
+SELECT setval(quote_ident($1)::regclass, $2);

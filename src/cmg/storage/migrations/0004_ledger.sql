@@ -8,7 +8,7 @@ CREATE TABLE journal_offsets (
     at       timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
--- One row per call, in partitions of a month, dropped after retention.usage_days (LedgerUpkeep).
+-- One row per call, in partitions of a month, dropped after retention.usage_days (ledger.store.upkeep).
 -- About 350 bytes a call with its indexes: see docs/adr/0005-ledger.md.
 CREATE TABLE usage_records (
     at                 timestamptz NOT NULL,      -- when the call ended
@@ -66,7 +66,7 @@ CREATE TABLE key_spending (
 CREATE INDEX key_spending_by_day ON key_spending (day);
 
 -- A threshold of a key's budget was passed, or the key was suspended for it: once for each budget and period.
--- Kept for retention.events_days (LedgerUpkeep), but never shorter than the period lasts.
+-- Kept for retention.events_days (ledger.store.upkeep), but never shorter than the period lasts.
 CREATE TABLE budget_events (
     id           uuid PRIMARY KEY,
     at           timestamptz NOT NULL,

@@ -1,0 +1,161 @@
+"""A cache of bytes: in this process, bounded in bytes, or in Redis. A cache that is away only misses."""
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from cmg.kit.clock import Clock, SystemClock
+from cmg.telemetry.instruments import Instruments
+
+_DEADLINE_S = 0.25
+_PAUSE_S = 1.0  # after a failure Redis is left alone for so long, so that not every call waits for the deadline
+_CONNECTIONS = 32
+_PREFIX = "cmg:cache:"
+_ENTRY_BYTES = 200  # what an entry takes beside its key and value, about
+
+
+class _Store(Protocol):
+    async def get(self, key: str) -> bytes | None: ...
+    async def set(self, key: str, value: bytes, ttl_s: float) -> None: ...
+    async def delete(self, key: str) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Cache:
+    """What may be lost at any moment, so nothing but what can be computed again; several processes share it by a URL.
+
+    No method raises: a get that fails is a miss, a set or delete that fails is nothing. So what must vanish at once
+    (a revoked key) does not belong here; a value lives at most `ttl_s` seconds. A value larger than an eighth of
+    `max_bytes` is not kept. Counted in `cmg_cache_requests_total` by outcome: hit, miss, away, refused.
+    """
+
+    def __init__(
+        self,
+        url: str | None,
+        *,
+        clock: Clock | None = None,
+        instruments: Instruments | None = None,
+        max_bytes: int = 64 * 2**20,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._store: _Store = _InRedis(url) if url else _InProcess(self._clock, max_bytes)
+        self._value_bytes_max = max_bytes // 8
+        self._instruments = instruments
+        self._away_until_s = 0.0
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None when there is none, it is too old, or the cache is away."""
+        value = None
+        async with self._reaching() as reached:
+            if reached:
+                value = await self._store.get(key)
+                self._count("miss" if value is None else "hit")
+        return value
+
+    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Keep a value for `ttl_s` seconds at most."""
+        if len(value) > self._value_bytes_max:
+            self._count("refused")
+            return
+        async with self._reaching() as reached:
+            if reached:
+                await self._store.set(key, value, ttl_s)
+
+    async def delete(self, key: str) -> None:
+        """Forget a value."""
+        async with self._reaching() as reached:
+            if reached:
+                await self._store.delete(key)
+
+    async def close(self) -> None:
+        """Let connections go."""
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(_DEADLINE_S):
+                await self._store.close()
+
+    @contextlib.asynccontextmanager
+    async def _reaching(self) -> AsyncIterator[bool]:
+        """Yield whether the store is to be asked; swallow and count its failures."""
+        if self._clock.monotonic() < self._away_until_s:
+            self._count("away")
+            yield False
+            return
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                yield True
+        except (RedisError, OSError, TimeoutError):
+            self._away_until_s = self._clock.monotonic() + _PAUSE_S
+            self._count("away")
+
+    def _count(self, outcome: str) -> None:
+        if self._instruments is not None:
+            self._instruments.series("cmg_cache_requests_total", outcome).inc()
+
+
+class _InProcess:
+    """The values least recently used go first when the bytes are used up."""
+
+    def __init__(self, clock: Clock, max_bytes: int) -> None:
+        self._clock = clock
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+
+    async def get(self, key: str) -> bytes | None:
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry[1] <= self._clock.monotonic():
+            await self.delete(key)
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
+
+    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
+        await self.delete(key)
+        self._entries[key] = (value, self._clock.monotonic() + ttl_s)
+        self._bytes += len(key) + len(value) + _ENTRY_BYTES
+        while self._bytes > self._max_bytes:
+            await self.delete(next(iter(self._entries)))
+
+    async def delete(self, key: str) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= len(key) + len(entry[0]) + _ENTRY_BYTES
+
+    async def close(self) -> None:
+        self._entries.clear()
+        self._bytes = 0
+
+
+class _InRedis:
+    """The server's own limits (`maxmemory`) bound it; every value has a time to live."""
+
+    def __init__(self, url: str) -> None:
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            url,
+            max_connections=_CONNECTIONS,
+            timeout=_DEADLINE_S,
+            socket_timeout=_DEADLINE_S,
+            socket_connect_timeout=_DEADLINE_S,
+        )
+        self._redis = redis.asyncio.Redis(connection_pool=pool)
+
+    async def get(self, key: str) -> bytes | None:
+        value = await self._redis.get(_PREFIX + key)
+        return value if isinstance(value, bytes) else None
+
+    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
+        await self._redis.set(_PREFIX + key, value, px=max(int(ttl_s * 1000), 1))
+
+    async def delete(self, key: str) -> None:
+        await self._redis.delete(_PREFIX + key)
+
+    async def close(self) -> None:
+        await self._redis.aclose()
+        await self._redis.connection_pool.disconnect()

@@ -1,0 +1,98 @@
+"""Migrations: once each, whole or not at all, by several processes at once, over the previous release's schema."""
+
+import asyncio
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from cmg.storage.errors import StorageError
+from cmg.storage.migrate import applied, migrate, migrations
+
+PREVIOUS = Path(__file__).parents[2] / "fixtures" / "schema-0.1.0.sql"
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Migration files `_NNNN_name=text` in a folder."""
+    for name, text in files.items():
+        (folder / f"{name.lstrip('_')}.sql").write_text(text)
+    return folder
+
+
+async def one(dsn: str, sql: str):
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetchval(sql)
+    finally:
+        await connection.close()
+
+
+async def test_every_migration_is_applied_once_from_empty(empty_dsn):
+    names = [migration.name for migration in migrations()]
+    assert await migrate(empty_dsn) == names
+    assert await migrate(empty_dsn) == []
+    connection = await asyncpg.connect(empty_dsn)
+    assert list(await applied(connection)) == names
+    await connection.close()
+
+
+async def test_two_processes_may_migrate_at_once(empty_dsn):
+    done = await asyncio.gather(*(migrate(empty_dsn) for _ in range(4)))
+    assert sorted(name for names in done for name in names) == [migration.name for migration in migrations()]
+
+
+async def test_failing_file_leaves_nothing_behind(empty_dsn, tmp_path):
+    write(tmp_path, _0001_a="CREATE TABLE a (n int);", _0002_b="CREATE TABLE b (n int); SELECT 1 / 0;")
+    with pytest.raises(StorageError, match="0002_b failed and was rolled back"):
+        await migrate(empty_dsn, folder=tmp_path)
+    assert await one(empty_dsn, "SELECT to_regclass('a')") == "a"
+    assert await one(empty_dsn, "SELECT to_regclass('b')") is None
+
+
+async def test_file_changed_after_it_was_applied_is_an_error(empty_dsn, tmp_path):
+    await migrate(empty_dsn, folder=write(tmp_path, _0001_a="CREATE TABLE a (n int);"))
+    write(tmp_path, _0001_a="CREATE TABLE a (n bigint);")
+    with pytest.raises(StorageError, match="applied in another form"):
+        await migrate(empty_dsn, folder=tmp_path)
+
+
+async def test_database_of_a_later_release_is_accepted(empty_dsn, tmp_path):
+    write(tmp_path, _0001_a="CREATE TABLE a (n int);", _0002_b="CREATE TABLE b (n int);")
+    await migrate(empty_dsn, folder=tmp_path)
+    (tmp_path / "0002_b.sql").unlink()
+    assert await migrate(empty_dsn, folder=tmp_path) == []
+
+
+async def test_file_with_a_lower_number_that_came_later_is_applied(empty_dsn, tmp_path):
+    await migrate(empty_dsn, folder=write(tmp_path, _0002_b="CREATE TABLE b (n int);"))
+    assert await migrate(empty_dsn, folder=write(tmp_path, _0001_a="CREATE TABLE a (n int);")) == ["0001_a"]
+
+
+async def test_only_named_migrations_reach_an_older_schema(empty_dsn, tmp_path):
+    write(tmp_path, _0001_a="CREATE TABLE a (n int);", _0002_b="CREATE TABLE b (n int);")
+    assert await migrate(empty_dsn, folder=tmp_path, only={"0001_a"}) == ["0001_a"]
+
+
+async def test_badly_named_file_is_refused(tmp_path):
+    with pytest.raises(StorageError, match="NNNN_name"):
+        migrations(write(tmp_path, _x="SELECT 1;"))
+
+
+async def test_previous_releases_schema_is_brought_to_the_same_as_a_fresh_one(empty_dsn, dsn):
+    connection = await asyncpg.connect(empty_dsn)
+    await connection.execute(PREVIOUS.read_text())
+    await connection.close()
+    await migrate(empty_dsn)
+    assert await columns(empty_dsn) == await columns(dsn)
+
+
+async def columns(dsn: str) -> list[tuple[str, ...]]:
+    """Every column with its type, and every index, of a database."""
+    connection = await asyncpg.connect(dsn)
+    rows = await connection.fetch(
+        "SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull::text FROM pg_attribute "
+        "JOIN pg_class ON pg_class.oid = attrelid "
+        "WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped ORDER BY 1, 2"
+    )
+    await connection.close()
+    return [tuple(row) for row in rows]
