@@ -85,9 +85,7 @@ async def test_interim_answers_are_skipped(transport: HttpTransport) -> None:
 
 
 async def test_header_names_are_lower_case_and_repeated_ones_are_joined(transport: HttpTransport) -> None:
-    head = (
-        b"HTTP/1.1 429 Slow Down\r\nX-A: 1\r\nx-a: 2\r\nRetry-After: 7\r\nX-N: caf\xe9\r\nContent-Length: 0\r\n\r\n"
-    )
+    head = b"HTTP/1.1 429 Slow Down\r\nX-A: 1\r\nx-a: 2\r\nRetry-After: 7\r\nX-N: caf\xe9\r\nContent-Length: 0\r\n\r\n"
     async with raw_server(answers(head)) as server:
         response = await ask(transport, server.url)
     assert response.status == 429
