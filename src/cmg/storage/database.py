@@ -91,7 +91,7 @@ class Database:
                         yield cast("Connection", connection)
                     finally:
                         self._in_use.inc(-1)
-                        lost = connection.is_closed()
+                        lost = _is_lost(connection)
             except TimeoutError as error:
                 if connection is not None and not deadline.expired():
                     raise  # the caller's own limit, not ours
@@ -147,6 +147,13 @@ class Database:
                 raise
             self._away.inc()
             raise DatabaseAway("the database cannot be reached; try again in a moment") from error
+
+
+def _is_lost(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool took it back when it broke
+        return True
 
 
 async def _end_transaction(connection: asyncpg.Connection) -> None:
