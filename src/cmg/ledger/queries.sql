@@ -58,3 +58,10 @@ ORDER BY id DESC LIMIT $4;
 DELETE FROM budget_events WHERE id IN (
     SELECT id FROM budget_events WHERE at < $1 AND period <> 'lifetime' ORDER BY at LIMIT $2
 );
+
+-- name: purge_stray_usage
+-- Delete a bounded number of old rows that lie in no month's partition.
+-- cross-workspace: upkeep of the whole table.
+DELETE FROM usage_records_default WHERE (id, at) IN (
+    SELECT id, at FROM usage_records_default WHERE at < $1 LIMIT $2
+);

@@ -1,19 +1,22 @@
 """Spending and budget events in the database. The only caller of this room's SQL."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
+from cmg.config import RetentionSettings
 from cmg.kit.clock import at
 from cmg.kit.ids import uuid7
 from cmg.storage.database import Database
 from cmg.storage.named_sql import load
+from cmg.storage.retention import drop_old, ensure_partitions, purge_batch
 
 _SQL = load("cmg.ledger")
-_EVENTS_AT_ONCE = 10_000
+_MONTH = timedelta(days=32)  # the longest period: an event that is forgotten earlier would be told again
+_FOLDED = timedelta(days=400)
 _SECONDS = 60.0  # deadline of upkeep, which nobody waits for
 
 
@@ -94,11 +97,18 @@ async def list_budget_events(
     return [_event(row) for row in rows]
 
 
-async def purge_budget_events(database: Database, before: datetime) -> None:
-    """Delete events older than that, but those of lifetime budgets."""
-    done = ""
-    while done != "DELETE 0":
-        done = await database.execute(_SQL["purge_budget_events"], before, _EVENTS_AT_ONCE, timeout_s=_SECONDS)
+async def upkeep(database: Database, retention: RetentionSettings, now: datetime) -> None:
+    """Keep the room's tables bounded; once a day, and at start (it makes the partitions of the next months).
+
+    Usage rows go with their month when all of it is older than `usage_days`; events after `events_days`.
+    """
+    oldest = now - timedelta(days=retention.usage_days)
+    async with database.transaction(_SECONDS) as conn:
+        await ensure_partitions(conn, "usage_records", period="month", now=now)
+        await drop_old(conn, "usage_records", before=oldest)
+    await purge_batch(database, _SQL["purge_stray_usage"], oldest)
+    await purge_batch(database, _SQL["purge_budget_events"], now - max(timedelta(days=retention.events_days), _MONTH))
+    await fold_spending(database, now - _FOLDED)
 
 
 def _event(row: Any) -> BudgetEvent:

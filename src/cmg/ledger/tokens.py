@@ -47,7 +47,7 @@ def _encoding() -> Any:
     65 MB in each process.
     """
     package = find_spec("bpe_openai")
-    spec = PathFinder.find_spec("bpe_openai._bindings", package and package.submodule_search_locations)
+    spec = PathFinder.find_spec("bpe_openai._bindings", package.submodule_search_locations if package else [])
     if spec is None or spec.loader is None:
         raise ImportError("bpe-openai is not installed as expected; install from the lock file", name="bpe_openai")
     native = module_from_spec(spec)
