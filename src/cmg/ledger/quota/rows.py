@@ -158,6 +158,18 @@ class Rows:
         finally:
             self._table.unlock(offset)
 
+    def add_spent(self, terms: Terms, periods: Starts, cost_nano: int) -> None:
+        """Add what a call cost that Redis granted: known to the whole cluster as soon as its settlement is sent."""
+        offset, row = self._locked(terms.key.id, terms.digest, terms.zone, periods)
+        try:
+            roll(row, periods)
+            for period in range(4):
+                row[SPENT + period] += cost_nano
+                row[BASE + period] += cost_nano
+            self._write_spent(offset, row)
+        finally:
+            self._table.unlock(offset)
+
     def seed_new(self, key_id: str, digest: tuple[int, int], zone: int, periods: Starts, nano: Nano) -> None:
         """Set the spending of a key whose row is new; one that was seeded already stays as it is."""
         offset, row = self._locked(key_id, digest, zone, periods)

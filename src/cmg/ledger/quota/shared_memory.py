@@ -106,6 +106,10 @@ class SharedMemoryQuota:
         """Remember what the whole cluster has spent, for when it cannot be asked. Raises `TableFull`."""
         self._rows.set_spent(terms, periods, nano)
 
+    def add_spent(self, terms: Terms, periods: Starts, cost_nano: int) -> None:
+        """Add what a call cost that the whole cluster will hear of. Raises `TableFull`."""
+        self._rows.add_spent(terms, periods, cost_nano)
+
     async def close(self) -> None:
         """Stop what runs in the background and unmap the file."""
         if self._seeding is not None:

@@ -1,6 +1,7 @@
 """The connection to Redis: scripts with a short deadline, and a breaker in front so that its absence costs nothing."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ class RedisLink:
     """Runs scripts. After a failure nothing is asked for a second; then one request at a time probes."""
 
     def __init__(self, url: str, clock: Clock) -> None:
-        pool = BlockingConnectionPool.from_url(
+        self._pool: Any = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
             timeout=TIMEOUT_S,
@@ -43,7 +44,7 @@ class RedisLink:
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )
-        self._redis: Any = Redis(connection_pool=pool)
+        self._redis: Any = Redis(connection_pool=self._pool)
         self._clock = clock
         self._shas: dict[str, str] = {}
         self._retry_at = 0.0
@@ -69,6 +70,9 @@ class RedisLink:
                 answers = await self._send(commands)
         except (RedisError, OSError, TimeoutError) as error:
             self._retry_at = self._clock.monotonic() + RETRY_AFTER_S
+            # The idle connections are most likely dead too; each would fail a call when Redis is back.
+            with contextlib.suppress(RedisError, OSError):
+                await self._pool.disconnect(inuse_connections=False)
             raise RedisAway(repr(error), refused=isinstance(error, ResponseError)) from error
         self._retry_at = 0.0
         return answers

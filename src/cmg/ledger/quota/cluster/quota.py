@@ -1,6 +1,7 @@
 """Limits and budgets that hold over every worker and machine with the same Redis."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from itertools import count
 from secrets import token_hex
@@ -80,6 +81,9 @@ class RedisQuota:
             if not cost_nano:
                 return
             grant.id = self._lease(0)
+        elif cost_nano and terms.budget is not None:
+            with contextlib.suppress(TableFull):
+                self._local.add_spent(terms, starts(terms.timezone, self._clock.time()), cost_nano)
         grant.settled = True
         self._settle(grant, names, tokens, cost_nano)
 

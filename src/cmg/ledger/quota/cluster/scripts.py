@@ -113,7 +113,8 @@ return 1
 """
 )
 
-# KEYS: hash. ARGV: mark, starts (3), zone, how long a mark holds. Answers the mark, or a negative one that another has, or 0.
+# KEYS: hash. ARGV: mark, starts (3), zone, how long a mark holds.
+# Answers the mark, or a negative one that another has, or 0 when the key is seeded.
 BEGIN_SEEDING = (
     _COMMON
     + """
