@@ -7,8 +7,9 @@ refuses to start with a route that has neither, so that no path is open by overs
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.models import HTTPBearer
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
 
 from cmg.kit.errors import Forbidden, Unauthenticated
@@ -77,3 +78,11 @@ def _permissions(dependant: Any) -> Iterator[str]:
         if isinstance(part.call, Permission | Open):
             yield part.call.permission
         yield from _permissions(part)
+
+
+def routes_of(app: FastAPI) -> Iterator[RouteContext]:
+    """Every HTTP route of an application, those of included routers too (`app.routes` holds these only as routers).
+
+    Each has `path`, `methods`, `path_regex` and goes into `permission_of`.
+    """
+    return (route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute))

@@ -8,7 +8,6 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 
 from cmg.audit.trail import AuditTrail
 from cmg.identity.keys import Keys
@@ -16,7 +15,7 @@ from cmg.identity.models import ApiKey, Caller, Workspace
 from cmg.identity.routes import router
 from cmg.identity.workspaces import Workspaces
 from cmg.kit.errors import CmgError, InvalidRequest
-from cmg.kit.permissions import permission_of
+from cmg.kit.permissions import permission_of, routes_of
 from support.manual_clock import ManualClock
 
 ODD = ["\0", "\ud800", "٣", "x" * 3000, "'; DROP TABLE api_keys; --", "../..", "%00"]
@@ -132,7 +131,7 @@ async def test_odd_text_is_never_a_server_error(client: httpx.AsyncClient, odd: 
     quoted = "".join(f"%{safe[i : i + 2]}" for i in range(0, len(safe), 2))
     for path in (f"/keys/{quoted}", f"/workspaces/{quoted}"):
         assert (await client.get(path)).status_code < 500
-    for name in ("cursor", "workspace", "owner", "tag", "state", "limit", "action", "actor", "target", odd[:9]):
+    for name in ("cursor", "workspace", "owner", "tag", "state", "limit", "action", "actor", "target", "x"):
         for path in ("/keys", "/workspaces", "/audit"):
             answer = await client.get(f"{path}?{name}={quoted}")
             assert answer.status_code < 500, (path, name, answer.text)
@@ -158,7 +157,7 @@ async def test_odd_bodies_are_never_a_server_error(client: httpx.AsyncClient, ra
 
 
 async def test_every_route_needs_an_administrator(app: FastAPI, client: httpx.AsyncClient) -> None:
-    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    routes = list(routes_of(app))
     assert len(routes) >= 15
     assert {permission_of(route) for route in routes} == {"admin", "admin:all"}
     for scopes in ("chat metrics models", "x"):
