@@ -1,0 +1,148 @@
+"""The FastAPI application of the backstage process: everything but the data plane, a permission on every route."""
+
+import base64
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+import cmg
+from cmg.app.forward import CLIENT_HEADER
+from cmg.app.openapi.document import api_docs_router, openapi_document
+from cmg.identity.authenticator import Authenticator
+from cmg.kit.asgi import Receive, Scope, Send, send_error
+from cmg.kit.errors import CmgError, InvalidRequest, NotFound, Unauthenticated
+from cmg.kit.permissions import PUBLIC, permission_of
+from cmg.telemetry.logs import get_logger
+
+_log = get_logger("cmg.app.control_plane")
+_PAGES = ("/docs", "/openapi.json")
+ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Unguarded(Exception):
+    """A route of the control plane that declares no permission: the process must not start with it."""
+
+
+def build(routers: Iterable[APIRouter], authenticator: Authenticator) -> ASGI:
+    """The whole application. Raises `Unguarded` for a route without a permission."""
+    app = documented(routers)
+    check_permissions(app)
+    return _Callers(app, authenticator)
+
+
+def documented(routers: Iterable[APIRouter]) -> FastAPI:
+    """The application without authentication: what the OpenAPI document is made from."""
+    app = FastAPI(
+        title="Context Memory Gateway", version=cmg.__version__, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    for router in routers:
+        app.include_router(router)
+    app.include_router(api_docs_router(app))
+    app.add_exception_handler(CmgError, _told)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(Exception, _crashed)
+    app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
+    return app
+
+
+def build_for_docs() -> FastAPI:
+    """The application on services that are not connected: for its OpenAPI document and its routes."""
+    from cmg.app.wiring import routers_without_database  # noqa: PLC0415  wiring builds on this module
+
+    return documented(routers_without_database())
+
+
+def check_permissions(app: FastAPI) -> None:
+    """Raise `Unguarded` naming every route that is neither public with a reason nor guarded by a scope."""
+    bare = [
+        f"{sorted(route.methods or ())} {route.path}"
+        for route in app.routes
+        if isinstance(route, APIRoute) and permission_of(route) is None
+    ]
+    if bare:
+        raise Unguarded(f"routes without a permission: {', '.join(bare)}")
+
+
+class _Callers:
+    """Puts the checked caller into `request.state.caller`; a bad key is refused before any route is looked for."""
+
+    def __init__(self, app: FastAPI, authenticator: Authenticator) -> None:
+        self._app, self._authenticator = app, authenticator
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        client = _text(headers.get(CLIENT_HEADER)) or (scope.get("client") or ("127.0.0.1", 0))[0]
+        authorization, api_key = _authorization(scope["path"], headers), _text(headers.get(b"x-api-key"))
+        state = scope.setdefault("state", {})
+        state["client"] = client
+        state["caller"] = None
+        try:
+            if authorization or api_key:
+                state["caller"] = await self._authenticator.authenticate(authorization, api_key, client)
+            elif not self._allowed_open(scope):
+                raise Unauthenticated(
+                    "no API key; send `Authorization: Bearer cmg_…`", headers=_challenge(scope["path"])
+                )
+        except CmgError as error:
+            await send_error(send, error)
+            return
+        await self._app(scope, receive, send)
+
+    def _allowed_open(self, scope: Scope) -> bool:
+        """Only a public route is reached without a key, so strangers cannot even learn which paths exist."""
+        return any(
+            isinstance(route, APIRoute) and permission_of(route) == PUBLIC and route.path_regex.match(scope["path"])
+            for route in self._app.routes
+        )
+
+
+def _authorization(path: str, headers: dict[bytes, bytes]) -> str | None:
+    """The header; for the docs page, what a browser sends when it asked for a password, as a bearer's."""
+    told = _text(headers.get(b"authorization"))
+    if told is None or not told.startswith("Basic ") or not path.startswith(_PAGES):
+        return told
+    try:
+        return f"Bearer {base64.b64decode(told[6:]).decode().partition(':')[2]}"
+    except ValueError:  # neither base64 nor UTF-8: the authenticator refuses what was sent
+        return told
+
+
+def _challenge(path: str) -> dict[str, str]:
+    """A browser that opens the docs page is asked for the key as a password."""
+    return {"www-authenticate": 'Basic realm="API key as the password"'} if path.startswith(_PAGES) else {}
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+async def _told(_request: Request, error: Any) -> Response:
+    return Response(error.json(), error.status, error.headers, "application/json")
+
+
+async def _invalid(request: Request, error: Any) -> Response:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part not in {"body", "query", "path", "header"}]
+    param = ".".join(place) or None
+    return await _told(request, InvalidRequest(f"{param or 'body'}: {first['msg']}", param=param))
+
+
+async def _plain(request: Request, error: Any) -> Response:
+    if error.status_code == 404:
+        return await _told(request, NotFound(f"{request.url.path} is not served here", code="unknown_path"))
+    wrong = InvalidRequest(str(error.detail), code="method_not_allowed" if error.status_code == 405 else None)
+    return Response(wrong.json(), error.status_code, error.headers, "application/json")
+
+
+async def _crashed(request: Request, error: Any) -> Response:
+    _log.error("a request of the control plane crashed", exc_info=error, **{"url.path": request.url.path})
+    return await _told(request, CmgError("an internal error; the log has the details"))

@@ -1,0 +1,207 @@
+"""The raw ASGI application of a gateway process: finds the route, authenticates, counts, and maps errors once."""
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from cmg.identity.authenticator import Authenticator
+from cmg.identity.models import Caller
+from cmg.kit.asgi import ClientGone, Handler, Message, Receive, Request, Scope, Send, send_error
+from cmg.kit.clock import Clock
+from cmg.kit.errors import CmgError
+from cmg.kit.ids import uuid7_hex
+from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.logs import get_logger
+
+CallerHandler = Callable[[Request, Send, Caller], Awaitable[None]]
+CLIENT_GONE = 499  # what the access logs of proxies say when the client closed before the answer
+_REQUEST_ID = b"x-cmg-request-id"
+_log = get_logger("cmg.app.data_plane")
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+# Paths of the control plane that get a route label of their own; what a client invents folds to `other`.
+_FAMILIES = ("/admin/v1/", "/api/v1/", "/health/", "/hooks/", "/docs")
+_KNOWN = frozenset({"/metrics", "/status", "/openapi.json", "/docs", "/console"})
+
+
+class Routes:
+    """Method and path to a handler. A prefix route takes every path that begins with it."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, str], Handler] = {}
+        self._exact: dict[tuple[str, str], CallerHandler] = {}
+        self._prefix: list[tuple[str, str, CallerHandler]] = []
+
+    def add_open(self, method: str, path: str, handler: Handler) -> None:
+        """A route without authentication: probes only."""
+        self._open[method, path] = handler
+
+    def add(self, method: str, path: str, handler: CallerHandler) -> None:
+        """A route for callers with a key; a path that ends in `/` is a prefix."""
+        if path.endswith("/"):
+            self._prefix.append((method, path, handler))
+        else:
+            self._exact[method, path] = handler
+
+    def find_open(self, method: str, path: str) -> Handler | None:
+        """The open route of a request."""
+        return self._open.get((method, path))
+
+    def find(self, method: str, path: str) -> tuple[str, CallerHandler] | None:
+        """The route's label and its handler."""
+        handler = self._exact.get((method, path))
+        if handler is not None:
+            return path, handler
+        for wanted, prefix, found in self._prefix:
+            if method == wanted and path.startswith(prefix) and len(path) > len(prefix):
+                return f"{prefix}{{id}}", found
+        return None
+
+
+class DataPlane:
+    """What uvicorn calls. `forward` answers every path that is no route here."""
+
+    def __init__(
+        self,
+        routes: Routes,
+        authenticator: Authenticator,
+        forward: Handler,
+        instruments: Instruments,
+        clock: Clock,
+        trusted_proxies: list[str],
+    ) -> None:
+        self._routes, self._authenticator, self._forward = routes, authenticator, forward
+        self._instruments, self._clock = instruments, clock
+        self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted_proxies]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One ASGI connection. Websockets are refused; there is no lifespan."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        started = self._clock.monotonic()
+        request = Request(scope, receive, self._client(scope))
+        answer = _Answer(send)
+        route = "other"
+        try:
+            route = await self._dispatch(request, answer)
+        except CmgError as error:
+            route = self._label(request)
+            await self._refuse(request, answer, error)
+        except ClientGone:
+            route, answer.status = self._label(request), CLIENT_GONE
+        except asyncio.CancelledError:
+            route, answer.status = self._label(request), answer.status or CLIENT_GONE
+            raise
+        except Exception as error:  # noqa: BLE001  the outermost place: log with its trace, answer 500
+            route = self._label(request)
+            await self._crashed(request, answer, error)
+        finally:
+            self._count(route, request.method, answer.status, started)
+
+    async def _dispatch(self, request: Request, send: Send) -> str:
+        path = request.path
+        found = self._routes.find(request.method, path)
+        if found is None:
+            handler = self._routes.find_open(request.method, path)
+            await (handler or self._forward)(request, send)
+            return self._label(request)
+        label, call = found
+        headers = request.headers
+        caller = await self._authenticator.authenticate(
+            _text(headers.get(b"authorization")), _text(headers.get(b"x-api-key")), request.client
+        )
+        await call(request, send, caller)
+        return label
+
+    async def _refuse(self, request: Request, answer: "_Answer", error: CmgError) -> None:
+        if answer.status:
+            _log.error("an error after the answer had begun", error=error.message, path=self._label(request))
+            return
+        await send_error(answer, error, ((_REQUEST_ID, _id_of(request)),))
+
+    async def _crashed(self, request: Request, answer: "_Answer", error: Exception) -> None:
+        request_id = _id_of(request)
+        _log.error("a request crashed", exc_info=error, **{"cmg.request_id": request_id.decode()})
+        if not answer.status:
+            hidden = CmgError("an internal error; the log has the details under this request's id")
+            await send_error(answer, hidden, ((_REQUEST_ID, request_id),))
+
+    def _label(self, request: Request) -> str:
+        """A bounded name for the path: never what a client made up."""
+        path = request.path
+        found = self._routes.find(request.method, path)
+        if found is not None:
+            return found[0]
+        if path in _KNOWN or self._routes.find_open(request.method, path) is not None:
+            return path
+        for family in _FAMILIES:
+            if path.startswith(family):
+                # The first word behind the family is a resource's name; only those that exist get a label of their own.
+                word = path[len(family) :].split("/", 1)[0] if family == "/admin/v1/" else ""
+                return f"{family}{word if word in _ADMIN else ''}"
+        return "other"
+
+    def _count(self, route: str, method: str, status: int, started: float) -> None:
+        method = method if method in _METHODS else "other"
+        self._instruments.series("cmg_http_requests_total", route, method, str(status or CLIENT_GONE)).inc()
+        self._instruments.series("cmg_http_request_duration_seconds", route, method).observe(
+            self._clock.monotonic() - started
+        )
+
+    def _client(self, scope: Scope) -> str:
+        """The peer's address; a trusted proxy's word is taken for the address before it, from the right."""
+        peer: str = (scope.get("client") or ("127.0.0.1", 0))[0] or "127.0.0.1"
+        if not self._trusted or not self._is_trusted(peer):
+            return peer
+        told = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+        for hop in reversed([part.strip() for part in told.split(",") if part.strip()]):
+            if not _is_address(hop):
+                break
+            peer = hop
+            if not self._is_trusted(hop):
+                break
+        return peer
+
+    def _is_trusted(self, address: str) -> bool:
+        try:
+            parsed = ipaddress.ip_address(address)
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._trusted)
+
+
+_ADMIN = frozenset({"keys", "workspaces", "usage", "audit", "budget-events", "jobs", "models"})
+
+
+class _Answer:
+    """`send`, remembering the status that went out."""
+
+    __slots__ = ("_send", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+def _id_of(request: Request) -> bytes:
+    """The id that the handler gave the request, else a new one."""
+    given: Any = request.scope.get("cmg.request_id")
+    return (given or uuid7_hex()).encode()
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

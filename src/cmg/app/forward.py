@@ -1,0 +1,91 @@
+"""Passing a request on to the backstage process over its unix socket, so that one port serves everything."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from cmg.kit.asgi import ClientGone, Request, Send
+from cmg.kit.errors import TooLarge, Unavailable
+
+CLIENT_HEADER = b"x-cmg-forwarded-client"
+_HOP_BY_HOP = frozenset(
+    {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"upgrade"}
+    | {b"transfer-encoding", b"host", b"expect", CLIENT_HEADER}
+)
+_TOTAL_S = 300.0
+
+
+class Forwarder:
+    """One client session to backstage's socket. `body_bytes` bounds what is passed on. Build it inside the loop."""
+
+    def __init__(self, socket: Path, body_bytes: int) -> None:
+        self._limit = body_bytes
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(path=str(socket), limit=256),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=_TOTAL_S, sock_connect=2),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        )
+
+    async def handle(self, request: Request, send: Send) -> None:
+        """Ask backstage and pass its answer on as it comes. Raises `Unavailable` while it is away."""
+        path = request.scope.get("raw_path") or request.path.encode()
+        query = request.scope["query_string"]
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in _end_to_end(request)]
+        headers.append((CLIENT_HEADER.decode(), request.client))
+        target = path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
+        try:
+            answer = await self._session.request(
+                request.method,
+                URL(f"http://backstage{target}", encoded=True),  # the target goes on byte for byte
+                headers=headers,
+                data=self._pieces(request) if _has_body(request) else None,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error.__cause__, TooLarge | ClientGone):
+                raise error.__cause__ from error
+            raise Unavailable(
+                "the control plane is starting or away; try again in a moment", headers={"retry-after": "1"}
+            ) from error
+        async with answer:
+            await _pass_on(answer, send)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._session.close()
+
+    async def _pieces(self, request: Request) -> AsyncIterator[bytes]:
+        size = 0
+        while True:
+            message = await request.receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > self._limit:
+                raise TooLarge(f"the body is larger than the limit of {self._limit} bytes")
+            if piece:
+                yield piece
+            if not message.get("more_body"):
+                return
+
+
+def _has_body(request: Request) -> bool:
+    return b"content-length" in request.headers or b"transfer-encoding" in request.headers
+
+
+def _end_to_end(request: Request) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in request.scope["headers"] if name not in _HOP_BY_HOP]
+
+
+async def _pass_on(answer: aiohttp.ClientResponse, send: Send) -> None:
+    raw = [(name.lower(), value) for name, value in answer.raw_headers]
+    headers = [(name, value) for name, value in raw if name not in _HOP_BY_HOP]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    async for piece in answer.content.iter_any():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,128 @@
+"""The main of a gateway and of a backstage process: `python -m cmg.app.processes.child <kind> <worker>`."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from cmg.app import wiring
+from cmg.app.health import Resources
+from cmg.app.processes.orders import Orders, decode
+from cmg.kit.clock import SystemClock
+from cmg.telemetry import logs
+
+_KEEP_ALIVE_S = 75
+_CLOSE_S = 5.0
+_log = logs.get_logger("cmg.app.child")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handling: it would raise the signal again before our resources are closed."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the child's own."""
+        yield
+
+
+async def gateway(orders: Orders) -> None:
+    """Serve the data plane on the inherited socket until told to stop."""
+    resources = Resources(SystemClock())
+    built = await wiring.build_gateway(orders, resources)
+    server = _server(built.application, orders)
+    await _until_stopped(server, socket.socket(fileno=orders.listening), resources, built.background)
+
+
+async def backstage(orders: Orders) -> None:
+    """Answer the control plane on its unix socket and do the background work until told to stop."""
+    resources = Resources(SystemClock())
+    built = await wiring.build_backstage(orders, resources)
+    server = _server(built.application, orders)
+    path = orders.backstage_socket
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    path.chmod(0o600)
+    await _until_stopped(server, listening, resources, built.background)
+
+
+def _server(application: Any, orders: Orders) -> _Server:
+    config = uvicorn.Config(
+        application,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        backlog=2048,
+        limit_concurrency=orders.settings.limits.connections,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(orders.settings.shutdown_grace_s)),
+    )
+    return _Server(config)
+
+
+async def _until_stopped(
+    server: _Server, listening: socket.socket, resources: Resources, background: list[Coroutine[Any, Any, None]]
+) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        resources.stopping = True
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    loop.add_reader(0, lambda: stop() if _supervisor_gone() else None)
+    tasks = [asyncio.create_task(work) for work in background]
+    for task in tasks:
+        task.add_done_callback(lambda done: _ended(done, stop))
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        loop.remove_reader(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(_CLOSE_S):
+            await resources.close()
+    failed = [task for task in tasks if not task.cancelled() and task.exception() is not None]
+    if failed:
+        sys.exit(1)
+
+
+def _supervisor_gone() -> bool:
+    """The supervisor's end of the pipe closed: it died, however that happened."""
+    return os.read(0, 4096) == b""
+
+
+def _ended(task: "asyncio.Task[None]", stop: Any) -> None:
+    """Background work runs for ever; when it does not, the process stops and is replaced."""
+    if task.cancelled():
+        return
+    error = task.exception()
+    _log.error("background work ended", error=repr(error), exc_info=error)
+    stop()
+
+
+def main(kind: str, worker: str) -> None:
+    """Read the orders and run."""
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        sys.exit(1)  # the supervisor died before it had said what to do
+    orders = decode(line)
+    logs.configure(orders.settings.log_level, f"{kind}-{worker}")
+    uvloop.run({"gateway": gateway, "backstage": backstage}[kind](orders))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

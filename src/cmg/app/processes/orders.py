@@ -1,0 +1,53 @@
+"""What a supervisor tells its children, once, as the first line of their standard input."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cmg.config import Settings
+from cmg.kit.paths import runtime_dir
+
+
+class Orders(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a child needs. `dsn` is where the database was found; `role` as in `cmg serve --role`."""
+
+    settings: Settings
+    dsn: str
+    role: str = "all"
+    worker: int = 0
+    listening: int = -1  # file descriptor of the listening socket
+
+    @property
+    def runtime(self) -> Path:
+        """The folder of the sockets that the processes of this machine share."""
+        return runtime_dir(self.settings.data_dir)
+
+    @property
+    def spool(self) -> Path:
+        """The folder of the workers' journals."""
+        return self.settings.data_dir / "spool"
+
+    @property
+    def quota_file(self) -> Path:
+        """The memory-mapped state of limits and budgets."""
+        return self.settings.data_dir / "quota.shm"
+
+    @property
+    def backstage_socket(self) -> Path:
+        """Where backstage answers."""
+        return self.runtime / "backstage.sock"
+
+
+def _encode(value: Any) -> str:
+    return str(value)
+
+
+def encode(orders: Orders) -> bytes:
+    """One line of JSON; it holds secrets and goes through a pipe, never through the environment or arguments."""
+    return msgspec.json.encode(orders, enc_hook=_encode) + b"\n"
+
+
+def decode(line: bytes) -> Orders:
+    """The orders of a line. Raises `msgspec.DecodeError` when the supervisor died while writing it."""
+    return msgspec.json.decode(line, type=Orders, dec_hook=lambda kind, value: kind(value))

@@ -1,0 +1,98 @@
+"""Keeps one backstage and N gateways running: starts them, replaces the dead, and stops them in order."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from cmg.app.processes.orders import Orders, encode
+from cmg.kit.clock import Clock
+from cmg.telemetry.logs import get_logger
+
+Kind = Literal["gateway", "backstage"]
+_BACKOFF_S = (0.1, 10.0)
+_STEADY_S = 30.0  # a child that lived this long begins again at the shortest back-off
+_EXTRA_S = 5.0  # beyond the streams' grace: writing what is queued, closing
+_log = get_logger("cmg.app.supervisor")
+
+
+@dataclass(frozen=True)
+class Post:
+    """A place that is always filled: the kind of process and the worker's number."""
+
+    kind: Kind
+    worker: int = 0
+
+    def command(self) -> list[str]:
+        """The child's command line: its kind stands in it for whoever reads the process table."""
+        return [sys.executable, "-m", "cmg.app.processes.child", self.kind, str(self.worker)]
+
+
+class Supervisor:
+    """Runs posts until told to stop. `vacated` is called after a worker died and before it is replaced."""
+
+    def __init__(self, orders: Orders, listening: int, vacated: Callable[[int], None], clock: Clock) -> None:
+        self._orders, self._listening, self._vacated, self._clock = orders, listening, vacated, clock
+        self._children: dict[Post, asyncio.subprocess.Process] = {}
+        self._tasks: dict[Post, asyncio.Task[None]] = {}
+        self._stopping = False
+
+    def start(self, posts: list[Post]) -> None:
+        """Fill these posts from now on."""
+        for post in posts:
+            self._tasks[post] = asyncio.create_task(self._fill(post))
+
+    async def stop(self) -> None:
+        """Gateways first (their streams finish within the grace), then backstage, which writes what they left."""
+        self._stopping = True
+        grace = self._orders.settings.shutdown_grace_s + _EXTRA_S
+        for kind in ("gateway", "backstage"):
+            posts = [post for post in self._tasks if post.kind == kind]
+            await asyncio.gather(*(self._end(post, grace) for post in posts))
+
+    async def _fill(self, post: Post) -> None:
+        backoff = _BACKOFF_S[0]
+        while True:
+            born = self._clock.monotonic()
+            code = await self._run(post)
+            if self._stopping:
+                return
+            if post.kind == "gateway":
+                self._vacated(post.worker)
+            if self._clock.monotonic() - born > _STEADY_S:
+                backoff = _BACKOFF_S[0]
+            _log.error("a process ended and is replaced", kind=post.kind, worker=post.worker, code=code, wait_s=backoff)
+            await self._clock.sleep(backoff)
+            backoff = min(backoff * 2, _BACKOFF_S[1])
+
+    async def _run(self, post: Post) -> int:
+        child = await asyncio.create_subprocess_exec(
+            *post.command(),
+            stdin=asyncio.subprocess.PIPE,
+            pass_fds=(self._listening,),
+            start_new_session=True,  # a Ctrl-C reaches the supervisor alone, which stops the children in order
+        )
+        self._children[post] = child
+        assert child.stdin is not None
+        orders = msgspec.structs.replace(self._orders, worker=post.worker, listening=self._listening)
+        with contextlib.suppress(ConnectionError):  # it died at once: its exit code tells
+            child.stdin.write(encode(orders))
+            await child.stdin.drain()
+        return await child.wait()
+
+    async def _end(self, post: Post, grace_s: float) -> None:
+        child = self._children.get(post)
+        if child is not None and child.returncode is None:
+            child.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(child.wait(), grace_s)
+            except TimeoutError:
+                _log.error("a process did not stop in time and is killed", kind=post.kind, worker=post.worker)
+                child.kill()
+                await child.wait()
+        self._tasks.pop(post).cancel()

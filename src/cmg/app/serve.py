@@ -1,0 +1,118 @@
+"""`cmg serve`: prepares the machine (port, database, keys, limits), prints how to begin, and supervises."""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from typing import Literal
+
+from cmg.app import wiring
+from cmg.app.processes.orders import Orders
+from cmg.app.processes.supervisor import Post, Supervisor
+from cmg.config import Settings
+from cmg.kit.clock import SystemClock
+from cmg.telemetry import logs
+
+Role = Literal["all", "gateway", "worker", "monitor"]
+_BIND_S = 5.0  # a killed predecessor's workers let go of the port within this
+_log = logs.get_logger("cmg.app.serve")
+
+
+class CannotStart(Exception):
+    """Something about the machine forbids the start; the message says what to do."""
+
+
+def main(settings: Settings, role: Role = "all") -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    logs.configure(settings.log_level, "supervisor")
+    try:
+        asyncio.run(_serve(settings, role))
+    except (CannotStart, wiring.StorageError) as error:
+        print(f"cmg serve: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings, role: Role) -> None:
+    clock = SystemClock()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    with contextlib.closing(await _bind(settings)) as listening:
+        async with _machine(settings), wiring.open_services(settings) as services:
+            orders = Orders(settings=settings, dsn=services.dsn, role=role)
+            secrets = await wiring.prepare(services, orders)
+            supervisor = Supervisor(orders, listening.fileno(), lambda n: wiring.vacate(orders, n), clock)
+            watching = asyncio.create_task(services.watch())
+            supervisor.start(_posts(settings, role))
+            print(_banner(settings, listening.getsockname()[1], secrets), flush=True)
+            await stop.wait()
+            _log.info("stopping", grace_s=settings.shutdown_grace_s)
+            await supervisor.stop()
+            watching.cancel()
+
+
+def _posts(settings: Settings, role: Role) -> list[Post]:
+    gateways = [] if role in {"worker", "monitor"} else [Post("gateway", n) for n in range(settings.workers)]
+    return [Post("backstage"), *(gateways or [Post("gateway", 0)])]
+
+
+async def _bind(settings: Settings) -> socket.socket:
+    """The listening socket, inherited by every gateway. Raises `CannotStart`."""
+    deadline = asyncio.get_running_loop().time() + _BIND_S
+    while True:
+        try:
+            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+            return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise CannotStart(f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}") from error
+            if asyncio.get_running_loop().time() > deadline:
+                raise CannotStart(
+                    f"port {settings.port} is taken by another program; set CMG_PORT to a free one"
+                ) from error
+        await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def _machine(settings: Settings) -> AsyncIterator[None]:
+    """The data dir, made ours alone: two services on one would share journals and limits. Raises `CannotStart`."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        lock = os.open(settings.data_dir / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotStart(f"the data dir {settings.data_dir} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise CannotStart(
+            f"another `cmg serve` runs on the data dir {settings.data_dir}; stop it or set CMG_DATA_DIR"
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _banner(settings: Settings, port: int, secrets: wiring.FirstSecrets) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{host}:{port}"
+    lines = [f"Context Memory Gateway runs at {url}   (API: {url}/docs)"]
+    if secrets.admin_key:
+        lines.append(f"Administrator's one-time password (an admin API key; keep it): {secrets.admin_key}")
+    key = secrets.first_key
+    if key:
+        lines.append(f"First API key for an application (shown this once): {key}")
+    lines += [
+        "Try it:",
+        f"  curl {url}/v1/chat/completions -H 'Authorization: Bearer {key or '$CMG_KEY'}' \\",
+        "    -H 'Content-Type: application/json' \\",
+        '    -d \'{"model": "sim/echo", "user": "ada", "messages": [{"role": "user", "content": "Hello"}]}\'',
+    ]
+    return "\n".join(lines)
