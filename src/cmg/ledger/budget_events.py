@@ -21,6 +21,7 @@ from cmg.telemetry.logs import get_logger
 SWEEP_S = 60.0  # all budgets are looked at so often: budgets that were lowered, and looks that a crash cut short
 PACE_S = 0.2
 _TOLD_MAX = 100_000
+_KEYS_AT_ONCE = 5000
 
 _log = get_logger("cmg.ledger.budgets")
 
@@ -117,11 +118,13 @@ class BudgetWatch:
             for key in keys
             if key.budget is not None and key.workspace_id in known.workspaces
         ]
-        spent = await self._spending.in_period((key, workspace) for key, _, workspace in budgeted)
         new = 0
-        for key, budget, workspace in budgeted:
-            if spent.get(key.id, 0) > 0:
-                new += await self._judge(key, budget, workspace, spent[key.id])
+        for start in range(0, len(budgeted), _KEYS_AT_ONCE):
+            some = budgeted[start : start + _KEYS_AT_ONCE]
+            spent = await self._spending.in_period((key, workspace) for key, _, workspace in some)
+            for key, budget, workspace in some:
+                if spent.get(key.id, 0) > 0:
+                    new += await self._judge(key, budget, workspace, spent[key.id])
         return new
 
     async def _judge(self, key: ApiKey, budget: Budget, workspace: Workspace, spent: int) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from cmg.config import JournalSettings
 from cmg.kit.ids import uuid7_hex
 from cmg.ledger.models import JournalFull
-from cmg.ledger.spool.folder import LOCK
+from cmg.ledger.spool.folder import LOCK, left_behind
 from cmg.ledger.spool.frames import Record, frame, segment_name
 from cmg.ledger.spool.progress import Progress
 from cmg.ledger.spool.wakeup import Bell
@@ -42,6 +42,8 @@ class Journal:
         self._base = self._end = 0  # positions: of the open segment's first byte, and behind the last record
         self._drained = 0
         self._broken = False
+        # What killed workers left counts too: a service that dies and starts over and over must not fill the disk.
+        self._room = settings.max_bytes - left_behind(directory)
         self._open_segment()
 
     def append(self, records: Sequence[Record]) -> int:
@@ -73,9 +75,10 @@ class Journal:
         """Whether new calls must be refused (calls in flight may still append)."""
         if self._broken and not self._mended():
             return True
-        if self._end - self._drained <= self._settings.max_bytes:
+        if self._end - self._drained <= self._room:
             return False
-        return self.undrained_bytes > self._settings.max_bytes
+        self._room = self._settings.max_bytes - left_behind(self.folder.parent)
+        return self.undrained_bytes > self._room
 
     def drained(self, position: int) -> bool:
         """Whether everything up to `position` (of `append`) is committed in the database."""

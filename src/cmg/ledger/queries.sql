@@ -18,10 +18,10 @@ GROUP BY k.key_id;
 -- name: spent_before
 -- What a key has spent up to a moment, since the starts of a day, a week and a month, and ever.
 -- Spending counts whole days, so what came at or after the moment is taken off again, from the very rows.
-SELECT (coalesce(sum(s.spent_nano) FILTER (WHERE s.day >= $3), 0) - max(late.nano))::bigint AS day,
-    (coalesce(sum(s.spent_nano) FILTER (WHERE s.day >= $4), 0) - max(late.nano))::bigint AS week,
-    (coalesce(sum(s.spent_nano) FILTER (WHERE s.day >= $5), 0) - max(late.nano))::bigint AS month,
-    (coalesce(sum(s.spent_nano), 0) - max(late.nano))::bigint AS ever
+SELECT greatest(0, coalesce(sum(s.spent_nano) FILTER (WHERE s.day >= $3), 0) - max(late.nano))::bigint AS day,
+    greatest(0, coalesce(sum(s.spent_nano) FILTER (WHERE s.day >= $4), 0) - max(late.nano))::bigint AS week,
+    greatest(0, coalesce(sum(s.spent_nano) FILTER (WHERE s.day >= $5), 0) - max(late.nano))::bigint AS month,
+    greatest(0, coalesce(sum(s.spent_nano), 0) - max(late.nano))::bigint AS ever
 FROM (
     SELECT coalesce(sum(cost_nano), 0) AS nano FROM usage_records
     WHERE workspace_id = $1 AND key_id = $2 AND at >= $6

@@ -154,3 +154,15 @@ def test_many_journals_share_a_spool(tmp_path: Path, instruments: Instruments) -
     assert len({journal.folder for journal in journals}) == count
     for journal in journals:
         journal.close()
+
+
+def test_what_dead_workers_left_counts_until_it_is_drained(tmp_path: Path, instruments: Instruments) -> None:
+    dead = Journal(tmp_path, SMALL, instruments)
+    while not dead.full:
+        dead.append([("usage", b"x" * 1000)])
+    dead.close()
+    journal = Journal(tmp_path, SMALL, instruments)
+    assert journal.full
+    WorkerFolder(dead.folder).remove()
+    assert not journal.full
+    journal.close()

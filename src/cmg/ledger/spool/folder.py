@@ -100,18 +100,7 @@ class WorkerFolder:
 
     def owner_dead(self) -> bool:
         """Whether the worker is gone: its lock can be taken."""
-        try:
-            descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        else:
-            return True
-        finally:
-            os.close(descriptor)
+        return _is_free(self.path / LOCK)
 
     def flush(self) -> None:
         """Put what waits onto the disk: while the database is away it may wait for long."""
@@ -130,6 +119,27 @@ class WorkerFolder:
 
     def _bases(self) -> list[int]:
         return sorted(int(path.stem) for path in self.path.iterdir() if path.suffix == SUFFIX)
+
+
+def left_behind(spool: Path) -> int:
+    """Bytes of segments that workers left who are gone."""
+    dead = (lock.parent for lock in spool.glob(f"*/{LOCK}") if _is_free(lock))
+    return sum(_size(segment) for folder in dead for segment in folder.glob(f"*{SUFFIX}"))
+
+
+def _is_free(lock: Path) -> bool:
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def _size(path: Path) -> int:

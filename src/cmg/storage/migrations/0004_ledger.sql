@@ -9,7 +9,7 @@ CREATE TABLE journal_offsets (
 ) WITH (fillfactor = 50);
 
 -- One row per call, in partitions of a month, dropped after retention.usage_days (ledger.store.upkeep).
--- About 350 bytes a call with its indexes: see docs/adr/0005-ledger.md.
+-- Measured: 0.48 MB per 1,000 calls with the indexes (docs/adr/0005-ledger.md).
 CREATE TABLE usage_records (
     at                 timestamptz NOT NULL,      -- when the call ended
     id                 uuid NOT NULL,             -- the call's id (version 7)
