@@ -117,12 +117,11 @@ METRICS: tuple[Metric, ...] = (
         series=8,
         optional="only when a key is at its limit",
     ),
-    Metric("cmg_quota_rows", "gauge", "Rows of the machine's shared limits file that are in use.", merge="max"),
+    Metric("cmg_quota_keys", "gauge", "Keys that have a row in the machine's shared limits file.", merge="max"),
     Metric(
-        "cmg_quota_fallback",
+        "cmg_quota_fallback_workers",
         "gauge",
-        "1 while Redis cannot be reached and this machine keeps to its own share of every limit.",
-        merge="max",
+        "Workers that cannot reach Redis and keep to their machine's own share of every limit.",
         optional="only with Redis",
     ),
     Metric(
@@ -167,6 +166,23 @@ METRICS: tuple[Metric, ...] = (
         ("status",),
         series=5,
         merge="max",
+    ),
+    # gateway/breaker
+    Metric(
+        "cmg_upstream_breaker_open",
+        "gauge",
+        "Models of an upstream whose circuit breaker is open or half open, over all workers.",
+        ("upstream",),
+        series=100,
+        optional="only once an upstream failed again and again",
+    ),
+    Metric(
+        "cmg_upstream_breaker_opened_total",
+        "counter",
+        "Times a circuit breaker opened, failed probes included.",
+        ("upstream",),
+        series=100,
+        optional="only once an upstream failed again and again",
     ),
 )
 
