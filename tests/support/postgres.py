@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from cmg.kit.clock import SystemClock
+from cmg.kit.paths import runtime_dir
 from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.migrate import migrate, migrations
 from support.processes import command_line, kill
@@ -50,7 +51,7 @@ class TestServer:
 
     def __init__(self, run: str) -> None:
         remove_abandoned()
-        self.folder = open_folder(run)
+        self.folder = open_folder(f"run-{run}")
         self.server = EmbeddedPostgres(self.folder, SystemClock(), settings=UNSAFE)
         run_apart(self.server.start())
 
@@ -104,7 +105,7 @@ class TestServer:
 
 def remove_abandoned() -> None:
     """Stop and remove what killed test runs left behind: their locks tell that nobody is there."""
-    for folder in (Path(tempfile.gettempdir()) / "cmg-tests").glob("*"):
+    for folder in (Path(tempfile.gettempdir()) / "cmg-tests").glob("run-*"):
         users = folder / "postgres.users.lock"
         if not users.exists():
             continue
@@ -115,6 +116,7 @@ def remove_abandoned() -> None:
             pid = int(pid_file.read_text().split()[0]) if pid_file.exists() else 0
             if pid and str(folder) in command_line(pid):
                 kill(pid, signal.SIGQUIT)
+            shutil.rmtree(runtime_dir(folder), ignore_errors=True)
             shutil.rmtree(folder, ignore_errors=True)
         except (BlockingIOError, OSError, ValueError):
             continue

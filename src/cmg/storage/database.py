@@ -30,7 +30,7 @@ _AWAY = (
     asyncpg.InvalidCachedStatementError,
     asyncpg.OutdatedSchemaCacheError,
 )
-_MAYBE_AWAY = (asyncpg.InterfaceError, OSError)
+_MAYBE_AWAY = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class Database:
@@ -89,6 +89,10 @@ class Database:
                     lost = False
                     try:
                         yield cast("Connection", connection)
+                    except asyncpg.InternalClientError:
+                        # The server said goodbye while nobody was looking; the driver only notices at the next use.
+                        connection.terminate()
+                        raise
                     finally:
                         self._in_use.inc(-1)
                         lost = _is_lost(connection)

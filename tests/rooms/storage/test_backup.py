@@ -1,0 +1,185 @@
+"""Backup and restore rehearsed: everything comes back, damage is noticed, nothing is written over."""
+
+import asyncio
+import stat
+import tarfile
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from cmg.storage.backup import backup, restore, verify_archive
+from cmg.storage.errors import StorageError
+
+
+@pytest.fixture
+async def filled(dsn: str, tmp_path: Path) -> tuple[str, Path]:
+    """A database with rows of many kinds (in tables like the rooms'), and a data dir with a spool."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("UPDATE audit_head SET last_seq = 41")
+    await connection.execute(
+        "INSERT INTO changes (topic, ids, at) SELECT 'keys', ARRAY['a', E'tab\\t\\\\ \"quoted\" ü', NULL], "
+        "'2026-11-24T00:00:00Z' FROM generate_series(1, 500)"
+    )
+    await connection.execute(
+        "INSERT INTO pgqueuer (priority, status, entrypoint, payload, headers) "
+        "VALUES (1, 'queued', 'job', '\\x00ff', '{\"a\": [1, null]}')"
+    )
+    await connection.close()
+    data = tmp_path / "data"
+    worker = data / "spool" / "0192" / "refused"
+    worker.mkdir(parents=True)
+    (worker.parent / "0.jnl").write_bytes(bytes(range(256)) * 1000)
+    (worker.parent / "owner.lock").touch()
+    (worker / "bad.json").write_text("{}")
+    return dsn, data
+
+
+async def contents(dsn: str) -> dict[str, list[str]]:
+    """Every row of every table as text."""
+    connection = await asyncpg.connect(dsn)
+    names = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "
+        "AND NOT relispartition AND relname <> 'schema_migrations' ORDER BY 1"
+    )
+    rows = {
+        name: [row["line"] for row in await connection.fetch(f'SELECT t::text AS line FROM "{name}" t ORDER BY 1')]
+        for (name,) in names
+    }
+    await connection.close()
+    return rows
+
+
+async def test_everything_comes_back(filled, empty_dsn, tmp_path):
+    dsn, data = filled
+    written = await backup(dsn, data, tmp_path / "b.tar")
+    assert stat.S_IMODE((tmp_path / "b.tar").stat().st_mode) == 0o600
+    assert sorted(path.name for path in data.iterdir()) == ["spool"]
+    assert verify_archive(tmp_path / "b.tar") == written
+    fresh = tmp_path / "fresh"
+    assert await restore(tmp_path / "b.tar", empty_dsn, fresh) == written
+    assert await contents(empty_dsn) == await contents(dsn)
+    assert written.rows == sum(map(len, (await contents(dsn)).values()))
+    segment = Path("spool/0192/0.jnl")
+    assert (fresh / segment).read_bytes() == (data / segment).read_bytes()
+    assert not (fresh / "spool/0192/owner.lock").exists()
+
+
+async def test_restored_database_goes_on_where_the_other_was(filled, empty_dsn, tmp_path):
+    await backup(*filled, tmp_path / "b.tar")
+    await restore(tmp_path / "b.tar", empty_dsn, tmp_path / "fresh")
+    connection = await asyncpg.connect(empty_dsn)
+    insert = "INSERT INTO changes (topic, ids, at) VALUES ('t', '{}', '2026-11-24T00:00:00Z') RETURNING version"
+    assert await connection.fetchval(insert) == 502
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await connection.execute("TRUNCATE audit_entries")
+    await connection.close()
+
+
+async def test_partitions_come_back_as_they_were(filled, empty_dsn, tmp_path):
+    dsn, data = filled
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(
+        "CREATE TABLE usage_records_p203001 PARTITION OF usage_records FOR VALUES FROM ('2030-01-01') TO ('2030-02-01')"
+    )
+    await connection.close()
+    await backup(dsn, data, tmp_path / "b.tar")
+    await restore(tmp_path / "b.tar", empty_dsn, tmp_path / "fresh")
+    connection = await asyncpg.connect(empty_dsn)
+    bound = "SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = 'usage_records_p203001'"
+    assert "2030-01-01" in await connection.fetchval(bound)
+    await connection.close()
+
+
+async def test_backup_beside_writers_is_of_one_moment(filled, tmp_path):
+    dsn, data = filled
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("CREATE TABLE pairs_a (n int); CREATE TABLE pairs_b (n int)")
+    stopped = asyncio.Event()
+
+    async def write():
+        n = 0
+        while not stopped.is_set():
+            n += 1
+            async with connection.transaction():
+                await connection.execute("INSERT INTO pairs_a VALUES ($1)", n)
+                await connection.execute("INSERT INTO pairs_b VALUES ($1)", n)
+
+    writer = asyncio.create_task(write())
+    manifest = await backup(dsn, data, tmp_path / "b.tar")
+    stopped.set()
+    await writer
+    await connection.close()
+    rows = {table.name: table.rows for table in manifest.database.tables}
+    assert rows["pairs_a"] == rows["pairs_b"]
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+async def test_damaged_archive_is_refused_before_anything_changes(filled, empty_dsn, tmp_path, place):
+    file = tmp_path / "b.tar"
+    await backup(*filled, file)
+    with tarfile.open(file) as tar:
+        members = [one for one in tar.getmembers() if one.size > 20]
+        member = members[int(len(members) * place)]
+    damaged = bytearray(file.read_bytes())
+    damaged[member.offset_data + 12] ^= 0xFF
+    file.write_bytes(damaged)
+    with pytest.raises(StorageError, match="is damaged or no backup"):
+        await restore(file, empty_dsn, tmp_path / "fresh")
+    assert await contents(empty_dsn) == {}
+    assert not (tmp_path / "fresh").exists()
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.5])
+async def test_archive_cut_short_is_refused(filled, tmp_path, kept):
+    file = tmp_path / "b.tar"
+    await backup(*filled, file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: int(len(whole) * kept) if kept < 1 else kept])
+    with pytest.raises(StorageError, match="damaged or no backup"):
+        verify_archive(file)
+
+
+async def test_database_with_tables_is_not_written_over(filled, tmp_path):
+    await backup(*filled, tmp_path / "b.tar")
+    with pytest.raises(StorageError, match="not empty"):
+        await restore(tmp_path / "b.tar", filled[0], tmp_path / "fresh")
+
+
+async def test_spool_with_records_is_not_written_over(filled, empty_dsn, tmp_path):
+    await backup(*filled, tmp_path / "b.tar")
+    with pytest.raises(StorageError, match="spool is not empty"):
+        await restore(tmp_path / "b.tar", empty_dsn, filled[1])
+    assert await contents(empty_dsn) == {}
+
+
+async def test_backup_never_writes_over_a_file_and_leaves_nothing_when_it_fails(filled, tmp_path):
+    (tmp_path / "b.tar").write_text("mine")
+    with pytest.raises(StorageError, match="exists already"):
+        await backup(*filled, tmp_path / "b.tar")
+    with pytest.raises(StorageError, match="no folder"):
+        await backup(*filled, tmp_path / "nowhere" / "b.tar")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tar", "data"]
+    assert (tmp_path / "b.tar").read_text() == "mine"
+
+
+async def test_backup_of_a_later_release_is_refused(filled, empty_dsn, tmp_path):
+    connection = await asyncpg.connect(filled[0])
+    await connection.execute("INSERT INTO schema_migrations VALUES ('9999_future', 'x', '2030-01-01T00:00:00Z')")
+    await connection.close()
+    await backup(*filled, tmp_path / "b.tar")
+    with pytest.raises(StorageError, match="9999_future"):
+        await restore(tmp_path / "b.tar", empty_dsn, tmp_path / "fresh")
+
+
+async def test_audit_check_has_the_last_word(filled, empty_dsn, tmp_path):
+    await backup(*filled, tmp_path / "b.tar")
+    asked = []
+
+    async def audit(dsn: str) -> str | None:
+        asked.append(dsn)
+        return "the audit trail is broken at entry 7"
+
+    with pytest.raises(StorageError, match="broken at entry 7"):
+        await restore(tmp_path / "b.tar", empty_dsn, tmp_path / "fresh", audit=audit)
+    assert asked == [empty_dsn]
