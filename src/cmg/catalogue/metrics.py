@@ -167,7 +167,7 @@ METRICS: tuple[Metric, ...] = (
         series=5,
         merge="max",
     ),
-    # gateway/breaker
+    # the gateway's breakers
     Metric(
         "cmg_upstream_breaker_open",
         "gauge",
