@@ -18,7 +18,8 @@ DEFAULT_WORKSPACE = "default"
 APPLICATION_SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:write")
 
 
-class Workspace(msgspec.Struct, frozen=True, kw_only=True):
+# gc=False: none of these can be part of a cycle, and the collector need not look at 100,000 keys again and again.
+class Workspace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tenant. `timezone` is an IANA name: budgets' days, weeks and months begin at its midnight."""
 
     id: str
@@ -27,7 +28,7 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float = 0.0
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """Bounds on how fast a key may be used; None: no bound. `burst`: requests that may come at once."""
 
     rpm: int | None = None
@@ -37,7 +38,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     concurrency: int | None = None
 
 
-class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Budget(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):
     """Dollars (as nano-USD) a key may spend in a period; `alert_at` are shares of it that tell the owner."""
 
     period: Period
@@ -46,7 +47,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     auto_suspend: bool = False
 
 
-class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A key without its secret. Times are epoch seconds; allow lists: None means everything.
 
     `hashes`: SHA-256 of each valid secret with the moment it stops working (None: with the key).

@@ -17,7 +17,7 @@ from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
 
 STALENESS_S_MAX = 2.0
-_PAGE = 2000
+_PAGE = 1000
 _UNKNOWN_S = 10.0
 _UNKNOWN_MAX = 20_000
 _LOOKUPS_AT_ONCE = 4

@@ -1,7 +1,9 @@
 """The tables of identity; the only caller of this room's SQL. Works on the connection or database it is given."""
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -12,8 +14,14 @@ from cmg.storage.named_sql import load
 
 Reader = Any  # a Database or a connection: both have fetch, fetchrow and fetchval
 
-_limits = msgspec.json.Decoder(Limits)
-_budget = msgspec.json.Decoder(Budget)
+# Most keys have the settings of another key: equal ones are read once and shared.
+_read_limits = lru_cache(maxsize=4096)(msgspec.json.Decoder(Limits).decode)
+_read_budget = lru_cache(maxsize=4096)(msgspec.json.Decoder(Budget).decode)
+
+
+@lru_cache(maxsize=1024)
+def _shared(scopes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sys.intern(scope) for scope in scopes)
 
 
 class KeyFilter(msgspec.Struct, frozen=True):
@@ -159,7 +167,7 @@ def _key(row: Any) -> ApiKey:
         description=row["description"],
         owner=row["owner"],
         tags=tuple(row["tags"]),
-        scopes=tuple(row["scopes"]),
+        scopes=_shared(tuple(row["scopes"])),
         memory=row["memory"],
         memory_scope=row["memory_scope"],
         models_allow=_tuple(row["models_allow"]),
@@ -167,8 +175,8 @@ def _key(row: Any) -> ApiKey:
         ip_allow=_tuple(row["ip_allow"]),
         default_model=row["default_model"],
         response_cache_s=row["response_cache_s"],
-        limits=_limits.decode(row["limits"]),
-        budget=None if row["budget"] is None else _budget.decode(row["budget"]),
+        limits=_read_limits(row["limits"]),
+        budget=None if row["budget"] is None else _read_budget(row["budget"]),
         expires_at=_epoch(row["expires_at"]),
         review_at=_epoch(row["review_at"]),
         created_at=row["created_at"].timestamp(),

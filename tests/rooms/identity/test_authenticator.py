@@ -192,7 +192,7 @@ async def test_with_the_database_away_known_keys_go_on_and_unknown_ones_are_503(
         ("10.0.0.1, 192.0.2.7", False),
     ],
 )
-async def test_addresses(gate: Authenticator, source: Keys, client: str, *, inside: bool) -> None:
+async def test_only_listed_addresses_come_in(gate: Authenticator, source: Keys, client: str, *, inside: bool) -> None:
     source.put(ip_allow=("10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"))
     if inside:
         assert (await gate.authenticate(BEARER, None, client)).client == client
