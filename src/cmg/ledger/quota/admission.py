@@ -111,7 +111,7 @@ def _over_budget(row: list[int], terms: Terms, cost_nano: int) -> Refusal | None
         ceiling = base + max(0, ceiling - base) // terms.share
     if spent + reserved + cost_nano <= ceiling or (reserved == 0 and spent < ceiling):
         return None
-    return Refusal("budget", SECOND if spent < ceiling else 0, "", spent)
+    return Refusal("budget", SECOND if spent < terms.budget else 0, "", spent)
 
 
 def error_of(refusal: Refusal, terms: Terms, at: float) -> CmgError:
@@ -136,7 +136,7 @@ def _budget_error(refusal: Refusal, terms: Terms, at: float) -> BudgetExceeded:
     spent = f"API key {key} has spent {_usd(refusal.spent)} of its budget of {_usd(terms.budget)} {of}"
     change = f"raise `budget.usd` with PATCH /admin/v1/keys/{key}"
     if refusal.wait:
-        message = f"{spent}, and calls in flight may use the rest; try again when they have ended, or {change}"
+        message = f"{spent}, and the rest is promised to calls in flight; try again when they have ended, or {change}"
         return BudgetExceeded(message, headers={"Retry-After": "1"})
     # OpenAI's clients retry every 429 unless told not to, and this one will not go away by waiting a moment.
     headers = {"x-should-retry": "false"}

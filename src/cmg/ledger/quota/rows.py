@@ -24,6 +24,7 @@ from cmg.ledger.quota.models import Grant
 from cmg.ledger.quota.periods import Starts
 from cmg.ledger.quota.table import Table
 from cmg.ledger.quota.terms import SECOND, Terms
+from cmg.telemetry.instruments import Child
 
 _IDLE = 600 * SECOND  # a key that was not used for so long may lose its row when the table is full
 MARK_TTL_US = 3_000_000  # whoever marked a row for seeding longer ago than this is gone
@@ -33,15 +34,20 @@ Nano = tuple[int, int, int, int]
 
 
 class Rows:
-    """The rows as one worker sees them. `ask_ledger`: rows with spending may be evicted, and must be seeded."""
+    """The rows as one worker sees them, and a gauge that tells how many there are.
 
-    def __init__(self, table: Table, worker: int, clock: Clock, *, ask_ledger: bool) -> None:
+    `ask_ledger`: what a key has spent comes from the ledger, so that rows with spending may be evicted.
+    """
+
+    def __init__(self, table: Table, worker: int, clock: Clock, gauge: Child, *, ask_ledger: bool) -> None:
         self._table = table
         self._words = table.words
         self._column = WIDTH + 2 * worker
         self._clock = clock
         self._ask_ledger = ask_ledger
         self._known: dict[str, int] = {}
+        self._gauge = gauge
+        gauge.set(table.used)
 
     def try_admit(self, terms: Terms, tokens: int, cost_nano: int, periods: Starts) -> Grant | Refusal | None:
         """A grant or a refusal; None when the key's spending must be seeded first. Raises `TableFull`."""
@@ -202,6 +208,7 @@ class Rows:
         if len(self._known) >= _MAX_KNOWN:
             self._known.clear()
         self._known[key_id] = offset = self._table.take(digest, fresh, now - _IDLE, forget_spent=self._ask_ledger)
+        self._gauge.set(self._table.used)
         return offset
 
     def _write_spent(self, offset: int, row: list[int]) -> None:

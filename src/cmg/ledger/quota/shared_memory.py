@@ -49,10 +49,10 @@ class SharedMemoryQuota:
             raise ValueError(f"worker {worker}: {path} was made for the workers 0 to {table.workers - 1}")
         table.release(worker)
         self._clock, self._instruments = clock, instruments
-        self._rows = Rows(table, worker, clock, ask_ledger=seeder is not None)
+        gauge = instruments.series("cmg_quota_keys")
+        self._rows = Rows(table, worker, clock, gauge, ask_ledger=seeder is not None)
         self._terms = {1: TermsCache()}
         self._seeding = Seeding(self, seeder, clock, instruments) if seeder is not None else None
-        self._used = instruments.series("cmg_quota_rows")
 
     @property
     def machine(self) -> str:
@@ -96,11 +96,6 @@ class SharedMemoryQuota:
         """See `Quota.seed`. To be called on a new file, before the first worker uses it."""
         for one in spent:
             self._rows.seed_new(one.key_id, digest_of(one.key_id), zone_of(one.timezone), one.starts, one.nano)
-        self.sample()
-
-    def sample(self) -> None:
-        """Set the gauge of rows in use; for whoever reads the metrics."""
-        self._used.set(self._table.used)
 
     def set_spent(self, terms: Terms, periods: Starts, nano: Nano) -> None:
         """Remember what the whole cluster has spent, for when it cannot be asked. Raises `TableFull`."""

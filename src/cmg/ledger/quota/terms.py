@@ -20,12 +20,13 @@ HOUR = 3600 * SECOND
 class Bucket:
     """`limit` units per `window` ns, of which `size` may come at once."""
 
-    __slots__ = ("full", "limit", "size", "step", "window")
+    __slots__ = ("full", "limit", "size", "step", "told", "window")
 
     def __init__(self, limit: int, window: int, size: int, share: int = 1) -> None:
         self.limit = limit
+        self.told = b"%d" % limit
         self.window = window * share  # one machine of `share` refills that much slower
-        self.size = max(1, size // share)
+        self.size = max(1, size // share) if limit else 0
         self.step = self.span(1)
         self.full = self.span(self.size) if limit else -1  # a limit of 0 lets nothing through
 
@@ -35,7 +36,9 @@ class Bucket:
 
     def left(self, tat: int, now: int) -> int:
         """Units that may come at once now, never negative."""
-        return max(0, min(self.size, (self.full - max(0, tat - now)) * self.limit // self.window))
+        if tat <= now:
+            return self.size
+        return max(0, (self.full - tat + now) * self.limit // self.window)
 
 
 class Terms:
@@ -117,24 +120,27 @@ def rate_headers(terms: Terms, tats: tuple[int, int, int], now: int) -> Headers:
     if hourly is not None and (requests is None or hourly.left(tats[1], now) < requests.left(tat, now)):
         requests, tat = hourly, tats[1]
     if requests is not None:
-        _tell(headers, b"requests", requests, tat, now)
+        headers += (
+            (b"x-ratelimit-limit-requests", requests.told),
+            (b"x-ratelimit-remaining-requests", b"%d" % requests.left(tat, now)),
+            (b"x-ratelimit-reset-requests", duration(max(0, tat - now))),
+        )
     if terms.tokens is not None:
-        _tell(headers, b"tokens", terms.tokens, tats[2], now)
+        tat = tats[2]
+        headers += (
+            (b"x-ratelimit-limit-tokens", terms.tokens.told),
+            (b"x-ratelimit-remaining-tokens", b"%d" % terms.tokens.left(tat, now)),
+            (b"x-ratelimit-reset-tokens", duration(max(0, tat - now))),
+        )
     return headers
 
 
-def _tell(headers: Headers, what: bytes, bucket: Bucket, tat: int, now: int) -> None:
-    headers.append((b"x-ratelimit-limit-" + what, b"%d" % bucket.limit))
-    headers.append((b"x-ratelimit-remaining-" + what, b"%d" % bucket.left(tat, now)))
-    headers.append((b"x-ratelimit-reset-" + what, duration(max(0, tat - now))))
-
-
 def duration(nanoseconds: int) -> bytes:
-    """A duration as OpenAI writes it in these headers: `12ms`, `1.5s`, `6m0s`, `1h2m3s`."""
+    """A duration as OpenAI writes it in these headers: `12ms`, `6s`, `6m0s`, `1h2m3s`."""
     if nanoseconds < SECOND:
         return b"%dms" % -(-nanoseconds // 1_000_000)
-    if nanoseconds < MINUTE:
-        return f"{-(-nanoseconds // 1_000_000) / 1000:g}s".encode()
     seconds = -(-nanoseconds // SECOND)
+    if seconds < 60:
+        return b"%ds" % seconds
     hours, minutes, rest = seconds // 3600, seconds // 60 % 60, seconds % 60
     return b"%dh%dm%ds" % (hours, minutes, rest) if hours else b"%dm%ds" % (minutes, rest)

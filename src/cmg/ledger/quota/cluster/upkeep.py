@@ -44,7 +44,7 @@ class Upkeep:
         self._leases: dict[str, str] = {}  # lease → name of the set it is in
         self.stale: set[str] = set()  # hashes whose spending must be read from the ledger again
         self._dropped = instruments.series("cmg_quota_settles_dropped_total")
-        self._fallback = instruments.series("cmg_quota_fallback")
+        self._fallback = instruments.series("cmg_quota_fallback_workers")
         self._refusals, self._closing = 0, False
         self._tasks: list[asyncio.Task[None]] = []
 
