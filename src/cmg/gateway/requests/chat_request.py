@@ -1,0 +1,147 @@
+"""A chat completion as the gateway sees it: what it must know, and how to write the body again for an upstream."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from cmg.gateway.requests.json_body import Fields, raw, read_fields, write_fields
+from cmg.gateway.requests.memory_fields import OUR_FIELDS, MemoryFields, MemoryWish, read_wish
+from cmg.kit.asgi import decode
+from cmg.kit.errors import InvalidRequest
+
+_MODELS_MAX = 16
+_CHOICES_MAX = 128
+
+
+class Message(msgspec.Struct, gc=False):
+    """One message, as far as memory and recall look at it."""
+
+    role: str
+    content: str | list[Any] | None = None
+    name: str | None = None
+    memory: bool | None = None
+
+    @property
+    def text(self) -> str:
+        """The text of the content; parts that are no text (images, audio) are left out."""
+        if isinstance(self.content, str):
+            return self.content
+        parts = [part.get("text") for part in self.content or () if isinstance(part, dict)]
+        return "\n".join(part for part in parts if isinstance(part, str))
+
+
+class StreamOptions(msgspec.Struct, gc=False):
+    """OpenAI's `stream_options`."""
+
+    include_usage: bool | None = None
+
+
+class ChatBody(MemoryFields, gc=False):
+    """The typed part of the body; every other field passes through."""
+
+    model: str | None = None
+    messages: list[Message] | None = None
+    models: list[str] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+
+
+_body = msgspec.json.Decoder(ChatBody)
+_messages = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class ChatRequest:
+    """A checked request: `model` as asked (or the key's default), `messages`, `stream`, `n`, and the memory's wish."""
+
+    __slots__ = ("_body", "_fields", "max_tokens", "messages", "model", "models", "n", "stream", "wish")
+
+    def __init__(self, body: bytes, fields: Fields, typed: ChatBody, model: str, wish: MemoryWish) -> None:
+        self._body, self._fields = body, fields
+        self.messages: list[Message] = typed.messages or []
+        self.model, self.wish = model, wish
+        self.models = typed.models or []
+        self.stream = bool(typed.stream)
+        self.n = typed.n or 1
+        self.max_tokens = typed.max_completion_tokens or typed.max_tokens
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return len(self._body)
+
+    def last_user(self) -> int | None:
+        """The place of the last user message that memory may see."""
+        for place in range(len(self.messages) - 1, -1, -1):
+            if self.messages[place].role == "user":
+                return place
+        return None
+
+    def body_for(self, model: str, *, note: bytes | None, keep_models: bool, prefill: str | None = None) -> bytes:
+        """The body for an upstream: its name for the model, our fields stripped, the note before the last user message.
+
+        `prefill`: what was answered already, as a last assistant message that the upstream goes on from.
+        """
+        fields = self._fields
+        ours = [name for name in OUR_FIELDS if name in fields]
+        marked = any(message.memory is not None for message in self.messages)
+        drop_models = not keep_models and "models" in fields
+        named = self._is_named(model)
+        if not ours and not marked and not drop_models and named and note is None and prefill is None:
+            return self._body
+        sent = dict(fields)
+        for name in ours:
+            del sent[name]
+        if drop_models:
+            del sent["models"]
+        if not named:
+            sent["model"] = raw(model)
+        if marked or note is not None or prefill is not None:
+            sent["messages"] = self._messages(note, prefill)
+        return write_fields(sent)
+
+    def _is_named(self, model: str) -> bool:
+        return model == self.model and "model" in self._fields
+
+    def _messages(self, note: bytes | None, prefill: str | None) -> msgspec.Raw:
+        parts = [bytes(part) for part in _messages.decode(self._fields["messages"])]
+        for place, message in enumerate(self.messages):
+            if message.memory is not None:
+                kept = msgspec.json.decode(parts[place], type=Fields)
+                del kept["memory"]
+                parts[place] = write_fields(kept)
+        last = self.last_user()
+        if note is not None and last is not None:
+            parts.insert(last, note)
+        if prefill is not None:
+            parts.append(msgspec.json.encode({"role": "assistant", "content": prefill}))
+        return msgspec.Raw(b"[" + b",".join(parts) + b"]")
+
+
+def read_chat(body: bytes, headers: Mapping[bytes, bytes], default_model: str | None, depth_max: int) -> ChatRequest:
+    """Decode and check. Raises `InvalidRequest` that names the field."""
+    fields = read_fields(body, depth_max)
+    typed = decode(_body, body)
+    model = typed.model or default_model
+    if not model:
+        raise InvalidRequest("model is missing; name one, or give the key a default model", param="model")
+    if typed.messages is None:
+        raise InvalidRequest("messages is missing", param="messages")
+    if not typed.messages:
+        raise InvalidRequest("messages must hold at least one message", param="messages")
+    _check_numbers(typed)
+    return ChatRequest(body, fields, typed, model, read_wish(typed, headers))
+
+
+def _check_numbers(typed: ChatBody) -> None:
+    if typed.n is not None and not 1 <= typed.n <= _CHOICES_MAX:
+        raise InvalidRequest(f"n must be between 1 and {_CHOICES_MAX}", param="n")
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = getattr(typed, name)
+        if value is not None and value < 1:
+            raise InvalidRequest(f"{name} must be at least 1", param=name)
+    if typed.models is not None and len(typed.models) > _MODELS_MAX:
+        raise InvalidRequest(f"models may name at most {_MODELS_MAX} fallbacks", param="models")
