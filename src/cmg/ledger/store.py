@@ -39,11 +39,10 @@ class BudgetEvent(msgspec.Struct, frozen=True, kw_only=True):
     id: str = ""
 
 
-async def add_spending(conn: Any, spent: Mapping[tuple[str, str, float], int]) -> None:
-    """Add (workspace, key, first moment of the day) → nano-USD, in the caller's transaction."""
-    rows = [(key, at(day), nano, workspace) for (workspace, key, day), nano in spent.items() if nano]
-    if rows:
-        await conn.execute(_SQL["add_spending"], *(list(column) for column in zip(*rows, strict=True)))
+async def add_spending(conn: Any, spent: Mapping[tuple[str, float], int], owners: Mapping[str, str]) -> None:
+    """Add (key, first moment of the day) → nano-USD in the caller's transaction; `owners`: key → workspace."""
+    rows = [(key, at(day), nano, owners[key]) for (key, day), nano in spent.items()]
+    await conn.execute(_SQL["add_spending"], *(list(column) for column in zip(*rows, strict=True)))
 
 
 async def spent(database: Database, since: Mapping[str, float]) -> dict[str, int]:

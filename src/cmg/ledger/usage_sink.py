@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
+from cmg.identity.store import IdentityStore
 from cmg.kit.clock import at
 from cmg.ledger import store
 from cmg.ledger.models import UsageRecord, decode_usage
@@ -59,16 +60,12 @@ COLUMNS = (*_OTHERS, *_INTS, *_TEXTS)
 class UsageSink:
     """Stores the journal's records of kind `usage`.
 
-    `timezone_of` gives a workspace's time zone: a day of spending is a day of its calendar. `committed` is to be
-    called after each commit; it tells `spent` the ids of the keys that have spent something.
+    `committed` is to be called after each commit; it tells `spent` the ids of the keys that have spent something.
     """
 
-    def __init__(
-        self,
-        timezone_of: Callable[[str], str] = lambda _: "UTC",
-        spent: Callable[[set[str]], None] = lambda _: None,
-    ) -> None:
-        self._timezone_of, self._spent = timezone_of, spent
+    def __init__(self, spent: Callable[[set[str]], None] = lambda _: None) -> None:
+        self._identity = IdentityStore()
+        self._spent = spent
         self._written: set[str] = set()
 
     async def write(self, conn: Any, payloads: Sequence[bytes]) -> None:
@@ -76,21 +73,34 @@ class UsageSink:
         records = [decode_usage(payload) for payload in payloads]
         rows = [_row(record) for record in records]
         await conn.copy_records_to_table(TABLE, records=rows, columns=COLUMNS)
-        spent: dict[tuple[str, str, float], int] = {}
-        for record in records:
+        costly = [record for record in records if record.cost_nano > 0]
+        if not costly:
+            return
+        # Asked from the database: a record must fall on the right day even where no snapshot is loaded.
+        ids = sorted({record.workspace_id for record in costly})
+        timezones = {one.id: one.timezone for one in await self._identity.workspaces_by_ids(conn, ids)}
+        spent: dict[tuple[str, float], int] = {}
+        for record in costly:
+            day = _day(timezones.get(record.workspace_id, "UTC"), record.at)
             nano = _bounded(record.cost_nano, _MAX_NANO)
-            if nano:
-                day = starts(self._timezone_of(record.workspace_id), record.at).day
-                place = (record.workspace_id, record.key_id, day)
-                spent[place] = spent.get(place, 0) + nano
-        await store.add_spending(conn, spent)
-        self._written |= {key_id for _, key_id, _ in spent}
+            spent[record.key_id, day] = spent.get((record.key_id, day), 0) + nano
+        owners = {record.key_id: record.workspace_id for record in costly}
+        await store.add_spending(conn, spent, owners)
+        self._written |= owners.keys()
 
     def committed(self) -> None:
         """Everything written so far is committed (or was rolled back, and a look does no harm)."""
         written, self._written = self._written, set()
         if written:
             self._spent(written)
+
+
+def _day(timezone: str, moment: float) -> float:
+    """The first moment of the day; of UTC's where this machine does not know the zone: spending counts all the same."""
+    try:
+        return starts(timezone, moment).day
+    except ValueError:
+        return starts("UTC", moment).day
 
 
 def _row(record: UsageRecord) -> tuple[Any, ...]:

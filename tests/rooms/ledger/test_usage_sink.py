@@ -23,7 +23,8 @@ KATHMANDU = "Asia/Kathmandu"
 
 
 async def _store(database: Database, *payloads: bytes, timezone: str = "UTC") -> UsageSink:
-    sink = UsageSink(lambda _: timezone)
+    await database.execute("UPDATE workspaces SET timezone = $1 WHERE id = 'default'", timezone)
+    sink = UsageSink()
     async with database.transaction() as conn:
         await sink.write(conn, payloads)
     return sink
@@ -120,7 +121,7 @@ async def test_what_is_no_usage_record_is_set_aside(
 
 async def test_keys_that_spent_are_told_after_the_commit(database: Database) -> None:
     told: list[set[str]] = []
-    sink = UsageSink(spent=told.append)
+    sink = UsageSink(told.append)
     async with database.transaction() as conn:
         await sink.write(conn, [usage_payload(key_id="a", cost_nano=1), usage_payload(key_id="free")])
     assert told == []
@@ -165,3 +166,10 @@ async def test_spending_before_a_moment_leaves_out_what_came_later(database: Dat
     assert await Spending(database, clock).before(key, starts(BERLIN, now), now) == (1, 21, 321, 40_321)
     fresh = ApiKey(id="new", workspace_id="default", name="k")
     assert await Spending(database, clock).before(fresh, starts(BERLIN, now), now) == (0, 0, 0, 0)
+
+
+async def test_spending_counts_in_a_zone_that_this_machine_does_not_know(database: Database) -> None:
+    await _store(
+        database, usage_payload(cost_nano=5), usage_payload(workspace_id="gone", cost_nano=6), timezone="Mars/X"
+    )
+    assert await database.fetchval("SELECT sum(spent_nano) FROM key_spending") == 11

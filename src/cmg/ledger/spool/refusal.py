@@ -11,9 +11,9 @@ from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 
 MAX_FILES = 1000
-# SQLSTATE classes that speak about the data and not about the state of the server: data exception, integrity
+# SQLSTATE classes that speak of the data and not of the server: cardinality violation, data exception, integrity
 # violation, program limit exceeded (a value too long for an index).
-_DATA_CLASSES = ("22", "23", "54")
+_DATA_CLASSES = ("21", "22", "23", "54")
 _log = get_logger("cmg.ledger.refusal")
 
 
