@@ -216,7 +216,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     database, changes, feed = await _base(orders, resources, clock, instruments)
     services = _services(settings, orders.dsn, database, feed, clock)
     watch = BudgetWatch(database, lambda: feed.current, services.keys.suspend_for_budget, clock, instruments)
-    usage_sink = UsageSink(lambda workspace: feed.current.workspaces[workspace].timezone, watch.spent)
+    usage_sink = UsageSink(watch.spent)
     drain = JournalDrain(database, orders.spool, {USAGE: usage_sink}, clock, instruments, usage_sink.committed)
 
     async def flush() -> None:
