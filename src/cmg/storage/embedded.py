@@ -1,11 +1,13 @@
 """The embedded PostgreSQL: started, shared, watched and stopped by whoever uses its data dir."""
 
 import asyncio
+import dataclasses
 import logging
 import os
 import shutil
 import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +33,7 @@ _BACKOFF_MAX_S = 30.0
 _LOG_BYTES_MAX = 10 * 2**20
 _TAIL_BYTES = 2000
 _STEP_S = 0.02
+_UNFINISHED = "postgres.new-"
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +65,13 @@ class EmbeddedPostgres:
 
     async def start(self) -> str:
         """Start the server or join the running one; returns the DSN. `StorageError` says what to do."""
-        await asyncio.to_thread(self._start)
+        try:
+            await asyncio.to_thread(self._start)
+        except OSError as error:
+            raise StorageError(
+                f"the data dir {self._data_dir} cannot be used: {error}. Run the service as the user who owns it, or "
+                "set CMG_DATA_DIR to a folder of your own"
+            ) from error
         await self._ensure_database()
         return self.dsn
 
@@ -75,14 +84,14 @@ class EmbeddedPostgres:
         pause_s = _WATCH_S
         while True:
             await self._clock.sleep(pause_s)
-            if self.pid is not None:
+            if self._postmaster and self._postmaster.pid() is not None and not self._postmaster.cut_off():
                 pause_s = _WATCH_S
                 self._shorten_log()
                 continue
             _log.warning("the embedded database has stopped: starting it again")
             try:
                 await asyncio.to_thread(self._start)
-            except StorageError as error:
+            except (StorageError, OSError) as error:
                 pause_s = min(pause_s * 2, _BACKOFF_MAX_S)
                 _log.error("the embedded database does not start, next attempt in %g s: %s", pause_s, error)
 
@@ -92,6 +101,8 @@ class EmbeddedPostgres:
             self._lease.take()
             try:
                 self._postmaster = postmaster = self._prepare()
+                if postmaster.cut_off():
+                    postmaster.end(_STOP_S)
                 if postmaster.pid() is None:
                     self._reap()
                     self._launch(postmaster)
@@ -107,13 +118,14 @@ class EmbeddedPostgres:
         account = choose_account(data)
         self._open_way(account)
         _check_major(data)
-        self._make_socket_folder(account)
         log = self._data_dir / "postgres.log"
         log.touch(mode=0o600)
         postmaster = Postmaster(programs(self._data_dir, account), data, self._sockets, log, account)
+        self._sockets = postmaster.running_sockets() or self._sockets
+        self._make_socket_folder(account)
         if not data.exists():
             _create_cluster(postmaster)
-        return postmaster
+        return dataclasses.replace(postmaster, sockets=self._sockets)
 
     def _open_way(self, account: Account) -> None:
         """Let the server's account pass through the data dir; what lies above is not ours to change."""
@@ -177,8 +189,7 @@ class EmbeddedPostgres:
                 return False
             self._postmaster.end(_STOP_S)
             self._reap()
-            for left in self._sockets.glob(".s.PGSQL.5432*"):
-                left.unlink(missing_ok=True)
+            self._postmaster.remove_sockets()
             if not any(self._sockets.iterdir()):
                 self._sockets.rmdir()
             return True
@@ -197,7 +208,9 @@ class EmbeddedPostgres:
         """Keep one older part of the log; the server appends, so the file can be emptied under it."""
         log = self._data_dir / "postgres.log"
         if log.exists() and log.stat().st_size > _LOG_BYTES_MAX:
-            shutil.copyfile(log, log.with_suffix(".log.1"))
+            older = log.with_suffix(".log.1")
+            older.touch(mode=0o600)
+            shutil.copyfile(log, older)
             os.truncate(log, 0)
 
     def _tail(self) -> str:
@@ -218,9 +231,10 @@ def _check_major(data: Path) -> None:
 
 def _create_cluster(postmaster: Postmaster) -> None:
     """Run initdb beside the final place; only a finished cluster gets the name."""
-    unfinished = postmaster.data.with_name("postgres.new")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(mode=0o700)
+    for left in postmaster.data.parent.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    # A name of its own: the initdb of a killed process may still be writing.
+    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=postmaster.data.parent))
     postmaster.account.own(unfinished, 0o700)
     locale = ("--encoding=UTF8", "--locale-provider=builtin", "--locale=C.UTF-8")
     words = ("-U", "cmg", "--auth=trust", "--data-checksums", *locale)

@@ -158,7 +158,7 @@ async def test_parent_and_server_killed_together_leave_a_data_dir_that_starts():
 async def test_killed_first_start_leaves_a_data_dir_that_starts():
     folder = open_folder(f"crash-{uuid.uuid4().hex[:8]}")
     parent = start_parent(folder)
-    wait_until(lambda: Path(folder / "postgres.new").exists(), 20, "initdb runs")
+    wait_until(lambda: list(folder.glob("postgres.new-*")), 20, "initdb runs")
     parent.kill()
     parent.wait(10)
     parent.stdout.close()

@@ -130,10 +130,10 @@ async def test_files_of_another_major_say_how_to_move(data_dir):
 
 
 async def test_unfinished_first_start_is_begun_anew(data_dir):
-    (data_dir / "postgres").rename(data_dir / "postgres.new")
+    (data_dir / "postgres").rename(data_dir / "postgres.new-1")
     server = embedded(data_dir)
     assert await value(await server.start(), "SELECT 1") == 1
-    assert not (data_dir / "postgres.new").exists()
+    assert not list(data_dir.glob("postgres.new-*"))
     await server.stop()
 
 
@@ -158,6 +158,25 @@ async def test_socket_folder_of_somebody_else_is_not_used(data_dir):
     with pytest.raises(StorageError, match="belongs to somebody else"):
         await embedded(data_dir).start()
     place.unlink()
+
+
+async def test_server_whose_socket_was_cleaned_away_is_started_again(data_dir):
+    server = embedded(data_dir)
+    dsn = await server.start()
+    shutil.rmtree(runtime_dir(data_dir))
+    assert await embedded(data_dir).start() == dsn
+    assert await value(dsn, "SELECT 1") == 1
+    await server.stop()
+
+
+async def test_running_server_is_found_from_another_temporary_folder(data_dir, tmp_path, monkeypatch):
+    server = embedded(data_dir)
+    dsn = await server.start()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    other = embedded(data_dir)
+    assert await other.start() == dsn
+    assert not await other.stop()
+    assert await server.stop()
 
 
 async def test_log_keeps_one_older_part(data_dir):

@@ -9,7 +9,7 @@ import pytest
 from cmg.storage.errors import StorageError
 from cmg.storage.migrate import applied, migrate, migrations
 
-PREVIOUS = Path(__file__).parents[2] / "fixtures" / "schema-0.1.0.sql"
+RELEASES = sorted(Path(__file__).parents[2].joinpath("fixtures").glob("schema-*.sql"))
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -78,9 +78,11 @@ async def test_badly_named_file_is_refused(tmp_path):
         migrations(write(tmp_path, _x="SELECT 1;"))
 
 
-async def test_previous_releases_schema_is_brought_to_the_same_as_a_fresh_one(empty_dsn, dsn):
+@pytest.mark.parametrize("release", [file.read_text() for file in RELEASES], ids=[file.stem for file in RELEASES])
+async def test_earlier_releases_schema_is_brought_to_the_same_as_a_fresh_one(empty_dsn, dsn, release: str):
+    """The files are made by `tests/support/snapshot_schema.py`, one for each release."""
     connection = await asyncpg.connect(empty_dsn)
-    await connection.execute(PREVIOUS.read_text())
+    await connection.execute(release)
     await connection.close()
     await migrate(empty_dsn)
     assert await columns(empty_dsn) == await columns(dsn)

@@ -60,6 +60,11 @@ def choose_account(data: Path) -> Account:
     and `nobody` that exists. Nobody is created.
     """
     if os.geteuid() != 0:
+        if data.exists() and data.stat().st_uid != os.geteuid():
+            raise StorageError(
+                f"{data} belongs to user id {data.stat().st_uid}: run the service as that user (or as root), or set "
+                "CMG_DATA_DIR to a folder of your own"
+            )
         return Account(os.geteuid(), os.getegid(), drops=False)
     if data.exists() and data.stat().st_uid != 0:
         found = data.stat()

@@ -14,6 +14,7 @@ from cmg.storage.server.account import Account
 
 _NO_PROCESS = 2**22 + 1  # above Linux' highest possible process id
 _STEP_S = 0.02
+_SOCKET = ".s.PGSQL.5432"
 
 
 @dataclass(frozen=True)
@@ -31,23 +32,32 @@ class Postmaster:
         pid = _first_number(self.data / "postmaster.pid")
         return pid if pid is not None and _is_server(pid) else None
 
+    def running_sockets(self) -> Path | None:
+        """The folder where a running server has its socket: it may have been started with another TMPDIR."""
+        lines = _lines(self.data / "postmaster.pid")
+        return Path(lines[4]) if len(lines) > 4 and self.pid() is not None else None
+
+    def cut_off(self) -> bool:
+        """Whether a running server has lost its socket, as to a cleaner of temporary files: nobody can reach it."""
+        return self._says_ready() and not (self.sockets / _SOCKET).exists()
+
     def accepts(self) -> bool:
         """Whether somebody listens on the socket."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1)
             try:
-                probe.connect(str(self.sockets / ".s.PGSQL.5432"))
+                probe.connect(str(self.sockets / _SOCKET))
             except OSError:
                 return False
             return True
 
     def ready(self) -> bool:
         """Whether the running server says that it takes connections."""
-        try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-        except OSError:
-            return False
-        return len(lines) > 7 and lines[7].strip() == "ready" and self.accepts()
+        return self._says_ready() and self.accepts()
+
+    def _says_ready(self) -> bool:
+        lines = _lines(self.data / "postmaster.pid")
+        return len(lines) > 7 and lines[7].strip() == "ready"
 
     def launch(self, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start the process, in a session of its own: a Ctrl-C in the terminal is not meant for it."""
@@ -66,13 +76,17 @@ class Postmaster:
         PostgreSQL takes any living process of that id for itself. The pid file stays, with an id that cannot be:
         its line on shared memory still keeps a second server away while children of the first one live.
         """
-        for left in self.sockets.glob(".s.PGSQL.5432*"):
-            left.unlink(missing_ok=True)
+        self.remove_sockets()
         pid_file = self.data / "postmaster.pid"
         pid = _first_number(pid_file)
         if pid is not None and not _is_server(pid):
             lines = pid_file.read_text().splitlines()
             pid_file.write_text("\n".join([str(_NO_PROCESS), *lines[1:]]) + "\n")
+
+    def remove_sockets(self) -> None:
+        """Remove the socket and its lock file of a server that is gone."""
+        for left in self.sockets.glob(f"{_SOCKET}*"):
+            left.unlink(missing_ok=True)
 
     def end(self, timeout_s: float) -> None:
         """Stop the running server: open transactions are rolled back; past the limit it is cut off and recovers."""
@@ -92,10 +106,17 @@ class Postmaster:
         raise StorageError(f"the database server (process {pid}) does not end: see {self.log}")
 
 
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except OSError:
+        return []
+
+
 def _first_number(pid_file: Path) -> int | None:
     try:
-        return abs(int(pid_file.read_text().split("\n", 1)[0]))
-    except (OSError, ValueError):
+        return abs(int(_lines(pid_file)[0]))
+    except (IndexError, ValueError):
         return None
 
 

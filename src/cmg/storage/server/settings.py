@@ -22,6 +22,9 @@ def server_settings() -> dict[str, str]:
         "client_connection_check_interval": "5s",  # a killed client's long statement ends too
         "idle_in_transaction_session_timeout": "60s",
         "log_min_messages": "warning",
+        # Statements, failing rows and lines of COPY hold what users wrote: none of that goes into a log.
+        "log_min_error_statement": "panic",
+        "log_error_verbosity": "terse",
         "log_checkpoints": "off",
         "log_timezone": "UTC",
         "timezone": "UTC",
