@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 import cmg
@@ -16,7 +15,7 @@ from cmg.app.openapi.document import api_docs_router, openapi_document
 from cmg.identity.authenticator import Authenticator
 from cmg.kit.asgi import Receive, Scope, Send, send_error
 from cmg.kit.errors import CmgError, InvalidRequest, NotFound, Unauthenticated
-from cmg.kit.permissions import PUBLIC, permission_of
+from cmg.kit.permissions import PUBLIC, permission_of, routes_of
 from cmg.telemetry.logs import get_logger
 
 _log = get_logger("cmg.app.control_plane")
@@ -60,11 +59,7 @@ def build_for_docs() -> FastAPI:
 
 def check_permissions(app: FastAPI) -> None:
     """Raise `Unguarded` naming every route that is neither public with a reason nor guarded by a scope."""
-    bare = [
-        f"{sorted(route.methods or ())} {route.path}"
-        for route in app.routes
-        if isinstance(route, APIRoute) and permission_of(route) is None
-    ]
+    bare = [f"{sorted(route.methods or ())} {route.path}" for route in routes_of(app) if permission_of(route) is None]
     if bare:
         raise Unguarded(f"routes without a permission: {', '.join(bare)}")
 
@@ -74,6 +69,7 @@ class _Callers:
 
     def __init__(self, app: FastAPI, authenticator: Authenticator) -> None:
         self._app, self._authenticator = app, authenticator
+        self._public = [route.path_regex for route in routes_of(app) if permission_of(route) == PUBLIC]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,10 +95,7 @@ class _Callers:
 
     def _allowed_open(self, scope: Scope) -> bool:
         """Only a public route is reached without a key, so strangers cannot even learn which paths exist."""
-        return any(
-            isinstance(route, APIRoute) and permission_of(route) == PUBLIC and route.path_regex.match(scope["path"])
-            for route in self._app.routes
-        )
+        return any(pattern.match(scope["path"]) for pattern in self._public)
 
 
 def _authorization(path: str, headers: dict[bytes, bytes]) -> str | None:

@@ -90,13 +90,19 @@ class Authenticator:
 def check_model(caller: Caller, model: str) -> None:
     """Raise `Forbidden` (param `model`) unless the key's lists allow the model; a block beats an allowance.
 
-    Globs match the whole name; blocks ignore case, since some upstreams do. The caller checks every name of a model
-    that a request may reach (with and without its upstream's prefix).
+    Globs match the whole name; blocks ignore case, since some upstreams do. `model` is the name as asked for; the
+    other names of what a request may reach (with and without its upstream) go through `check_not_blocked`.
     """
     key = caller.key
     if key.models_allow is None and not key.models_block:
         return
     if not _model_allowed(key.models_allow, key.models_block, model):
+        raise Forbidden(f"this API key may not use the model `{model}`", param="model", code="model_not_allowed")
+
+
+def check_not_blocked(caller: Caller, model: str) -> None:
+    """Raise `Forbidden` when the key blocks this name: for the names that stand behind the one asked for."""
+    if caller.key.models_block and not _model_allowed(None, caller.key.models_block, model):
         raise Forbidden(f"this API key may not use the model `{model}`", param="model", code="model_not_allowed")
 
 

@@ -1,0 +1,56 @@
+"""Whether a call may go: scope, room in the journal, limits and budget. A refused call leaves nothing behind."""
+
+from cmg.gateway.parts import GatewayParts
+from cmg.gateway.recording import Call
+from cmg.gateway.routing.router import Candidate
+from cmg.identity.models import Caller
+from cmg.kit.asgi import Request
+from cmg.kit.errors import Forbidden
+from cmg.kit.scopes import covers
+from cmg.ledger import tokens
+from cmg.ledger.models import JournalFull
+from cmg.ledger.quota.models import Demand
+
+
+def require(caller: Caller, scope: str) -> None:
+    """Raise `Forbidden` unless the key has the scope."""
+    if not covers(caller.scopes, scope):
+        raise Forbidden(f"this API key lacks the scope `{scope}`", code="missing_scope")
+
+
+def check_room(parts: GatewayParts) -> None:
+    """Raise `JournalFull` when what a call used could not be written down."""
+    if parts.journal.full:
+        raise JournalFull(
+            "usage waits for the database and the journal is full; try again later", headers={"retry-after": "5"}
+        )
+
+
+class Estimate:
+    """What a call is reserved as: bytes of the prompt, a bound on the answer, number of answers."""
+
+    __slots__ = ("answers", "max_tokens", "prompt_bytes")
+
+    def __init__(self, prompt_bytes: int, max_tokens: int | None = None, answers: int = 1) -> None:
+        self.prompt_bytes, self.max_tokens, self.answers = prompt_bytes, max_tokens, answers
+
+
+async def admit(parts: GatewayParts, call: Call, first: Candidate, estimate: Estimate) -> None:
+    """Take the call's share of the key's limits and budget. Raises `RateLimited`, `BudgetExceeded`."""
+    key = call.caller.key
+    limits = key.limits
+    if key.budget is None and not (limits.rpm or limits.rph or limits.tpm or limits.concurrency):
+        return
+    price = parts.prices.price(first.upstream.name, first.model)
+    prompt = tokens.estimate(estimate.prompt_bytes)
+    wanted, nano = parts.estimator.estimate(call.asked, prompt, estimate.max_tokens, price, estimate.answers)
+    call.grant = await parts.quota.acquire(Demand(key, call.caller.workspace.timezone, wanted, nano))
+
+
+def trace_of(request: Request) -> str | None:
+    """The trace id of a W3C `traceparent`, None without a valid one."""
+    given = request.headers.get(b"traceparent")
+    if given is None or len(given) < 55 or given[2:3] != b"-" or given[35:36] != b"-":
+        return None
+    trace = given[3:35].decode("latin-1").lower()
+    return trace if trace != "0" * 32 and all(digit in "0123456789abcdef" for digit in trace) else None

@@ -1,0 +1,45 @@
+"""Notices that the client went away while its answer is still being made."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from cmg.kit.asgi import ClientGone, Request
+
+_PATIENCE_S = 0.05  # most answers are there before; only then is watching worth a task
+
+
+class ClientWatch:
+    """A context: when the client closes its connection, the body is cancelled and `ClientGone` raised instead."""
+
+    __slots__ = ("_gone", "_receive", "_task", "_timer", "_watching")
+
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self._gone = False
+        self._watching: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task: asyncio.Task[None] = task
+        self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._start)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError) and not self._task.uncancel():
+            raise ClientGone
+
+    def _start(self) -> None:
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._task.cancel()

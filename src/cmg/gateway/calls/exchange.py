@@ -1,0 +1,68 @@
+"""One attempt: the request to a candidate's upstream and the beginning of its answer."""
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+import msgspec
+
+from cmg.gateway.calls.failure import Failure, from_body, from_status, from_transport, status_in
+from cmg.gateway.routing.router import Candidate
+from cmg.gateway.upstreams.transport import TransportError, UpstreamResponse
+
+ANSWER_MAX = 256 * 2**20
+_ERROR_MAX = 1 * 2**20
+
+
+class Failed(Exception):
+    """The attempt failed; `failure` says how."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.kind)
+        self.failure = failure
+
+
+class _Any(msgspec.Struct):
+    error: msgspec.Raw | None = None
+
+
+async def ask(candidate: Candidate, path: str, body: bytes, trace: Mapping[str, str]) -> UpstreamResponse:
+    """Send the request and return an answer with a good status. Raises `Failed`."""
+    upstream = candidate.upstream
+    headers = {**upstream.headers, **trace} if trace else upstream.headers
+    try:
+        response = await upstream.transport.request("POST", upstream.base_url + path, headers, body, upstream.timeouts)
+        if response.status != 200:
+            told = await response.read(_ERROR_MAX)
+            raise Failed(from_status(_error_status(response.status), told, response.headers, candidate.name))
+    except TransportError as error:
+        raise Failed(from_transport(error, candidate.name)) from error
+    return response
+
+
+async def whole_body(response: UpstreamResponse, candidate: Candidate) -> bytes:
+    """The whole body of an answer. Raises `Failed`."""
+    try:
+        return await response.read(ANSWER_MAX)
+    except TransportError as error:
+        raise Failed(from_transport(error, candidate.name)) from error
+
+
+def refuse(body: bytes, candidate: Candidate, what: str) -> NoReturn:
+    """A body with a good status that is not the answer asked for: an error inside, or nonsense. Raises `Failed`."""
+    try:
+        error = msgspec.json.decode(body, type=_Any).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        error = None
+    if error is not None and bytes(error) != b"null":
+        raise Failed(from_status(status_in(error), body, {}, candidate.name))
+    raise Failed(from_body(what, candidate.name))
+
+
+def _error_status(status: int) -> int:
+    """Redirects and odd good statuses are errors of the upstream: we follow none."""
+    return status if status >= 400 else 502
+
+
+def is_event_stream(response: UpstreamResponse) -> bool:
+    """Whether the answer says that it is a stream of events."""
+    return response.headers.get("content-type", "").startswith("text/event-stream")

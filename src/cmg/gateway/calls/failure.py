@@ -1,0 +1,164 @@
+"""What went wrong with one attempt, and what follows from it."""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from cmg.gateway.upstreams.transport import (
+    ConnectFailed,
+    FirstByteTimeout,
+    Stalled,
+    TotalTimeout,
+    TransportError,
+)
+from cmg.kit.errors import CmgError, RateLimited, Unavailable, UpstreamFailed, UpstreamTimeout
+
+# again: the same candidate may answer another time; next: only another one may; stop: nobody would answer otherwise.
+Verdict = Literal["again", "next", "stop"]
+
+_MESSAGE_MAX = 1000
+_CONTEXT = re.compile(
+    r"context.{0,12}length|context.window|maximum.context|too many tokens|prompt is too long", re.IGNORECASE
+)
+_FILTER = re.compile(r"content.?filter|content.?policy|moderation|safety", re.IGNORECASE)
+
+
+class UpstreamRefused(CmgError):
+    """A 4xx of the upstream that is about the request: passed on with its own status and words."""
+
+    type = "invalid_request_error"
+
+    def __init__(self, status: int, message: str, *, param: str | None, code: str | None) -> None:
+        super().__init__(message, param=param, code=code)
+        self.status = status
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """One failed attempt. `kind` goes into the ledger; `sick`: it speaks against the upstream (circuit breaker).
+
+    `silent`: the upstream said nothing in its time; it is not asked again while another candidate is left.
+    """
+
+    kind: str
+    verdict: Verdict
+    error: CmgError
+    retry_after_s: float | None = None
+    sick: bool = False
+    silent: bool = False
+
+
+class ErrorBody(msgspec.Struct):
+    """The inside of `error`, as OpenAI, OpenRouter and many others write it."""
+
+    message: msgspec.Raw | None = None
+    type: msgspec.Raw | None = None
+    param: msgspec.Raw | None = None
+    code: msgspec.Raw | None = None
+
+
+class _Envelope(msgspec.Struct):
+    error: msgspec.Raw | None = None
+    message: msgspec.Raw | None = None
+    detail: msgspec.Raw | None = None
+
+
+def from_transport(error: TransportError, name: str) -> Failure:
+    """What a transport error means."""
+    if isinstance(error, FirstByteTimeout | Stalled | TotalTimeout):
+        told = UpstreamTimeout(f"the upstream `{name}` did not answer in time: {error}")
+        verdict: Verdict = "next" if isinstance(error, TotalTimeout) else "again"
+        return Failure(error.kind, verdict, told, sick=True, silent=True)
+    told_failed = UpstreamFailed(f"the upstream `{name}` failed: {error}")
+    if isinstance(error, ConnectFailed):
+        told_failed = UpstreamFailed(f"the upstream `{name}` cannot be reached: {error}")
+    return Failure(error.kind, "again", told_failed, sick=True)
+
+
+def from_body(what: str, name: str) -> Failure:
+    """An answer with a good status that is no answer."""
+    return Failure("bad_response", "again", UpstreamFailed(f"the upstream `{name}` answered badly: {what}"), sick=True)
+
+
+def from_status(status: int, body: bytes, headers: Mapping[str, str], name: str) -> Failure:
+    """What an error answer means; `status` may come from the body of an answer with HTTP 200."""
+    message, param, code = read_error(body)
+    said = f"the upstream `{name}` answered {status}: {message}"
+    if status in {401, 403} and not _FILTER.search(f"{code} {message}"):
+        wrong_key = UpstreamFailed(f"the upstream `{name}` refused our credentials ({status}); check its api_key")
+        return Failure(f"http_{status}", "next", wrong_key)
+    if status == 402:
+        return Failure("http_402", "next", UpstreamFailed(f"{said}; its account needs credit", code="upstream_credit"))
+    if _is_context_length(code, message) and status in {400, 413, 422}:
+        refused = UpstreamRefused(status, message, param=param, code="context_length_exceeded")
+        return Failure("context_length", "next", refused)
+    if 400 <= status < 500 and status not in {408, 425, 429}:
+        return Failure(f"http_{status}", "stop", UpstreamRefused(status, message, param=param, code=code))
+    wait_s = retry_after(headers)
+    if status == 429:
+        limited = RateLimited(said, code="upstream_rate_limited", headers=_told(wait_s))
+        return Failure("http_429", "again", limited, retry_after_s=wait_s)
+    return Failure(f"http_{status}", "again", _server_error(status, said, wait_s), wait_s, sick=True)
+
+
+def _server_error(status: int, said: str, wait_s: float | None) -> CmgError:
+    if status in {408, 504, 524}:
+        return UpstreamTimeout(said)
+    if status in {503, 529}:
+        return Unavailable(said, code="upstream_unavailable", headers=_told(wait_s))
+    return UpstreamFailed(said)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of `Retry-After`; its form as a date is left alone, since clocks differ."""
+    text = headers.get("retry-after", "").strip()
+    return min(float(text), 86400.0) if re.fullmatch(r"\d{1,6}(\.\d+)?", text) else None
+
+
+def read_error(body: bytes) -> tuple[str, str | None, str | None]:
+    """(message, param, code) of an error body in any of the usual shapes; the body's text when it is none."""
+    try:
+        envelope = msgspec.json.decode(body, type=_Envelope)
+        if envelope.error is None:
+            return _plain(envelope.message or envelope.detail) or "no message", None, None
+        text = _string(envelope.error)
+        if text is not None:
+            return text[:_MESSAGE_MAX], None, None
+        inner = msgspec.json.decode(envelope.error, type=ErrorBody)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return body[:200].decode(errors="replace").strip() or "an empty answer", None, None
+    return _plain(inner.message) or "no message", _plain(inner.param), _plain(inner.code)
+
+
+def status_in(error: msgspec.Raw) -> int:
+    """The HTTP status that an error with HTTP 200, or one within a stream, names as its code; else 502."""
+    try:
+        code = msgspec.json.decode(error, type=ErrorBody).code
+        number = None if code is None else msgspec.json.decode(code, type=int, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 502
+    return number if number is not None and 400 <= number < 600 else 502
+
+
+def _plain(value: msgspec.Raw | None) -> str | None:
+    """A string as it is, null as None, anything else as its JSON."""
+    if value is None or bytes(value) == b"null":
+        return None
+    text = _string(value)
+    return (text if text is not None else bytes(value).decode(errors="replace"))[:_MESSAGE_MAX]
+
+
+def _string(value: msgspec.Raw) -> str | None:
+    try:
+        return msgspec.json.decode(value, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _is_context_length(code: str | None, message: str) -> bool:
+    return code == "context_length_exceeded" or _CONTEXT.search(message) is not None
+
+
+def _told(wait_s: float | None) -> dict[str, str]:
+    return {} if wait_s is None else {"retry-after": str(max(1, round(wait_s)))}

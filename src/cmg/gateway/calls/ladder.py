@@ -1,0 +1,116 @@
+"""The order in which candidates are tried: how often each, after which pause, and when to give up."""
+
+import random
+from collections.abc import Sequence
+
+from cmg.gateway.breaker import Breakers
+from cmg.gateway.calls.failure import Failure
+from cmg.gateway.routing.router import Candidate
+from cmg.kit.clock import Clock
+from cmg.kit.errors import CmgError, Unavailable
+
+_BACKOFF_S = 0.2
+_BACKOFF_MAX_S = 4.0
+_WAIT_ALONE_S = 10.0  # the longest Retry-After that is waited for when nobody else may answer
+_WAIT_S = 1.0  # … and when somebody else may
+
+
+class Ladder:
+    """One call's attempts. `next()` gives who to ask, after its pause; `failed` and `answered` tell how it went."""
+
+    def __init__(self, candidates: Sequence[Candidate], breakers: Breakers, clock: Clock) -> None:
+        self._left = list(candidates)
+        self._breakers, self._clock = breakers, clock
+        self._tries = 0
+        self._wait_s = 0.0
+        self._opened_s: float | None = None  # the shortest wait for a breaker among those that were passed over
+        self._current: Candidate | None = None
+        self.attempts = 0
+        self.last: Failure | None = None
+
+    async def next(self) -> Candidate:
+        """The next candidate to ask. Raises the error for the client when nobody is left."""
+        if self._wait_s:
+            await self._clock.sleep(self._wait_s)
+            self._wait_s = 0.0
+        while self._left:
+            candidate = self._left[0]
+            if self._breakers.allow(*candidate.place):
+                self.attempts += 1
+                self._tries += 1
+                self._current = candidate
+                return candidate
+            wait_s = self._breakers.wait_s(*candidate.place)
+            self._opened_s = wait_s if self._opened_s is None else min(wait_s, self._opened_s)
+            self._drop()
+        raise self._error()
+
+    def failed(self, failure: Failure) -> None:
+        """The attempt failed. Raises the failure's error when no attempt may follow."""
+        candidate = self._settle(failure)
+        self.last = failure
+        if failure.verdict == "stop":
+            raise failure.error
+        others = len(self._left) > 1
+        again = failure.verdict == "again" and self._tries <= candidate.upstream.retries
+        if failure.silent and others:
+            again = False
+        if again and failure.retry_after_s is not None:
+            again = failure.retry_after_s <= (_WAIT_S if others else _WAIT_ALONE_S)
+        if again:
+            self._wait_s = failure.retry_after_s or _pause(self._tries)
+        else:
+            self._drop()
+
+    def leave(self, failure: Failure) -> None:
+        """The attempt failed after something had reached the client: this candidate is not asked again."""
+        self._settle(failure)
+        self.last = failure
+        self._drop()
+
+    def answered(self) -> None:
+        """The attempt was answered well."""
+        if self._current is not None:
+            self._breakers.success(*self._current.place)
+            self._current = None
+
+    def abandoned(self) -> None:
+        """The call ended for a reason of ours or the client's, which says nothing about the upstream."""
+        if self._current is not None:
+            self._breakers.abandoned(*self._current.place)
+            self._current = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nobody is left to ask."""
+        return not self._left
+
+    def _settle(self, failure: Failure) -> Candidate:
+        candidate = self._current
+        assert candidate is not None
+        if failure.sick:
+            self._breakers.failure(*candidate.place)
+        else:
+            self._breakers.abandoned(*candidate.place)
+        self._current = None
+        return candidate
+
+    def _drop(self) -> None:
+        self._left.pop(0)
+        self._tries = 0
+
+    def _error(self) -> CmgError:
+        if self.last is not None:
+            return self.last.error
+        wait_s = max(1, round(self._opened_s or 1))
+        return Unavailable(
+            "every upstream for this model failed a moment ago and is left alone for a while; try again later",
+            code="circuit_open",
+            headers={"retry-after": str(wait_s)},
+        )
+
+
+def _pause(tries: int) -> float:
+    """Full jitter (uniform between 0 and the doubled base), but never nothing."""
+    ceiling: float = min(_BACKOFF_MAX_S, _BACKOFF_S * 2 ** (tries - 1))
+    return 0.02 + random.random() * ceiling  # noqa: S311  spreads load, hides nothing

@@ -1,0 +1,66 @@
+"""The `usage` object of an answer, as OpenAI, OpenRouter and their like write it."""
+
+from typing import Any
+
+import msgspec
+
+from cmg.kit.money import usd_to_nano
+from cmg.ledger.models import TokenUsage
+
+Number = int | float | None
+
+
+class PromptDetails(msgspec.Struct):
+    """Parts of the prompt's tokens."""
+
+    cached_tokens: Number = None
+    cache_write_tokens: Number = None
+
+
+class CompletionDetails(msgspec.Struct):
+    """Parts of the completion's tokens."""
+
+    reasoning_tokens: Number = None
+
+
+class Usage(msgspec.Struct):
+    """What the upstream counted; `cost` in USD."""
+
+    prompt_tokens: Number = None
+    completion_tokens: Number = None
+    total_tokens: Number = None
+    cost: Any = None
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+
+    def tokens(self) -> TokenUsage | None:
+        """In our words; None when it counts nothing."""
+        if self.prompt_tokens is None and self.completion_tokens is None and self.total_tokens is None:
+            return None
+        prompt, completion = _whole(self.prompt_tokens), _whole(self.completion_tokens)
+        if self.prompt_tokens is None:
+            prompt = max(0, _whole(self.total_tokens) - completion)
+        details, parts = self.prompt_tokens_details, self.completion_tokens_details
+        return TokenUsage(
+            prompt,
+            completion,
+            _whole(details.cached_tokens) if details else 0,
+            _whole(details.cache_write_tokens) if details else 0,
+            _whole(parts.reasoning_tokens) if parts else 0,
+            _cost(self.cost),
+        )
+
+
+def _whole(value: Number) -> int:
+    if value is None or value != value or not 0 <= value < 2**53:  # noqa: PLR0124  NaN is not equal to itself
+        return 0
+    return int(value)
+
+
+def _cost(value: Any) -> int | None:
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        return max(0, usd_to_nano(value))
+    except (ValueError, TypeError):
+        return None

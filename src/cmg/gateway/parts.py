@@ -1,0 +1,34 @@
+"""What the gateway is built from; `app/wiring.py` fills it in."""
+
+from dataclasses import dataclass
+
+from cmg.config import Settings
+from cmg.gateway.breaker import Breakers
+from cmg.gateway.idempotency import IdempotentCalls
+from cmg.gateway.ports import Memory
+from cmg.gateway.recording import Recorder
+from cmg.gateway.response_cache import ResponseCache
+from cmg.gateway.routing.router import Router
+from cmg.kit.clock import Clock
+from cmg.ledger.journal import Journal
+from cmg.ledger.prices import PriceBook
+from cmg.ledger.quota.estimator import Estimator
+from cmg.ledger.quota.models import Quota
+
+
+@dataclass(frozen=True)
+class GatewayParts:
+    """Every dependency of the handlers, each made once per process."""
+
+    settings: Settings
+    router: Router
+    breakers: Breakers
+    quota: Quota
+    estimator: Estimator
+    prices: PriceBook
+    journal: Journal
+    memory: Memory
+    recorder: Recorder
+    idempotent: IdempotentCalls
+    responses: ResponseCache
+    clock: Clock

@@ -1,0 +1,154 @@
+"""The record of one call: filled while it runs, written once, before the answer's last byte."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from cmg.gateway.ports import Memory
+from cmg.gateway.routing.router import Candidate
+from cmg.identity.models import Caller
+from cmg.kit.clock import Clock
+from cmg.kit.ids import uuid7_hex
+from cmg.kit.turns import Scope, Turn
+from cmg.ledger.journal import Journal
+from cmg.ledger.models import USAGE, CostOrigin, Status, TokenUsage, UsageRecord, encode_usage
+from cmg.ledger.prices import PriceBook
+from cmg.ledger.quota.estimator import Estimator
+from cmg.ledger.quota.models import NOTHING, Grant, Quota
+from cmg.telemetry.instruments import Instruments
+
+Route = Literal["chat", "embeddings"]
+
+
+class Call:
+    """One call. Times are monotonic seconds; `waited_s` is the time spent waiting for upstreams and their pauses."""
+
+    __slots__ = (
+        "asked", "attempts", "caller", "candidate", "cost_nano", "cost_origin", "error_type", "finish_reason", "grant",
+        "http_status", "id", "memory_items", "memory_status", "memory_tokens", "model_answered", "replayed", "route",
+        "scope", "started", "status", "stream", "trace_id", "ttft_s", "turns", "usage", "user", "waited_s", "written",
+    )  # fmt: skip
+
+    def __init__(self, caller: Caller, route: Route, asked: str, started: float) -> None:
+        self.id = uuid7_hex()
+        self.caller, self.route, self.asked, self.started = caller, route, asked, started
+        self.stream = self.replayed = self.written = False
+        self.grant: Grant = NOTHING
+        self.scope: Scope | None = None
+        self.user: tuple[str | None, str | None, str | None] = (None, None, None)  # user, thread, agent
+        self.turns: list[Turn] = []  # what is to be remembered, once somebody answered
+        self.candidate: Candidate | None = None
+        self.attempts = 0
+        self.status: Status = "ok"
+        self.http_status = 200
+        self.error_type: str | None = None
+        self.finish_reason: str | None = None
+        self.model_answered: str | None = None
+        self.usage = TokenUsage()
+        self.cost_nano, self.cost_origin = 0, "estimate"
+        self.ttft_s: float | None = None
+        self.waited_s = 0.0
+        self.memory_items = self.memory_tokens = 0
+        self.memory_status = "off"
+        self.trace_id: str | None = None
+
+
+class Recorder:
+    """Writes calls: one append to the journal, one settlement of the quota, and the metrics."""
+
+    def __init__(  # noqa: PLR0913, PLR0917  built once, in wiring
+        self,
+        journal: Journal,
+        memory: Memory,
+        quota: Quota,
+        prices: PriceBook,
+        estimator: Estimator,
+        clock: Clock,
+        instruments: Instruments,
+    ) -> None:
+        self._journal, self._memory, self._quota = journal, memory, quota
+        self._prices, self._estimator = prices, estimator
+        self._clock, self._instruments = clock, instruments
+
+    def price(self, call: Call, usage: TokenUsage) -> None:
+        """Set what the call used and cost."""
+        call.usage = usage
+        if call.candidate is not None and not call.replayed:
+            origin: CostOrigin
+            call.cost_nano, origin = self._prices.cost(call.candidate.upstream.name, call.candidate.model, usage)
+            call.cost_origin = origin
+
+    def write(self, call: Call) -> None:
+        """Write the call; a second time does nothing. Raises `JournalFull`, with the quota settled all the same."""
+        if call.written:
+            return
+        call.written = True
+        at, latency_s = self._clock.time(), self._clock.monotonic() - call.started
+        usage = call.usage
+        try:
+            records = [(USAGE, encode_usage(_record(call, at, latency_s)))]
+            if call.turns and call.scope is not None:
+                records += self._memory.remember(call.scope, call.turns)
+            position = self._journal.append(records)
+            if call.scope is not None:
+                self._memory.journalled(call.scope, position)
+        finally:
+            self._quota.settle(call.grant, usage.prompt + usage.completion, call.cost_nano)
+        if usage.completion and call.status == "ok" and not call.replayed:
+            self._estimator.learn(call.asked, usage.completion)
+        self._count(call, latency_s)
+
+    def _count(self, call: Call, latency_s: float) -> None:
+        series = self._instruments.series
+        upstream = call.candidate.upstream.name if call.candidate is not None else "none"
+        series("cmg_llm_calls_total", call.route, upstream, call.status).inc()
+        series("cmg_llm_call_duration_seconds", call.route, upstream).observe(latency_s)
+        series("cmg_llm_cost_usd_total", upstream).inc(call.cost_nano / 1e9)
+        series("cmg_llm_tokens_total", upstream, "prompt").inc(call.usage.prompt)
+        series("cmg_llm_tokens_total", upstream, "completion").inc(call.usage.completion)
+        series("cmg_gateway_overhead_seconds").observe(max(0.0, latency_s - call.waited_s))
+        if call.ttft_s is not None:
+            series("cmg_llm_time_to_first_token_seconds", upstream).observe(call.ttft_s)
+
+
+def _record(call: Call, at: float, latency_s: float) -> UsageRecord:
+    usage, key = call.usage, call.caller.key
+    user, thread, agent = call.user
+    return UsageRecord(
+        id=call.id,
+        at=at,
+        workspace_id=key.workspace_id,
+        key_id=key.id,
+        user_id=user,
+        thread_id=thread,
+        agent_id=agent,
+        tags=key.tags,
+        route=call.route,
+        upstream=None if call.candidate is None else call.candidate.upstream.name,
+        model_asked=call.asked,
+        model_answered=call.model_answered,
+        status=call.status,
+        http_status=call.http_status,
+        error_type=call.error_type,
+        finish_reason=call.finish_reason,
+        stream=call.stream,
+        prompt_tokens=usage.prompt,
+        completion_tokens=usage.completion,
+        cached_tokens=usage.cached,
+        cache_write_tokens=usage.cache_write,
+        reasoning_tokens=usage.reasoning,
+        cost_nano=call.cost_nano,
+        cost_origin=call.cost_origin,  # type: ignore[arg-type]
+        latency_ms=latency_s * 1000,
+        ttft_ms=None if call.ttft_s is None else call.ttft_s * 1000,
+        attempts=call.attempts,
+        memory_items=call.memory_items,
+        memory_tokens=call.memory_tokens,
+        memory_status=call.memory_status,
+        trace_id=call.trace_id,
+        replayed=call.replayed,
+    )
+
+
+def conversation(messages: Sequence[tuple[str, str, str | None]], at: float) -> list[Turn]:
+    """(role, text, name) of messages as turns said now."""
+    return [Turn(role, text, at, name) for role, text, name in messages]
