@@ -184,6 +184,22 @@ METRICS: tuple[Metric, ...] = (
         series=100,
         optional="only once an upstream failed again and again",
     ),
+    # the gateway's catalogue of models
+    Metric(
+        "cmg_catalogue_age_seconds",
+        "gauge",
+        "Time since an upstream's list of models was last taken over; since the start when it never was.",
+        ("upstream",),
+        series=100,
+        merge="max",
+    ),
+    Metric(
+        "cmg_catalogue_syncs_total",
+        "counter",
+        "Times an upstream was asked for its models, by outcome (ok, unreachable, refused, malformed, unstored).",
+        ("upstream", "outcome"),
+        series=500,
+    ),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}
