@@ -200,6 +200,21 @@ METRICS: tuple[Metric, ...] = (
         ("upstream", "outcome"),
         series=500,
     ),
+    # memory
+    Metric(
+        "cmg_memory_recall_seconds",
+        "histogram",
+        "Time a call waited for its recall, also when it came back without memory.",
+        buckets=FAST_BUCKETS_S,
+    ),
+    Metric("cmg_memory_recall_total", "counter", "Recalls for calls, by status (ok, degraded).", ("status",), series=3),
+    Metric(
+        "cmg_memory_turns_total",
+        "counter",
+        "Turns taken in, by source (chat, ingest) and outcome (journalled, stored, duplicate).",
+        ("source", "outcome"),
+        series=8,
+    ),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}

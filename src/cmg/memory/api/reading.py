@@ -1,0 +1,121 @@
+"""Requests as the room's own values; what is wrong becomes an `InvalidRequest` that names the field."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from cmg.kit.errors import InvalidRequest
+from cmg.memory.api.schemas import IngestMessage, IngestRequest, Moment, RecallFilters, RecallRequest
+from cmg.memory.models import (
+    KEPT_ROLES,
+    Filters,
+    Kind,
+    Message,
+    Thread,
+    content_id,
+    content_thread,
+    owner_of,
+)
+from cmg.memory.text.cleaning import bounded_id, clean
+
+_METADATA_BYTES = 16 * 1024
+_LATEST_S = 253_402_300_799  # the end of the year 9999
+
+
+def messages_of(request: IngestRequest, workspace_id: str, now: datetime) -> list[Message]:
+    """What an ingest asks to store, in order. `now` dates what has no time of its own."""
+    given, kind = _given(request)
+    thread = _thread(request, workspace_id, given)
+    metadata = json_of(request.metadata, "metadata")
+    usual = moment(request.created_at, "created_at") or now
+    counts: dict[tuple[str, str | None, str], int] = {}
+    messages = []
+    for place, one in enumerate(given):
+        content, name = clean(one.content), None if one.name is None else clean(one.name)
+        if one.role not in KEPT_ROLES or not content.strip():
+            continue
+        key = (one.role, name, content)
+        counts[key] = counts.get(key, -1) + 1
+        message = Message(
+            thread=thread,
+            message_id=bounded_id(one.id) if one.id else content_id(*key, counts[key]),
+            role=one.role,
+            name=name,
+            content=content,
+            created_at=moment(one.created_at, f"messages[{place}].created_at") or usual,
+            kind=kind,
+            metadata=metadata,
+        )
+        messages.append(message)
+    return messages
+
+
+def filters_of(request: RecallRequest) -> Filters:
+    """What a recall is narrowed to."""
+    narrow = request.filters or RecallFilters()
+    return Filters(
+        kinds=None if request.kinds is None else [clean(kind) for kind in request.kinds],
+        thread_id=_id(narrow.thread_id),
+        agent_id=_id(narrow.agent_id),
+        app_id=_id(narrow.app_id),
+        role=narrow.role,
+        since=moment(narrow.created_after, "filters.created_after"),
+        until=moment(narrow.created_before, "filters.created_before"),
+        as_of=moment(request.as_of, "as_of"),
+        metadata=json_of(narrow.metadata, "filters.metadata"),
+    )
+
+
+def moment(value: Moment | None, param: str) -> datetime | None:
+    """A time given as RFC 3339 (UTC when it names no zone) or in epoch seconds."""
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str):
+            parsed = datetime.fromisoformat(value)
+            return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+        if math.isfinite(value) and 0 <= value <= _LATEST_S:
+            return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidRequest(f"`{param}` must be an RFC 3339 time or seconds since 1970", param=param)
+
+
+def json_of(value: dict[str, Any] | None, param: str) -> str | None:
+    """A JSON object as PostgreSQL can keep it."""
+    if value is None:
+        return None
+    text = msgspec.json.encode(value).decode()
+    if len(text) > _METADATA_BYTES:
+        raise InvalidRequest(f"`{param}` has {len(text)} bytes of JSON; the limit is {_METADATA_BYTES}", param=param)
+    if "\\u0000" in text:
+        raise InvalidRequest(f"`{param}` must not hold NUL characters", param=param)
+    return text
+
+
+def _given(request: IngestRequest) -> tuple[list[IngestMessage], Kind]:
+    """The messages of a request and their kind; a content is one message of the user."""
+    if request.messages is not None and request.content is not None:
+        raise InvalidRequest("send `messages` or `content`, not both", param="content")
+    kind: Kind = "message" if request.content_type in {None, "chat"} else request.content_type  # type: ignore[assignment]
+    if request.messages is not None:
+        return request.messages, kind
+    if request.content is None:
+        raise InvalidRequest("send `messages`, or `content` with its `content_type`", param="messages")
+    return [IngestMessage(role="user", content=request.content)], kind
+
+
+def _thread(request: IngestRequest, workspace_id: str, given: list[IngestMessage]) -> Thread:
+    owner = owner_of(workspace_id, request.user_id)
+    if request.thread_id is not None:
+        name = bounded_id(request.thread_id)
+    else:
+        name = content_thread([text for one in given for text in (one.id or "", one.role, one.content)])
+    agent, app = _id(request.agent_id), _id(request.app_id)
+    return Thread(owner, name, implicit=request.thread_id is None, agent_id=agent, app_id=app)
+
+
+def _id(value: str | None) -> str | None:
+    return None if value is None else bounded_id(value)

@@ -1,0 +1,127 @@
+"""Requests and answers of `/v1/ingest`, `/v1/operations/{id}` and `/v1/recall`; also the source of their OpenAPI."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cmg.memory.models import Kind
+
+MESSAGES = 1000
+MESSAGE_CHARACTERS = 100_000
+CONTENT_CHARACTERS = 1_000_000
+MAX_ITEMS = 500
+TOKEN_BUDGET = 1_000_000
+
+Id = Annotated[str, Meta(min_length=1, max_length=256)]
+Text = Annotated[str, Meta(max_length=MESSAGE_CHARACTERS)]
+Question = Annotated[str, Meta(max_length=MESSAGE_CHARACTERS)]
+Moment = str | float  # RFC 3339 or seconds since the epoch
+Role = Literal["user", "assistant", "system", "developer", "tool"]
+
+
+class IngestMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """One message. Without an `id` its content names it; `created_at` is when it was said, RFC 3339 or epoch seconds.
+
+    Only what users and assistants said is kept; other roles are passed over.
+    """
+
+    role: Role
+    content: Text
+    id: Id | None = None
+    name: Annotated[str, Meta(max_length=256)] | None = None
+    created_at: Moment | None = None
+
+
+class IngestRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to remember: `messages`, or `content` of a `content_type`. `wait`: answer when it is searchable."""
+
+    user_id: Id
+    agent_id: Id | None = None
+    app_id: Id | None = None
+    thread_id: Id | None = None
+    messages: Annotated[list[IngestMessage], Meta(min_length=1, max_length=MESSAGES)] | None = None
+    content: Annotated[str, Meta(min_length=1, max_length=CONTENT_CHARACTERS)] | None = None
+    content_type: Literal["chat", "document", "diff", "log"] | None = None
+    created_at: Moment | None = None
+    metadata: dict[str, Any] | None = None
+    wait: bool = False
+
+
+class IngestedItem(msgspec.Struct, frozen=True):
+    """A stored passage and the message it belongs to."""
+
+    id: str
+    message_id: str
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of an ingest; `done`: everything is searchable."""
+
+    operation_id: str
+    status: Literal["queued", "done", "failed"]
+    items: list[IngestedItem]
+    error: str | None = None
+    created_at: str | None = None
+    finished_at: str | None = None
+
+
+class RecallFilters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Narrow a recall; times by when it was said, `created_before` exclusive; `metadata` must be contained."""
+
+    thread_id: Id | None = None
+    agent_id: Id | None = None
+    app_id: Id | None = None
+    role: Role | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class RecallRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What to find. `max_items` alone sets no token limit, `token_budget` alone no item limit; neither: a note's size.
+
+    `as_of`: answer from what was known then. `thread_id` is where the question is asked, it narrows nothing.
+    """
+
+    user_id: Id
+    thread_id: Id | None = None
+    query: Question | None = None
+    purpose: Question | None = None
+    token_budget: Annotated[int, Meta(ge=0, le=TOKEN_BUDGET)] | None = None
+    max_items: Annotated[int, Meta(ge=1, le=MAX_ITEMS)] | None = None
+    kinds: Annotated[list[str], Meta(max_length=20)] | None = None
+    filters: RecallFilters | None = None
+    as_of: Moment | None = None
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an item's content was said."""
+
+    thread_id: str
+    message_id: str
+    role: str
+    name: str | None
+    created_at: str
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """Something remembered; `tokens` counts its content (o200k)."""
+
+    id: str
+    kind: Kind
+    content: str
+    score: float
+    tokens: int
+    created_at: str
+    valid_from: str
+    valid_to: str | None
+    sources: list[Source]
+
+
+class RecallAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The items, best first. `tokens_available`: what is left of the budget; null without one."""
+
+    items: list[Item]
+    tokens_used: int
+    tokens_available: int | None

@@ -1,0 +1,180 @@
+"""Raw ASGI handlers of the memory's HTTP API."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from cmg.identity.models import Caller
+from cmg.kit.asgi import Request, Send, decode, send_json
+from cmg.kit.clock import Clock, rfc3339
+from cmg.kit.errors import InvalidRequest, NotFound
+from cmg.kit.ids import uuid7
+from cmg.memory.api.reading import filters_of, messages_of
+from cmg.memory.api.schemas import (
+    MAX_ITEMS,
+    IngestedItem,
+    IngestRequest,
+    Item,
+    Operation,
+    RecallAnswer,
+    RecallRequest,
+    Source,
+)
+from cmg.memory.models import Hit, Message, owner_of
+from cmg.memory.packing import pack
+from cmg.memory.search import Search, weighted_terms
+from cmg.memory.service import MemoryService
+from cmg.memory.store import MemoryStore
+from cmg.memory.text.passages import passages
+from cmg.memory.writing import TurnWriter
+from cmg.storage.database import Database
+from cmg.telemetry.instruments import Instruments
+
+OPERATIONS = "/v1/operations/"
+_SEARCH_S = 5.0
+_WRITE_S = 20.0
+_SPARE_ITEMS = 20  # found beyond `max_items`: repeated contents fall out
+_ingest = msgspec.json.Decoder(IngestRequest)
+_recall = msgspec.json.Decoder(RecallRequest)
+_items = msgspec.json.Decoder(list[IngestedItem])
+Require = Callable[[Caller, str], None]
+
+
+class MemoryApi:
+    """`/v1/ingest`, `/v1/operations/{id}`, `/v1/recall`. `require` raises `Forbidden` when a caller lacks a scope."""
+
+    def __init__(
+        self,
+        service: MemoryService,
+        database: Database,
+        require: Require,
+        body_limit: int,
+        clock: Clock,
+        instruments: Instruments,
+    ) -> None:
+        self._service, self._database, self._require = service, database, require
+        self._body_limit, self._clock, self._instruments = body_limit, clock, instruments
+        self._store = MemoryStore()
+        self._writer = TurnWriter(self._store, clock)
+
+    async def ingest(self, request: Request, send: Send, caller: Caller) -> None:
+        """Store messages or a document in one transaction, then answer 202, or 200 with `wait`.
+
+        Raises `InvalidRequest`, `Conflict` (an id that is stored with other content; nothing is stored then),
+        `DatabaseAway`.
+        """
+        self._require(caller, "memory:write")
+        asked = decode(_ingest, await request.body(self._body_limit))
+        now = self._clock.now()
+        messages = messages_of(asked, caller.workspace_id, now)
+        items = _ingested(messages)
+        operation_id = uuid7()
+        owner = owner_of(caller.workspace_id, asked.user_id)
+        async with self._database.transaction(_WRITE_S) as conn:
+            new = await self._writer.write(conn, messages, strict=True)
+            state = ("done", msgspec.json.encode(items).decode(), now)
+            await self._store.add_operation(conn, operation_id, owner, state)
+        self._count(new, len(items) - new)
+        done = Operation(
+            operation_id=str(operation_id),
+            status="done",
+            items=items,
+            created_at=rfc3339(now.timestamp()),
+            finished_at=rfc3339(now.timestamp()),
+        )
+        await send_json(send, 200 if asked.wait else 202, done)
+
+    async def operation(self, request: Request, send: Send, caller: Caller) -> None:
+        """The state of an ingest. Raises `NotFound`, also for another workspace's."""
+        self._require(caller, "memory:write")
+        name = request.path.removeprefix(OPERATIONS)
+        try:
+            operation_id = uuid.UUID(name)
+        except ValueError:
+            raise NotFound("there is no such operation", param="id") from None
+        row = await self._store.operation(self._database, operation_id, caller.workspace_id)
+        if row is None:
+            raise NotFound("there is no such operation, or it is older than operations are kept", param="id")
+        await send_json(send, 200, _operation(row))
+
+    async def recall(self, request: Request, send: Send, caller: Caller) -> None:
+        """What is remembered about a question. Raises `InvalidRequest`, `DatabaseAway`."""
+        self._require(caller, "memory:read")
+        asked = decode(_recall, await request.body(self._body_limit))
+        if not (asked.query or asked.purpose):
+            raise InvalidRequest("send a `query`, or a `purpose`", param="query")
+        budget = asked.token_budget
+        if budget is None and asked.max_items is None:
+            budget = self._service.token_budget
+        wanted = _search(asked, caller.workspace_id, budget)
+        hits = await self._service.find(wanted, _SEARCH_S)
+        taken = pack(hits, _tokens, token_budget=budget, max_items=asked.max_items)
+        used = sum(hit.tokens for hit in taken)
+        answer = RecallAnswer(
+            items=[_item(hit) for hit in taken],
+            tokens_used=used,
+            tokens_available=None if budget is None else budget - used,
+        )
+        await send_json(send, 200, answer)
+
+    def _count(self, new: int, known: int) -> None:
+        self._instruments.series("cmg_memory_turns_total", "ingest", "stored").inc(new)
+        self._instruments.series("cmg_memory_turns_total", "ingest", "duplicate").inc(known)
+
+
+def _search(asked: RecallRequest, workspace_id: str, budget: int | None) -> Search:
+    owner = owner_of(workspace_id, asked.user_id)
+    terms, weights = weighted_terms(owner, asked.query or asked.purpose or "", asked.purpose if asked.query else None)
+    return Search(
+        owner=owner,
+        terms=terms,
+        weights=weights,
+        limit=MAX_ITEMS if asked.max_items is None else asked.max_items + _SPARE_ITEMS,
+        token_budget=None if budget is None else budget + budget // 2,
+        filters=filters_of(asked),
+    )
+
+
+def _ingested(messages: list[Message]) -> list[IngestedItem]:
+    """The items of messages, repeated ones once."""
+    items = {
+        message.item_id(part): message.message_id
+        for message in messages
+        for part in range(len(passages(message.content, message.kind)))
+    }
+    return [IngestedItem(str(item_id), message_id) for item_id, message_id in items.items()]
+
+
+def _operation(row: Any) -> Operation:
+    return Operation(
+        operation_id=str(row["id"]),
+        status=row["status"],
+        items=_items.decode(row["items"]),
+        error=row["error"],
+        created_at=rfc3339(row["created_at"].timestamp()),
+        finished_at=None if row["finished_at"] is None else rfc3339(row["finished_at"].timestamp()),
+    )
+
+
+def _item(hit: Hit) -> Item:
+    said_at = rfc3339(hit.created_at.timestamp())
+    source = Source(
+        thread_id=hit.thread_id, message_id=hit.message_id, role=hit.role, name=hit.name, created_at=said_at
+    )
+    return Item(
+        id=str(hit.id),
+        kind=hit.kind,
+        content=hit.content,
+        score=round(hit.score, 4),
+        tokens=hit.tokens,
+        created_at=said_at,
+        valid_from=said_at,
+        valid_to=None,
+        sources=[source],
+    )
+
+
+def _tokens(hit: Hit) -> int:
+    return hit.tokens

@@ -1,0 +1,152 @@
+-- name: hold_users
+-- Make the users that are new and hold the rows of all until the transaction ends, always in the same order.
+INSERT INTO memory_users (workspace_id, user_id, updated_at)
+SELECT workspace_id, user_id, $3 FROM unnest($1::text[], $2::text[]) AS wanted (workspace_id, user_id)
+ORDER BY workspace_id, user_id
+ON CONFLICT (workspace_id, user_id) DO UPDATE SET updated_at = excluded.updated_at
+RETURNING workspace_id, user_id, user_no;
+
+-- name: touch_threads
+-- Make the threads that are new and move the time of all; their users are held.
+INSERT INTO memory_threads (workspace_id, user_no, thread_id, implicit, created_at, updated_at)
+SELECT workspace_id, user_no, thread_id, implicit, $5, $5
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::boolean[]) AS wanted (workspace_id, user_no, thread_id, implicit)
+ORDER BY user_no, thread_id
+ON CONFLICT (user_no, thread_id) DO UPDATE SET updated_at = excluded.updated_at
+RETURNING user_no, thread_id, thread_no;
+
+-- name: known_turns
+-- Which of these ids are stored already, and with which content.
+SELECT id, digest FROM memory_turns WHERE id = ANY($1::uuid[]) AND workspace_id = ANY($2::text[]);
+
+-- name: add_turns
+-- Store passages in the given order; the words of all lie in one array ($18), each row has its slice of it.
+WITH added AS (
+    INSERT INTO memory_turns (id, user_no, thread_no, created_at, recorded_at, digest, part, length, tokens, note_tokens,
+        workspace_id, message_id, kind, role, name, agent_id, app_id, terms, metadata, content)
+    SELECT id, user_no, thread_no, created_at, $21, digest, part, length, tokens, note_tokens,
+        workspace_id, message_id, kind, role, name, agent_id, app_id,
+        ($18::bigint[])[first_term : last_term], metadata, content
+    FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::bigint[], $6::int[], $7::int[], $8::int[],
+        $9::int[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[],
+        $17::text[], $19::int[], $20::int[], $22::jsonb[])
+        WITH ORDINALITY AS given (id, user_no, thread_no, created_at, digest, part, length, tokens, note_tokens,
+            workspace_id, message_id, kind, role, name, agent_id, app_id, content, first_term, last_term, metadata, place)
+    ORDER BY place
+    ON CONFLICT (id) DO NOTHING
+    RETURNING user_no, workspace_id, length
+), sums AS (
+    SELECT user_no, workspace_id, count(*) AS turns, sum(length) AS length FROM added GROUP BY user_no, workspace_id
+), counted AS (
+    UPDATE memory_users u SET turns = u.turns + s.turns, length = u.length + s.length
+    FROM sums s WHERE u.user_no = s.user_no AND u.workspace_id = s.workspace_id
+)
+SELECT count(*) FROM added;
+
+-- name: search
+-- One user's passages for the given words by BM25, best first, as many as fit the budget and the limit.
+-- Words that stand in a large share of the user's newest turns lead to no candidates, they only add to the score.
+WITH owner AS MATERIALIZED (
+    SELECT user_no, turns, greatest(length, 1)::float8 / greatest(turns, 1) AS usual
+    FROM memory_users WHERE workspace_id = $1 AND user_id = $2
+), newest AS MATERIALIZED (
+    SELECT t.seq, t.length, t.terms
+    FROM owner o CROSS JOIN LATERAL (
+        SELECT seq, length, terms FROM memory_turns WHERE user_no = o.user_no ORDER BY seq DESC LIMIT 64
+    ) t
+), judged AS (
+    SELECT w.term, w.weight,
+        o.turns * (SELECT count(*) FROM newest n WHERE n.terms @> ARRAY[w.term])
+            / greatest((SELECT count(*) FROM newest), 1)::float8 AS expected
+    FROM owner o CROSS JOIN unnest($3::bigint[], $4::float8[]) AS w (term, weight)
+), asked AS MATERIALIZED (
+    SELECT term, weight, expected FROM judged ORDER BY expected, weight DESC LIMIT 16
+), telling AS MATERIALIZED (
+    SELECT array_agg(term) AS terms FROM asked WHERE expected <= 300
+), candidates AS MATERIALIZED (
+    (SELECT t.seq, t.length, t.terms
+    FROM memory_turns t
+    WHERE t.terms && (SELECT terms FROM telling) AND t.workspace_id = $1
+        AND t.user_no + 0 = (SELECT user_no FROM owner)
+    LIMIT 3000)
+    UNION ALL
+    SELECT seq, length, terms FROM newest WHERE (SELECT terms FROM telling) IS NULL
+), postings AS MATERIALIZED (
+    SELECT c.seq, c.length, a.term, a.weight, a.expected, f.count AS count
+    FROM candidates c CROSS JOIN asked a
+    CROSS JOIN LATERAL (SELECT cardinality(array_positions(c.terms, a.term)) AS count OFFSET 0) f
+    WHERE f.count > 0
+), frequencies AS MATERIALIZED (
+    SELECT p.term, ln(1 + greatest(o.turns - d.count + 0.5, 0.5) / (d.count + 0.5)) * p.weight AS weight
+    FROM (SELECT term, weight, expected, count(*) AS found FROM postings GROUP BY term, weight, expected) p
+    CROSS JOIN owner o
+    CROSS JOIN LATERAL (SELECT greatest(p.found, p.expected) AS count) d
+), scores AS (
+    SELECT p.seq, sum(f.weight * p.count * 1.9 / (p.count + 0.9 * (0.6 + 0.4 * p.length / o.usual))) AS score
+    FROM postings p JOIN frequencies f USING (term) CROSS JOIN owner o
+    GROUP BY p.seq
+), ranked AS (
+    SELECT seq, score FROM scores WHERE score >= $8 * (SELECT max(score) FROM scores)
+    ORDER BY score DESC, seq DESC LIMIT CASE WHEN $9 THEN 3000 ELSE $5 END
+), narrowed AS (
+    SELECT t.id, r.score, t.tokens, t.note_tokens, t.kind, t.role, t.name, h.thread_id, h.implicit, t.message_id, t.seq,
+        t.created_at, t.content,
+        sum(CASE WHEN $7 THEN t.note_tokens ELSE t.tokens END) OVER before AS used
+    FROM ranked r
+    JOIN memory_turns t ON t.seq = r.seq AND t.user_no = (SELECT user_no FROM owner)
+    JOIN memory_threads h ON h.thread_no = t.thread_no
+    WHERE ($6::bigint IS NULL OR CASE WHEN $7 THEN t.note_tokens ELSE t.tokens END <= $6)
+        AND (NOT $9 OR (
+            ($10::text[] IS NULL OR t.kind = ANY($10)) AND ($11::text IS NULL OR h.thread_id = $11)
+            AND ($12::text IS NULL OR t.agent_id = $12) AND ($13::text IS NULL OR t.app_id = $13)
+            AND ($14::text IS NULL OR t.role = $14) AND ($15::timestamptz IS NULL OR t.created_at >= $15)
+            AND ($16::timestamptz IS NULL OR t.created_at < $16) AND ($17::timestamptz IS NULL OR t.recorded_at <= $17)
+            AND ($18::jsonb IS NULL OR t.metadata @> $18)))
+    WINDOW before AS (
+        ORDER BY r.score DESC, r.seq DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW)
+)
+SELECT id, score, tokens, note_tokens, kind, role, name, thread_id, implicit, message_id, seq, created_at, content
+FROM narrowed WHERE $6 IS NULL OR coalesce(used, 0) < $6
+ORDER BY score DESC, seq DESC LIMIT $5;
+
+-- name: add_operation
+-- Note an ingest with what it stored.
+INSERT INTO memory_operations (id, workspace_id, user_id, status, items, created_at, finished_at)
+VALUES ($1, $2, $3, $4, $5, $6, $6);
+
+-- name: operation
+-- One operation of the workspace.
+SELECT id, status, items, error, created_at, finished_at FROM memory_operations WHERE id = $1 AND workspace_id = $2;
+
+-- name: purge_operations
+-- Delete operations that began before a moment, oldest first, a bounded number.
+-- cross-workspace: retention holds for the whole service
+DELETE FROM memory_operations
+WHERE id IN (SELECT id FROM memory_operations WHERE created_at < $1 ORDER BY created_at LIMIT $2);
+
+-- name: expired_users
+-- Users who have turns stored before a moment, a bounded number, in the order in which writers hold them.
+-- cross-workspace: retention holds for the whole service
+SELECT DISTINCT user_no FROM (SELECT user_no FROM memory_turns WHERE recorded_at < $1 LIMIT $2) old ORDER BY user_no;
+
+-- name: purge_turns
+-- Delete one user's turns stored before a moment, and count the user down.
+-- cross-workspace: retention holds for the whole service
+WITH held AS (
+    SELECT user_no FROM memory_users WHERE user_no = $1 FOR UPDATE
+), gone AS (
+    DELETE FROM memory_turns WHERE user_no = (SELECT user_no FROM held) AND recorded_at < $2 RETURNING length
+), sums AS (
+    SELECT count(*) AS turns, coalesce(sum(length), 0) AS length FROM gone
+), counted AS (
+    UPDATE memory_users u SET turns = u.turns - s.turns, length = u.length - s.length
+    FROM sums s WHERE u.user_no = $1
+)
+SELECT turns FROM sums;
+
+-- name: purge_threads
+-- Delete threads that nobody has touched since a moment and that hold nothing any more, a bounded number.
+-- cross-workspace: retention holds for the whole service
+DELETE FROM memory_threads WHERE thread_no IN (
+    SELECT h.thread_no FROM memory_threads h
+    WHERE h.updated_at < $1 AND NOT EXISTS (SELECT FROM memory_turns t WHERE t.thread_no = h.thread_no) LIMIT $2);

@@ -1,0 +1,70 @@
+"""Messages as rows of the memory: cut into passages, with their words and token counts."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from cmg.ledger import tokens
+from cmg.memory.models import Message
+from cmg.memory.text.note import line
+from cmg.memory.text.passages import passages
+from cmg.memory.text.terms import salt, terms, words
+
+
+class Row(NamedTuple):
+    """One passage as it is stored, in the order of the statement that stores it."""
+
+    id: UUID
+    user_no: int
+    thread_no: int
+    created_at: datetime
+    digest: int
+    part: int
+    length: int
+    tokens: int
+    note_tokens: int
+    workspace_id: str
+    message_id: str
+    kind: str
+    role: str
+    name: str | None
+    agent_id: str | None
+    app_id: str | None
+    content: str
+    metadata: str | None
+    terms: list[int]
+
+
+def rows_of(message: Message, user_no: int, thread_no: int) -> list[Row]:
+    """The rows of one message (about 50 µs for a turn of 100 characters)."""
+    thread = message.thread
+    user_salt = salt(*thread.owner)
+    digest = message.digest
+    named = None if thread.implicit else thread.thread_id
+    speaker = words(message.name) if message.name else []
+    rows = []
+    for part, content in enumerate(passages(message.content, message.kind)):
+        said = words(content)
+        row = Row(
+            id=message.item_id(part),
+            user_no=user_no,
+            thread_no=thread_no,
+            created_at=message.created_at,
+            digest=digest,
+            part=part,
+            length=len(said),
+            tokens=tokens.count(content),
+            note_tokens=tokens.count(line(message.role, message.name, message.created_at, named, content)),
+            workspace_id=thread.owner.workspace_id,
+            message_id=message.message_id,
+            kind=message.kind,
+            role=message.role,
+            name=message.name,
+            agent_id=thread.agent_id,
+            app_id=thread.app_id,
+            content=content,
+            metadata=message.metadata,
+            terms=terms(speaker + said, user_salt),
+        )
+        rows.append(row)
+    return rows

@@ -1,0 +1,114 @@
+"""The memory's tables; the only caller of this room's SQL."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from cmg.memory.models import Filters, Hit, Owner, Thread
+from cmg.memory.rows import Row
+from cmg.memory.search import Search
+from cmg.storage.database import Connection, Database
+from cmg.storage.named_sql import load
+
+_PURGE_ROWS = 2000
+
+
+class MemoryStore:
+    """Reads and writes users, threads, turns and operations. Writers work in the caller's transaction."""
+
+    def __init__(self) -> None:
+        self._sql = load("cmg.memory")
+
+    async def hold(self, conn: Connection, threads: Iterable[Thread], at: datetime) -> dict[Thread, tuple[int, int]]:
+        """(user number, thread number) of each thread; new ones are made, their users' rows held until the commit.
+
+        Writers of one user therefore wait for each other, in an order that cannot deadlock.
+        """
+        wanted = list(dict.fromkeys(threads))
+        owners = list(dict.fromkeys(thread.owner for thread in wanted))
+        held = await conn.fetch(
+            self._sql["hold_users"], [one.workspace_id for one in owners], [one.user_id for one in owners], at
+        )
+        users = {Owner(row[0], row[1]): row[2] for row in held}
+        named = {(users[one.owner], one.thread_id): one for one in wanted}
+        touched = await conn.fetch(
+            self._sql["touch_threads"],
+            [one.owner.workspace_id for one in named.values()],
+            [user for user, _ in named],
+            [thread for _, thread in named],
+            [one.implicit for one in named.values()],
+            at,
+        )
+        numbers = {(row[0], row[1]): row[2] for row in touched}
+        return {one: (users[one.owner], numbers[users[one.owner], one.thread_id]) for one in wanted}
+
+    async def known(
+        self, conn: Connection, ids: Sequence[uuid.UUID], workspaces: Iterable[str]
+    ) -> Mapping[uuid.UUID, int]:
+        """The digests of those of these passages that are stored."""
+        rows = await conn.fetch(self._sql["known_turns"], ids, list(set(workspaces)))
+        return {row[0]: row[1] for row in rows}
+
+    async def add(self, conn: Connection, rows: Sequence[Row], at: datetime) -> int:
+        """Store passages, in order; returns how many were new."""
+        if not rows:
+            return 0
+        *columns, metadata, terms = zip(*rows, strict=True)
+        flat: list[int] = []
+        first, last = [], []
+        for one in terms:
+            first.append(len(flat) + 1)
+            flat.extend(one)
+            last.append(len(flat))
+        return int(await conn.fetchval(self._sql["add_turns"], *columns, flat, first, last, at, metadata))
+
+    async def search(self, database: Database, wanted: Search, timeout_s: float) -> list[Hit]:
+        """One user's passages, best first. Raises `DatabaseAway`."""
+        narrow = wanted.filters
+        rows = await database.fetch(
+            self._sql["search"],
+            *wanted.owner,
+            wanted.terms,
+            wanted.weights,
+            wanted.limit,
+            wanted.token_budget,
+            wanted.for_note,
+            wanted.floor,
+            narrow.any,
+            *(getattr(narrow, name) for name in Filters.__struct_fields__),
+            timeout_s=timeout_s,
+        )
+        return [Hit(*row) for row in rows]
+
+    async def add_operation(
+        self, conn: Connection, operation_id: uuid.UUID, owner: Owner, state: tuple[Any, ...]
+    ) -> None:
+        """Note an operation; `state` is (status, items as JSON, at)."""
+        await conn.execute(self._sql["add_operation"], operation_id, *owner, *state)
+
+    async def operation(self, database: Database, operation_id: uuid.UUID, workspace_id: str) -> Any:
+        """The row of one operation, or None."""
+        return await database.fetchrow(self._sql["operation"], operation_id, workspace_id)
+
+    async def purge_operations(self, database: Database, before: datetime) -> int:
+        """Delete operations older than a moment, in bounded steps; returns how many."""
+        return await self._purge(database, "purge_operations", before)
+
+    async def purge_turns(self, database: Database, before: datetime) -> int:
+        """Delete turns stored before a moment and the threads they leave empty; returns how many turns."""
+        total = 0
+        while users := await database.fetch(self._sql["expired_users"], before, _PURGE_ROWS, timeout_s=60):
+            for row in users:
+                total += await database.fetchval(self._sql["purge_turns"], row[0], before, timeout_s=60)
+        await self._purge(database, "purge_threads", before)
+        return total
+
+    async def _purge(self, database: Database, query: str, before: datetime) -> int:
+        total = count = _PURGE_ROWS
+        total = 0
+        while count == _PURGE_ROWS:
+            done = await database.execute(self._sql[query], before, _PURGE_ROWS, timeout_s=60)
+            count = int(done.rpartition(" ")[2])
+            total += count
+        return total

@@ -1,0 +1,54 @@
+"""Turns of the journal into the memory, inside the drain's transaction."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from cmg.kit.clock import Clock, at
+from cmg.memory.models import KeptTurn, Message, Owner, Thread, TurnBatch, content_id
+from cmg.memory.store import MemoryStore
+from cmg.memory.text.cleaning import clean
+from cmg.memory.writing import TurnWriter
+from cmg.storage.database import Connection
+
+TURNS = "turns"
+_decoder = msgspec.msgpack.Decoder(TurnBatch)
+_LATEST_S = 253_402_300_799  # the end of the year 9999
+
+
+class TurnSink:
+    """Stores batches of turns; a batch that comes again finds its turns stored."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._writer = TurnWriter(MemoryStore(), clock)
+
+    async def write(self, conn: Connection, payloads: Sequence[bytes]) -> None:
+        """Store the turns of all payloads with a handful of statements.
+
+        Raises `msgspec.DecodeError` for a payload that is no batch of turns; contents are cleaned, never refused.
+        """
+        batches = [_decoder.decode(payload) for payload in payloads]
+        await self._writer.write(conn, [message for batch in batches for message in self._messages(batch)])
+
+    def _messages(self, batch: TurnBatch) -> list[Message]:
+        owner = Owner(clean(batch.workspace_id), clean(batch.user_id))
+        thread = Thread(owner, clean(batch.thread_id), batch.implicit, batch.agent_id, batch.app_id)
+        return [self._message(thread, turn) for turn in batch.turns]
+
+    def _message(self, thread: Thread, turn: KeptTurn) -> Message:
+        content = clean(turn.content)
+        name = None if turn.name is None else clean(turn.name)
+        return Message(
+            thread=thread,
+            message_id=content_id(turn.role, name, content, turn.occurrence),
+            role=turn.role,
+            name=name,
+            content=content,
+            created_at=self._moment(turn.created_at),
+        )
+
+    def _moment(self, epoch_s: float) -> datetime:
+        """The time of a turn; what is no time a calendar knows becomes the present."""
+        return at(epoch_s) if 0 <= epoch_s <= _LATEST_S else self._clock.now()

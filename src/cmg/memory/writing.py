@@ -1,0 +1,59 @@
+"""Stores messages, each once: the one way into the memory's tables, for the journal and for ingest."""
+
+import asyncio
+from collections.abc import Sequence
+from uuid import UUID
+
+from cmg.kit.clock import Clock
+from cmg.kit.errors import Conflict
+from cmg.memory.models import Message
+from cmg.memory.rows import Row, rows_of
+from cmg.memory.store import MemoryStore
+from cmg.storage.database import Connection
+
+_BREATH = 16  # messages between two looks at other work on the event loop: about a millisecond
+
+
+class TurnWriter:
+    """Writes messages inside the caller's transaction."""
+
+    def __init__(self, store: MemoryStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+
+    async def write(self, conn: Connection, messages: Sequence[Message], *, strict: bool = False) -> int:
+        """Store what is not stored yet, in the given order; returns how many passages were new.
+
+        An id that is stored with another content stays as it is; with `strict` that raises `Conflict`.
+        """
+        wanted = _distinct(messages, strict=strict)
+        if not wanted:
+            return 0
+        at = self._clock.now()
+        numbers = await self._store.hold(conn, (message.thread for message in wanted.values()), at)
+        workspaces = {message.thread.owner.workspace_id for message in wanted.values()}
+        known = await self._store.known(conn, list(wanted), workspaces)
+        rows: list[Row] = []
+        for count, (item_id, message) in enumerate(wanted.items(), 1):
+            if item_id not in known:
+                rows += rows_of(message, *numbers[message.thread])
+            elif strict and known[item_id] != message.digest:
+                raise _conflict(message)
+            if not count % _BREATH:
+                await asyncio.sleep(0)
+        return await self._store.add(conn, rows, at)
+
+
+def _distinct(messages: Sequence[Message], *, strict: bool) -> dict[UUID, Message]:
+    wanted: dict[UUID, Message] = {}
+    for message in messages:
+        first = wanted.setdefault(message.item_id(), message)
+        if strict and first is not message and first.digest != message.digest:
+            raise _conflict(message)
+    return wanted
+
+
+def _conflict(message: Message) -> Conflict:
+    return Conflict(
+        f"the thread already has a message with the id `{message.message_id}` and other content; use another id",
+        param="messages",
+    )
