@@ -16,6 +16,7 @@ from cmg.storage import named_sql
 from cmg.storage.archive.container import ArchiveReader, ArchiveWriter, reading, writing
 from cmg.storage.archive.manifest import FORMAT, Manifest
 from cmg.storage.archive.tables import dump, fill
+from cmg.storage.database import connect_once
 from cmg.storage.errors import StorageError
 from cmg.storage.migrate import applied, migrate, migrations
 
@@ -25,7 +26,6 @@ AuditCheck = Callable[[str], Awaitable[str | None]]
 """Checks a restored database, given its DSN: None when all is well, else what is wrong."""
 
 _SQL = named_sql.load("cmg.storage")
-_CONNECT_S = 10.0
 _FOLDERS = ("spool",)
 _LINKS = ".backup-"
 _LEFT_S = 86400.0
@@ -37,10 +37,10 @@ async def backup(
     """Write database and `folders` of the data dir to the new file `target` (tar, mode 0600) while the service runs.
 
     The tables are of one moment. The journal's files are linked before and after it, so that every record is in the
-    tables, or in the files behind the position that the tables hold. `StorageError` when it cannot be written,
-    `OSError` when the database cannot be reached.
+    tables, or in the files behind the position that the tables hold. `StorageError` when it cannot be written
+    or the database cannot be reached.
     """
-    connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+    connection = await connect_once(dsn)
     work = Path(tempfile.mkdtemp(prefix=".cmg-backup-", dir=_existing(target.parent)))
     kept = _Links(data_dir, folders, work)
     try:
@@ -109,7 +109,7 @@ def _check_free(manifest: Manifest, data_dir: Path) -> None:
 
 
 async def _restore_database(dsn: str, archive: ArchiveReader) -> None:
-    connection = await asyncpg.connect(dsn, timeout=_CONNECT_S)
+    connection = await connect_once(dsn)
     try:
         existing = await connection.fetch(_SQL["existing_tables"])
         if existing:

@@ -9,15 +9,16 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from cmg.kit.clock import Clock
-from cmg.storage.errors import DatabaseAway
+from cmg.storage.errors import DatabaseAway, StorageError
 from cmg.telemetry.instruments import Instruments
 
-__all__ = ["Connection", "Database", "DatabaseAway"]
+__all__ = ["Connection", "Database", "DatabaseAway", "connect_once"]
 
 Connection: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 """What `connection()` and `transaction()` give: asyncpg's own methods, `$1` arguments, rows as `Record`."""
 
 _CONNECT_S = 5.0
+_COMMAND_CONNECT_S = 10.0
 _CLOSE_S = 5.0
 # The server says that it goes down, comes up, or has no room; the connection may still look open for a moment.
 _AWAY = (
@@ -151,6 +152,18 @@ class Database:
                 raise
             self._away.inc()
             raise DatabaseAway("the database cannot be reached; try again in a moment") from error
+
+
+async def connect_once(dsn: str) -> asyncpg.Connection:
+    """A connection for a command, as a migration; `StorageError` says why there is none. The caller closes it."""
+    try:
+        return await asyncpg.connect(dsn, timeout=_COMMAND_CONNECT_S)
+    except TimeoutError as error:
+        raise StorageError(
+            f"the database did not answer within {_COMMAND_CONNECT_S:g} s: is CMG_DATABASE_URL right?"
+        ) from error
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise StorageError(f"no connection to the database: {error}; is CMG_DATABASE_URL right?") from error
 
 
 def _is_lost(connection: Connection) -> bool:

@@ -54,6 +54,11 @@ class EmbeddedPostgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def data_dir(self) -> Path:
+        """The folder whose server this is, absolute."""
+        return self._data_dir
+
+    @property
     def dsn(self) -> str:
         """How to connect to the database `cmg` as its owner."""
         return f"postgresql:///cmg?host={self._sockets}&port=5432&user=cmg"

@@ -15,13 +15,12 @@ import asyncpg
 
 from cmg.kit.clock import Clock, SystemClock
 from cmg.storage import named_sql
+from cmg.storage.database import connect_once
 from cmg.storage.errors import StorageError
 
 _SQL = named_sql.load("cmg.storage")
 _FILE = re.compile(r"^\d{4}_[a-z0-9_]+\.sql$")
 _LOCK = 0x636D6701  # "cmg", 1: nobody else's advisory lock in this database
-_CONNECT_S = 10.0
-_MIGRATION_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,11 @@ async def migrate(
     """Apply what is missing and return the names applied; several processes may do so at once.
 
     `only` leaves out every migration whose name is not in it (to reach the schema of an older backup).
-    `StorageError` when an applied file has changed since, or a file fails (its transaction is rolled back);
-    `OSError` when the database cannot be reached.
+    `StorageError` when an applied file has changed since, a file fails (its transaction is rolled back), or the
+    database cannot be reached.
     """
     wanted = [one for one in migrations(folder) if only is None or one.name in only]
-    connection = await asyncpg.connect(dsn, timeout=_CONNECT_S, command_timeout=_MIGRATION_S)
+    connection = await connect_once(dsn)
     try:
         async with connection.transaction():
             await connection.execute(_SQL["lock_migrations"], _LOCK)

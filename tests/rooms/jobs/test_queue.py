@@ -157,6 +157,22 @@ async def test_job_that_never_ended_three_times_is_held_without_another_start(da
     assert tries == []
 
 
+async def test_job_of_a_killed_worker_is_picked_again(database, make_jobs):
+    jobs, seen = make_jobs(), []
+
+    async def handler(payload):
+        seen.append(payload)
+
+    jobs.register("orphan", handler)
+    await enqueue(database, jobs, "orphan", 1)
+    await database.execute(
+        "UPDATE pgqueuer SET status = 'picked', queue_manager_id = gen_random_uuid(), "
+        "heartbeat = heartbeat - interval '1 minute'"
+    )
+    async with running(jobs):
+        await eventually(lambda: _is(lambda: seen == [1]), 10)
+
+
 async def test_worker_goes_on_after_its_connections_were_cut(database, make_jobs):
     jobs, seen = make_jobs(), []
 

@@ -80,7 +80,9 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed_under_writ
             else:
                 acknowledged.add((writer, n))
 
-    async with watched(server):
+    other = EmbeddedPostgres(server.data_dir, SystemClock())  # as another process would
+    await other.start()
+    async with watched(server), watched(other):
         writers = [asyncio.create_task(write(number)) for number in range(4)]
         for _ in range(3):
             before, pid = len(acknowledged), server.pid
@@ -98,6 +100,7 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed_under_writ
         await eventually(on, 30, "writers go on after the last kill")
         stop.set()
         await asyncio.gather(*writers)
+    assert not await other.stop()
     stored = {(row["writer"], row["n"]) for row in await database.fetch("SELECT * FROM rows")}
     await database.close()
     assert away > 0

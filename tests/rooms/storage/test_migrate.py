@@ -73,6 +73,17 @@ async def test_only_named_migrations_reach_an_older_schema(empty_dsn, tmp_path):
     assert await migrate(empty_dsn, folder=tmp_path, only={"0001_a"}) == ["0001_a"]
 
 
+@pytest.mark.parametrize("dsn", ["postgresql://cmg@127.0.0.1:1/cmg", "nonsense", "postgresql:///x?host=/nowhere"])
+async def test_database_that_cannot_be_reached_names_the_setting(dsn):
+    with pytest.raises(StorageError, match="is CMG_DATABASE_URL right"):
+        await migrate(dsn)
+
+
+async def test_database_that_does_not_exist_names_the_setting(empty_dsn):
+    with pytest.raises(StorageError, match="does not exist"):
+        await migrate(empty_dsn.replace("///test_", "///other_"))
+
+
 async def test_badly_named_file_is_refused(tmp_path):
     with pytest.raises(StorageError, match="NNNN_name"):
         migrations(write(tmp_path, _x="SELECT 1;"))
