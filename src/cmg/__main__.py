@@ -1,0 +1,5 @@
+"""`python -m cmg` is `cmg`."""
+
+from cmg.cli import main
+
+main()
