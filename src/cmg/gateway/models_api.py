@@ -53,9 +53,9 @@ class ModelsHandler:
             if candidates:
                 yield name, self._entry(name, candidates)
         for info in self._catalogue.models():
-            name = self._name_for(info, caller)
-            if name is not None:
-                yield name, _described(name, info.upstream, info)
+            reached = self._name_for(info, caller)
+            if reached is not None:
+                yield reached, _described(reached, info.upstream, info)
 
     def _name_for(self, info: ModelInfo, caller: Caller) -> str | None:
         """The name by which this key reaches the model: with its upstream, else without where that leads there."""
