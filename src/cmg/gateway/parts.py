@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from cmg.config import Settings
+from cmg.gateway.answers.idempotency import IdempotentCalls
+from cmg.gateway.answers.response_cache import ResponseCache
 from cmg.gateway.breaker import Breakers
-from cmg.gateway.idempotency import IdempotentCalls
 from cmg.gateway.ports import Memory
 from cmg.gateway.recording import Recorder
-from cmg.gateway.response_cache import ResponseCache
 from cmg.gateway.routing.router import Router
 from cmg.kit.clock import Clock
 from cmg.ledger.journal import Journal

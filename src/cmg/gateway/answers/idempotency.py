@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same call again gets the stored answer; while the first is in flight, a 409 says when to ask."""
+"""`Idempotency-Key`: the same call again gets the stored answer, or a 409 while the first is in flight."""
 
 from collections.abc import Awaitable
 from datetime import timedelta
