@@ -83,7 +83,8 @@ async def raw_server(handler: Handler, *, tls: ssl.SSLContext | None = None) -> 
         for task in raw.tasks:
             task.cancel()
         for connection in raw.connections:
-            connection.writer.transport.abort()
+            if not connection.writer.transport.is_closing():
+                connection.writer.transport.abort()
         await asyncio.gather(*raw.tasks, return_exceptions=True)
 
 

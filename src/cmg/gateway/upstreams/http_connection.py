@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import lru_cache
 from typing import Any, Protocol, cast
 
 import httptools
@@ -13,8 +14,6 @@ HEAD_BYTES_MAX = 64 * 1024  # also bounds what comes between two body bytes: chu
 _WRITE_AT_ONCE = 64 * 1024
 _TIMER_SLACK_S = 0.002  # uvloop's timers are exact to a millisecond
 _KEEP_ALIVE_TIMEOUT = re.compile(r"timeout\s*=\s*(\d{1,6})")
-_names: dict[bytes, str] = {}  # header names as we hand them out; bounded by _NAMES_MAX
-_NAMES_MAX = 500
 
 
 class Pool(Protocol):
@@ -46,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._timer_at = self._idle_until = 0.0
         self._headers: dict[str, str] = {}
         self._used = self._begun = self._keep = self._paused = self._interim = False
+        self._head_bytes = 0  # of the headers of this answer, interim ones included
         self._bare = 0  # bytes that came since the last byte of a body
         self._unsent = 0  # bytes of a large request that the socket has not taken
 
@@ -63,7 +63,8 @@ class Connection(asyncio.Protocol):
             exchange.lost(None, reused=True, begun=False)
             return
         self._exchange, exchange.line = exchange, self
-        self._headers, self._begun, self._interim, self._bare, self._unsent = {}, False, False, 0, 0
+        self._headers, self._begun, self._interim = {}, False, False
+        self._head_bytes = self._bare = self._unsent = 0
         exchange.sent_at = self._loop.time()
         if len(body) <= _WRITE_AT_ONCE:
             transport.write(head + body)
@@ -121,8 +122,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         exchange, self._exchange = self._exchange, None
+        self._transport = self._parser = None  # asyncio's transports must not be aborted any more
         self.drop()
-        self._transport = self._parser = None
         if exchange is not None:
             exchange.lost(exc, reused=self._used, begun=self._begun)
 
@@ -216,10 +217,10 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None or exchange.head_done:
             return
-        self._bare += len(name) + len(value) + 4
-        if self._bare > HEAD_BYTES_MAX:
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > HEAD_BYTES_MAX:
             raise BadResponse(f"a head of more than {HEAD_BYTES_MAX} bytes")
-        key, text = _names.get(name) or _name(name), value.decode("latin-1")
+        key, text = _name(name), value.decode("latin-1")
         headers = self._headers
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
 
@@ -257,8 +258,7 @@ class Connection(asyncio.Protocol):
             exchange.done, self._keep = True, self._parser.should_keep_alive()
 
 
+@lru_cache(500)
 def _name(raw: bytes) -> str:
-    name = raw.decode("latin-1").lower()
-    if len(_names) < _NAMES_MAX:
-        _names[bytes(raw)] = name
-    return name
+    """A header's name as we hand it out; the same few come again and again."""
+    return raw.decode("latin-1").lower()

@@ -185,7 +185,14 @@ class HttpTransport:
             port = parts.port or (443 if tls else 80)
         except ValueError as error:
             raise ConnectFailed(f"{url!r} is not a URL: {error}") from error
-        if parts.scheme not in {"http", "https"} or not host:
+        # urlsplit drops line breaks without a word, and a blank would end the request line's target.
+        if (
+            parts.scheme not in {"http", "https"}
+            or not host
+            or not url.isascii()
+            or not url.isprintable()
+            or " " in url
+        ):
             raise ConnectFailed(f"{url!r} is not an http(s) URL")
         if len(self._places) >= _PLACES_MAX:  # configured upstreams are few; whoever makes up URLs starts over
             self._places.clear()

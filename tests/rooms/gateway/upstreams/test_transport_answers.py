@@ -92,6 +92,13 @@ async def test_header_names_are_lower_case_and_repeated_ones_are_joined(transpor
     assert dict(response.headers) == {"x-a": "1, 2", "retry-after": "7", "x-n": "café", "content-length": "0"}
 
 
+async def test_a_large_head_in_pieces_is_read_up_to_the_bound(transport: HttpTransport) -> None:
+    many = [b"X-%d: " % number + b"a" * 990 + b"\r\n" for number in range(60)]
+    async with raw_server(answers(b"HTTP/1.1 200 OK\r\n", *many, b"Content-Length: 5\r\n\r\n", b"hello")) as server:
+        response = await ask(transport, server.url)
+        assert (len(response.headers), await response.read(10)) == (61, b"hello")
+
+
 async def test_a_redirect_is_an_answer_like_any_other(transport: HttpTransport) -> None:
     async with raw_server(answers(b"HTTP/1.1 302 x\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n")) as server:
         response = await ask(transport, server.url)
