@@ -25,6 +25,7 @@ from cmg.telemetry.logs import redact
 
 Level = Literal["ok", "warn", "fail"]
 _DEADLINE_S = 5.0
+_NEIGHBOUR_S = 1.0  # a program on this machine answers within this, or is none of ours
 _DISK_FAIL_BYTES = 256 * 2**20
 _DISK_WARN_BYTES = 2 * 2**30
 _MAJOR_LEAST = 16
@@ -166,7 +167,7 @@ async def _is_ours(settings: Settings) -> bool:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  compared, not bound
     url = f"http://[{host}]" if ":" in host else f"http://{host}"
     try:
-        timeout = aiohttp.ClientTimeout(total=_DEADLINE_S)
+        timeout = aiohttp.ClientTimeout(total=_NEIGHBOUR_S)
         async with aiohttp.request("GET", f"{url}:{settings.port}/health", timeout=timeout) as answer:
             return b"context-memory-gateway" in await answer.content.read(4096)
     except (aiohttp.ClientError, TimeoutError, OSError):

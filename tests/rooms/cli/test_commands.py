@@ -1,0 +1,201 @@
+"""The command line on a real embedded database: what it prints, and its exit codes."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cmg.cli.commands import run
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Shell:
+    """`cmg` in this process, on the settings of the environment."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def run(self, *words: str) -> Done:
+        """Run one command to its end."""
+        code = run(words)
+        return Done(code, *self._capsys.readouterr())
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        """Run one command with `--json`; its answer, when it ended with `code`."""
+        done = self.run(*words, "--json")
+        assert done.code == code, done
+        return json.loads(done.out)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]:
+    """A shell without any setting but its folder and port."""
+    for name in [name for name in os.environ if name.startswith("CMG_") or name == "OPENROUTER_API_KEY"]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CMG_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("CMG_PORT", "0")
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield Shell(capsys)
+    root.handlers[:], root.level = before
+
+
+@pytest.fixture
+def shell(bare: Shell, dsn: str, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A shell on a database of this test alone."""
+    monkeypatch.setenv("CMG_DATABASE_URL", dsn)
+    return bare
+
+
+def test_a_key_lives_its_life(shell: Shell) -> None:
+    made = shell.json("keys", "create", "--name", "app", "--scope", "chat,models", "--rpm", "60", "--tag", "a")
+    key_id = made["id"]
+    assert made["key"].startswith(f"cmg_{key_id}_")
+    assert (made["scopes"], made["limits"]["rpm"], made["tags"]) == (["chat", "models"], 60, ["a"])
+    changed = shell.json("keys", "update", key_id, "--budget-usd", "5", "--budget-period", "month", "--unset", "rpm")
+    assert (changed["budget"]["usd"], changed["limits"]["rpm"]) == (5.0, None)
+    rotated = shell.json("keys", "rotate", key_id, "--grace-s", "60")
+    assert rotated["key"] != made["key"]
+    clone = shell.json("keys", "clone", key_id, "--name", "app two")
+    assert (clone["name"], clone["budget"]["usd"]) == ("app two", 5.0)
+    assert shell.json("keys", "suspend", key_id, "--reason", "odd")["suspended_reason"] == "odd"
+    assert shell.json("keys", "resume", key_id)["state"] == "active"
+    assert shell.json("keys", "revoke", key_id)["state"] == "revoked"
+    assert key_id not in [one["id"] for one in shell.json("keys", "list")["items"]]
+    assert shell.json("keys", "show", key_id)["state"] == "revoked"
+
+
+def test_people_read_a_table_and_see_a_secret_once(shell: Shell) -> None:
+    made = shell.run("keys", "create", "--name", "for people")
+    secret = made.out.split("\ncmg_")[1].split()[0]
+    assert "shown this once" in made.out
+    listed = shell.run("keys", "list").out
+    assert listed.splitlines()[0].split() == ["id", "name", "state", "workspace", "owner", "scopes", "expires_at"]
+    assert "for people" in listed
+    assert secret not in listed
+
+
+def test_workspaces_are_made_and_hold_keys(shell: Shell) -> None:
+    made = shell.json("workspaces", "create", "--name", "Berlin", "--id", "berlin", "--timezone", "Europe/Berlin")
+    assert made["timezone"] == "Europe/Berlin"
+    assert {"berlin", "default"} <= {one["id"] for one in shell.json("workspaces", "list")["items"]}
+    key = shell.json("keys", "create", "--name", "there", "--workspace", "berlin")
+    assert [one["id"] for one in shell.json("keys", "list", "--workspace", "berlin")["items"]] == [key["id"]]
+
+
+def test_every_change_of_the_shell_is_in_the_trail(shell: Shell) -> None:
+    before = shell.json("audit", "verify")
+    shell.json("keys", "create", "--name", "audited")
+    after = shell.json("audit", "verify")
+    assert after["ok"]
+    assert after["entries"] == before["entries"] + 1
+
+
+def test_usage_is_reported_as_json_csv_and_text(shell: Shell) -> None:
+    report = shell.json("usage", "report", "--group-by", "key,day", "--from", "2026-01-01", "--to", "2026-01-31")
+    assert report["items"] == []
+    assert report["totals"]["calls"] == 0
+    assert shell.run("usage", "report", "--csv").out.startswith("day,calls,")
+    assert "There was no call." in shell.run("usage", "report").out
+
+
+def test_the_doctor_is_content_with_a_fresh_place(shell: Shell) -> None:
+    found = shell.json("doctor")
+    levels = {one["check"]: one["level"] for one in found["checks"]}
+    assert found["ok"]
+    assert (levels["database"], levels["data dir"], levels["port"]) == ("ok", "ok", "ok")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("keys", "show", "nosuchkey234"), 1, "no API key"),
+        (("keys", "create"), 2, "`name`"),
+        (("keys", "create", "--name", "x", "--scope", "everything"), 2, "scopes"),
+        (("keys", "create", "--name", "x", "--ip-allow", "home"), 2, "ip_allow"),
+        (("keys", "create", "--name", "x", "--workspace", "nowhere"), 1, "workspace"),
+        (("keys", "update", "nosuchkey234"), 2, "what to change"),
+        (("keys", "list", "--state", "lost"), 2, "--state"),
+        (("usage", "report", "--group-by", "mood"), 2, "group_by"),
+        (("nosuch",), 2, "nosuch"),
+        (("restore", "nosuch.tar"), 2, "nosuch.tar"),
+    ],
+)
+def test_a_refusal_has_its_exit_code_and_says_why(shell: Shell, words: tuple[str, ...], code: int, told: str) -> None:
+    done = shell.run(*words)
+    assert done.code == code, done.out + done.err
+    assert told in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_refusal_is_json_for_programs(shell: Shell) -> None:
+    assert shell.json("keys", "show", "nosuchkey234", code=1)["error"]["code"] == "not_found"
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that an unprivileged user may enter (pytest's own has mode 0700)."""
+    made = Path(tempfile.mkdtemp(prefix="cmg-cli-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def test_a_backup_brings_everything_back_in_an_empty_place(
+    shell: Shell, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, file = shell.json("keys", "create", "--name", "kept"), folder / "backup.tar"
+    written, trail = shell.json("backup", str(file)), shell.json("audit", "verify")
+    assert written["rows"] > 0
+    assert shell.run("backup", str(file)).code == 2, "a backup is never overwritten"
+    assert shell.run("restore", str(file)).code == 1, "nor is what is there"
+    monkeypatch.delenv("CMG_DATABASE_URL")
+    monkeypatch.setenv("CMG_DATA_DIR", str(folder / "data"))
+    assert shell.json("restore", str(file), "--verify")["rows"] == written["rows"]
+    assert shell.json("keys", "show", key["id"])["name"] == "kept"
+    assert shell.json("audit", "verify") == trail
+
+
+def test_help_names_every_command_without_a_database(bare: Shell, tmp_path: Path) -> None:
+    done = bare.run("--help")
+    assert done.code == 0
+    for command in ("serve", "keys", "workspaces", "usage", "audit", "backup", "restore", "doctor"):
+        assert f"  {command}" in done.out
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("words", [("serve",), ("keys", "list"), ("doctor",)])
+def test_a_wrong_setting_stops_every_command_and_names_its_place(
+    bare: Shell, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "cmg.toml").write_text("\nprot = 1\n")
+    done = bare.run(*words)
+    assert done.code == 2
+    assert "cmg.toml:2" in done.err
+
+
+def test_the_module_is_the_command(tmp_path: Path) -> None:
+    environ = {"PATH": os.environ["PATH"], "CMG_PROT": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "cmg", "doctor"], env=environ, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "CMG_PROT" in done.stderr
