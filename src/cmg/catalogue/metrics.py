@@ -215,6 +215,24 @@ METRICS: tuple[Metric, ...] = (
         ("source", "outcome"),
         series=8,
     ),
+    # gateway: calls
+    Metric("cmg_llm_calls_total", "counter", "Calls by how they ended.", ("route", "upstream", "status"), series=400),
+    Metric("cmg_llm_call_duration_seconds", "histogram", "Time of a call.", ("route", "upstream"), series=100),
+    Metric("cmg_llm_cost_usd_total", "counter", "Dollars that calls cost.", ("upstream",), series=50),
+    Metric("cmg_llm_tokens_total", "counter", "Tokens of calls.", ("upstream", "kind"), series=100),
+    Metric(
+        "cmg_llm_time_to_first_token_seconds",
+        "histogram",
+        "Time from a streamed request to its first content.",
+        ("upstream",),
+        series=50,
+    ),
+    Metric(
+        "cmg_gateway_overhead_seconds",
+        "histogram",
+        "Time of a call that was not spent waiting for upstreams.",
+        buckets=FAST_BUCKETS_S,
+    ),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}

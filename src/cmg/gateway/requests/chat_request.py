@@ -80,23 +80,28 @@ class ChatRequest:
                 return place
         return None
 
-    def body_for(self, model: str, *, note: bytes | None, keep_models: bool, prefill: str | None = None) -> bytes:
+    def body_for(
+        self, model: str, *, note: bytes | None = None, models: list[str] | None = None, prefill: str | None = None
+    ) -> bytes:
         """The body for an upstream: its name for the model, our fields stripped, the note before the last user message.
 
-        `prefill`: what was answered already, as a last assistant message that the upstream goes on from.
+        `models`: fallbacks that the upstream itself shall try, by its own names. `prefill`: what was answered already,
+        as a last assistant message that the upstream goes on from.
         """
         fields = self._fields
         ours = [name for name in OUR_FIELDS if name in fields]
         marked = any(message.memory is not None for message in self.messages)
-        drop_models = not keep_models and "models" in fields
+        other_models = "models" in fields and models != self.models
         named = self._is_named(model)
-        if not ours and not marked and not drop_models and named and note is None and prefill is None:
+        if not ours and not marked and not other_models and named and note is None and prefill is None:
             return self._body
         sent = dict(fields)
         for name in ours:
             del sent[name]
-        if drop_models:
+        if other_models:
             del sent["models"]
+            if models is not None:
+                sent["models"] = raw(models)
         if not named:
             sent["model"] = raw(model)
         if marked or note is not None or prefill is not None:

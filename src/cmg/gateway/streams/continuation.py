@@ -15,6 +15,7 @@ class Continuation:
     def __init__(self, sent: str, name: str) -> None:
         self._sent, self._name = sent, name
         self._at = 0
+        self.left = ""  # the text behind the cut, of the event in which it was reached
         self.over = not sent
 
     def rest(self, event: SseEvent, reader: StreamReader, before: int) -> bytes:
@@ -36,9 +37,9 @@ class Continuation:
             raise Broken(from_body("its answer is shorter than the one that was cut", self._name))
         if not self.over or event.comment:
             return b""
-        left = said[len(expected) :]
-        if left or reader.finished:
-            return _rewritten(event.data, left)
+        self.left = said[len(expected) :]
+        if self.left or reader.finished:
+            return _rewritten(event.data, self.left)
         return b""
 
 

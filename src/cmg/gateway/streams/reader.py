@@ -53,10 +53,10 @@ _decode = msgspec.json.Decoder(Chunk).decode
 class StreamReader:
     """The state of one attempt. `began`: something of the answer was there; `plain`: all of it is text of choice 0."""
 
-    __slots__ = ("_name", "_open", "began", "done", "finish_reason", "model", "other", "plain", "text", "usage")
+    __slots__ = ("_open", "began", "done", "finish_reason", "model", "name", "other", "plain", "text", "usage")
 
     def __init__(self, choices: int, name: str) -> None:
-        self._name = name
+        self.name = name
         self._open = set(range(choices))
         self.text: list[str] = []
         self.other = 0  # bytes of what is no content: tool calls, reasoning
@@ -82,9 +82,9 @@ class StreamReader:
         try:
             chunk = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Broken(from_body(f"an event of its stream is malformed ({error})", self._name)) from error
+            raise Broken(from_body(f"an event of its stream is malformed ({error})", self.name)) from error
         if chunk.error is not None and bytes(chunk.error) != b"null":
-            raise Broken(from_status(status_in(chunk.error), data, {}, self._name))
+            raise Broken(from_status(status_in(chunk.error), data, {}, self.name))
         if chunk.model is not None:
             self.model = chunk.model
         if chunk.usage is not None:
@@ -116,4 +116,4 @@ class StreamReader:
         self.finish_reason = choice.finish_reason
         self._open.discard(choice.index)
         if choice.finish_reason == "error":
-            raise Broken(from_body("its stream finished with an error", self._name))
+            raise Broken(from_body("its stream finished with an error", self.name))

@@ -1,0 +1,137 @@
+"""`POST /v1/chat/completions`: admit → recall → route → call → stream or answer → record."""
+
+import asyncio
+
+import msgspec
+
+from cmg.gateway.admission import Estimate, admit, check_room, require, trace_of
+from cmg.gateway.answering import answer_headers, closing_headers, used
+from cmg.gateway.calls.answer import read_chat_answer
+from cmg.gateway.calls.attempts import Recorded, first_good
+from cmg.gateway.calls.client_watch import ClientWatch
+from cmg.gateway.calls.ladder import Ladder
+from cmg.gateway.parts import GatewayParts
+from cmg.gateway.recording import Call
+from cmg.gateway.remembering import Remembering
+from cmg.gateway.replaying import Keeper, Replays
+from cmg.gateway.requests.chat_request import ChatRequest, read_chat
+from cmg.gateway.routing.router import Candidate
+from cmg.gateway.streams.reader import StreamReader
+from cmg.gateway.streams.relay import Cut, Outgoing, Relay
+from cmg.identity.models import Caller
+from cmg.kit.asgi import ClientGone, Request, Send
+from cmg.kit.turns import Turn
+
+_PATH = "/chat/completions"
+_JSON = b"application/json"
+
+
+class _Asked(msgspec.Struct, gc=False):
+    """One call and everything that its steps need."""
+
+    call: Call
+    chat: ChatRequest
+    candidates: list[Candidate]
+    models: list[str] | None
+    note: bytes | None = None
+
+
+class ChatHandler:
+    """Answers chat calls. Built once per process."""
+
+    def __init__(self, parts: GatewayParts) -> None:
+        self._parts = parts
+        self._limits = parts.settings.limits
+        self._remembering = Remembering(parts.memory, parts.settings.memory, parts.clock)
+        self._replays = Replays(parts.idempotent, parts.responses, parts.recorder)
+
+    async def handle(self, request: Request, send: Send, caller: Caller) -> None:
+        """One call. Raises `CmgError` before anything was sent; what breaks later is told within the stream."""
+        started = self._parts.clock.monotonic()
+        require(caller, "chat")
+        body = await request.body(self._limits.body_bytes)
+        chat = read_chat(body, request.headers, caller.key.default_model, self._limits.json_depth)
+        candidates = self._parts.router.candidates(chat.model, chat.models, caller)
+        check_room(self._parts)
+        call = Call(caller, "chat", chat.model, started)
+        call.stream, call.trace_id = chat.stream, trace_of(request)
+        request.scope["cmg.request_id"] = call.id
+        asked = _asked(call, chat, candidates)
+        self._remembering.prepare(call, chat)
+        with ClientWatch(request):
+            await self._replays.around(request, send, call, body, lambda keeper: self._run(asked, send, keeper))
+
+    async def _run(self, asked: _Asked, send: Send, keeper: Keeper | None) -> None:
+        """Admit, recall, call and record; every way out leaves exactly one record of an admitted call."""
+        call, chat = asked.call, asked.chat
+        await admit(self._parts, call, asked.candidates[0], Estimate(chat.size, chat.max_tokens, chat.n))
+        ladder = Ladder(asked.candidates, self._parts.breakers, self._parts.clock)
+        with Recorded(call, ladder, self._parts.recorder):
+            asked.note = await self._remembering.recall(call, chat)
+            if chat.stream:
+                await self._stream(asked, ladder, Outgoing(send, keeper))
+            else:
+                await self._whole(asked, ladder, send, keeper)
+
+    async def _whole(self, asked: _Asked, ladder: Ladder, send: Send, keeper: Keeper | None) -> None:
+        call, chat = asked.call, asked.chat
+        body, answer = await first_good(
+            call,
+            ladder,
+            self._parts.clock,
+            _PATH,
+            lambda candidate: chat.body_for(candidate.model, note=asked.note, models=asked.models),
+            read_chat_answer,
+        )
+        call.model_answered, call.finish_reason = answer.model, answer.finish_reason
+        said = answer.text
+        texts = () if answer.usage is not None else [message.text for message in chat.messages]
+        self._parts.recorder.price(call, used(answer.usage, texts, said))
+        if call.turns and said:
+            call.turns.append(Turn("assistant", said, self._parts.clock.time()))
+        self._parts.recorder.write(call)
+        headers = answer_headers(call, _JSON) + closing_headers(call, self._parts.clock.monotonic())
+        if keeper is not None:
+            await keeper.keep(headers, body, stream=False)
+        headers.append((b"content-length", str(len(body)).encode()))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _stream(self, asked: _Asked, ladder: Ladder, out: Outgoing) -> None:
+        call, chat = asked.call, asked.chat
+        relay = Relay(chat, asked.note, ladder, out, call, self._parts.clock)
+        relay.models = asked.models
+
+        def finish(reader: StreamReader) -> None:
+            call.error_type = None
+            call.finish_reason = reader.finish_reason
+            self._used(call, chat, out, reader)
+            self._parts.recorder.write(call)
+
+        try:
+            await relay.run(finish)
+        except Cut as cut:
+            call.status = "cut"
+            self._used(call, chat, out, relay.reader)
+            call.error_type = call.error_type or cut.error.code
+            self._parts.recorder.write(call)
+            await out.error(cut.error)
+        except (asyncio.CancelledError, ClientGone):
+            if not call.written:
+                self._used(call, chat, out, relay.reader)
+            raise
+
+    def _used(self, call: Call, chat: ChatRequest, out: Outgoing, reader: StreamReader) -> None:
+        """Price what was streamed; the answer so far is remembered as it was said."""
+        said = "".join(out.text)
+        texts = () if reader.usage is not None else [message.text for message in chat.messages]
+        self._parts.recorder.price(call, used(reader.usage, texts, said, out.other))
+        if call.turns and said:
+            call.turns.append(Turn("assistant", said, self._parts.clock.time()))
+
+
+def _asked(call: Call, chat: ChatRequest, candidates: list[Candidate]) -> _Asked:
+    """OpenRouter falls back by itself: its list is passed on when every candidate is its own."""
+    if chat.models and all(candidate.upstream.openrouter for candidate in candidates):
+        return _Asked(call, chat, candidates[:1], [candidate.model for candidate in candidates[1:]])
+    return _Asked(call, chat, candidates, None)

@@ -1,0 +1,60 @@
+"""`POST /v1/embeddings`: as chat, without memory and streams."""
+
+from cmg.gateway.admission import Estimate, admit, check_room, require, trace_of
+from cmg.gateway.answering import answer_headers, closing_headers, used
+from cmg.gateway.calls.answer import read_embeddings_answer
+from cmg.gateway.calls.attempts import Recorded, first_good
+from cmg.gateway.calls.client_watch import ClientWatch
+from cmg.gateway.calls.ladder import Ladder
+from cmg.gateway.parts import GatewayParts
+from cmg.gateway.recording import Call
+from cmg.gateway.requests.embeddings_request import EmbeddingsRequest, read_embeddings
+from cmg.gateway.routing.router import Candidate
+from cmg.identity.models import Caller
+from cmg.kit.asgi import Request, Send
+
+_PATH = "/embeddings"
+_JSON = b"application/json"
+
+
+class EmbeddingsHandler:
+    """Answers embeddings calls. Built once per process."""
+
+    def __init__(self, parts: GatewayParts) -> None:
+        self._parts = parts
+        self._limits = parts.settings.limits
+
+    async def handle(self, request: Request, send: Send, caller: Caller) -> None:
+        """One call. Raises `CmgError` before anything was sent."""
+        parts, started = self._parts, self._parts.clock.monotonic()
+        require(caller, "embeddings")
+        body = await request.body(self._limits.body_bytes)
+        asked = read_embeddings(body, caller.key.default_model, self._limits.json_depth)
+        candidates = parts.router.candidates(asked.model, asked.models, caller)
+        check_room(parts)
+        call = Call(caller, "embeddings", asked.model, started)
+        call.trace_id, call.user = trace_of(request), (asked.user, None, None)
+        request.scope["cmg.request_id"] = call.id
+        with ClientWatch(request):
+            await admit(parts, call, candidates[0], Estimate(asked.size, 0))
+            await self._answer(call, asked, candidates, send)
+
+    async def _answer(self, call: Call, asked: EmbeddingsRequest, candidates: list[Candidate], send: Send) -> None:
+        parts = self._parts
+        ladder = Ladder(candidates, parts.breakers, parts.clock)
+        with Recorded(call, ladder, parts.recorder):
+            body, answer = await first_good(
+                call,
+                ladder,
+                parts.clock,
+                _PATH,
+                lambda candidate: asked.body_for(candidate.model),
+                read_embeddings_answer,
+            )
+            call.model_answered = answer.model
+            parts.recorder.price(call, used(answer.usage, asked.texts, ""))
+            parts.recorder.write(call)
+            headers = answer_headers(call, _JSON) + closing_headers(call, parts.clock.monotonic())
+            headers.append((b"content-length", str(len(body)).encode()))
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
