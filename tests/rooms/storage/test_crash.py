@@ -85,13 +85,13 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed_under_writ
     async with watched(server), watched(other):
         writers = [asyncio.create_task(write(number)) for number in range(4)]
         for _ in range(3):
-            before, pid = len(acknowledged), server.pid
+            before = len(acknowledged)
 
             async def more(count: int = before + 50) -> bool:
                 return len(acknowledged) > count
 
             await eventually(more, 30, "writers go on")
-            kill(pid)
+            kill(server.pid)
         last = len(acknowledged)
 
         async def on() -> bool:
