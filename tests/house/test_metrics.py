@@ -7,8 +7,11 @@ from cmg.catalogue.metrics import BY_NAME, METRICS
 from house.tree import SOURCE, modules, strings
 
 UNIT = re.compile(r"_(seconds|bytes|ratio|total|info|timestamp_seconds)$")
-# What has no unit is a number of things: the name says which.
-COUNT_OF_THINGS = re.compile(r"_(calls|connections|entries|keys|records|requests|series|streams|tokens|workers)$")
+# What has no unit is a number of things: the name says which, and in what state they are.
+COUNT_OF_THINGS = re.compile(
+    r"_(calls|connections|entries|jobs|keys|models|records|requests|series|streams|tokens|workers)"
+    r"(_(active|in_use|waiting))?$|_(open|up)$"
+)
 PRIVATE_LABELS = {
     "user",
     "user_id",
