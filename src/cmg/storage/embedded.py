@@ -165,6 +165,7 @@ class EmbeddedPostgres:
         settings = {**server_settings(), **self._overlay}
         deadline = self._clock.monotonic() + _START_S
         while True:
+            said = postmaster.log.stat().st_size
             self._process = process = postmaster.launch(settings)
             while process.poll() is None:
                 if postmaster.ready():
@@ -173,9 +174,9 @@ class EmbeddedPostgres:
                     raise StorageError(f"the database server is not ready after {_START_S:g} s\n{self._tail()}")
                 time.sleep(_STEP_S)
             # Children of a killed server may live for a moment and keep its memory: then the new one has to wait.
-            if "shared memory block" not in self._tail() or self._clock.monotonic() > deadline:
+            if "shared memory block" not in self._tail(said) or self._clock.monotonic() > deadline:
                 self._process = None
-                raise StorageError(f"the database server ended at once\n{self._tail()}")
+                raise StorageError(f"the database server ended at once\n{self._tail(said)}")
             time.sleep(5 * _STEP_S)
 
     def _await_ready(self, postmaster: Postmaster) -> None:
@@ -218,9 +219,10 @@ class EmbeddedPostgres:
             shutil.copyfile(log, older)
             os.truncate(log, 0)
 
-    def _tail(self) -> str:
+    def _tail(self, since: int = 0) -> str:
+        """The end of what the server logged since that byte."""
         log = self._data_dir / "postgres.log"
-        return log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace") if log.exists() else ""
+        return log.read_bytes()[since:][-_TAIL_BYTES:].decode(errors="replace") if log.exists() else ""
 
 
 def _check_major(data: Path) -> None:
