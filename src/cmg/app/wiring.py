@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,25 +18,50 @@ from cmg.app.processes.metrics import MergedMetrics, MetricsSocket
 from cmg.app.processes.orders import Orders
 from cmg.audit.trail import AuditTrail
 from cmg.config import Settings
+from cmg.gateway.answers.idempotency import IdempotentCalls
+from cmg.gateway.answers.response_cache import ResponseCache
+from cmg.gateway.breaker import Breakers
+from cmg.gateway.chat import ChatHandler
+from cmg.gateway.embeddings import EmbeddingsHandler
+from cmg.gateway.models_api import ModelsHandler
+from cmg.gateway.parts import GatewayParts
+from cmg.gateway.recording import Recorder
+from cmg.gateway.routing.catalogue import Catalogue
+from cmg.gateway.routing.catalogue_sync import CatalogueSync
+from cmg.gateway.routing.router import Router
+from cmg.gateway.routing.upstreams import Upstream, build_upstreams
+from cmg.gateway.upstreams.http_transport import HttpTransport
+from cmg.gateway.upstreams.simulator import SIMULATOR_MODELS, SimulatorTransport
 from cmg.identity import routes as identity_routes
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.keys import Keys
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
+from cmg.jobs.queue import Jobs
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger import routes as ledger_routes
+from cmg.ledger import tokens
 from cmg.ledger.budget_events import BudgetEvents, BudgetWatch
 from cmg.ledger.drain import JournalDrain
 from cmg.ledger.journal import Journal
-from cmg.ledger.models import USAGE
+from cmg.ledger.models import USAGE, RecordSink
+from cmg.ledger.prices import PriceBook
 from cmg.ledger.quota.cluster.quota import RedisQuota
+from cmg.ledger.quota.estimator import Estimator
 from cmg.ledger.quota.models import Quota
 from cmg.ledger.quota.shared_memory import SharedMemoryQuota, release_worker
 from cmg.ledger.quota.table import create_file
 from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.ledger.spending import Spending
+from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
+from cmg.memory.handlers import MemoryApi
+from cmg.memory.retention import MemoryRetention
+from cmg.memory.service import MemoryService
+from cmg.memory.turn_sink import TURNS, TurnSink
+from cmg.storage.cache import Cache
 from cmg.storage.changes import ChangeFeed
+from cmg.storage.changes import purge as purge_changes
 from cmg.storage.database import Database
 from cmg.storage.embedded import EmbeddedPostgres, StorageError
 from cmg.storage.migrate import migrate
@@ -46,7 +71,8 @@ from cmg.telemetry.merging import Departed
 __all__ = ["StorageError", "build_backstage", "build_gateway", "open_services", "prepare", "vacate"]
 
 _POOL = 8
-_FLUSH_S = 10.0
+_FLUSH_S = 3.0
+_JOBS_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -142,7 +168,8 @@ async def prepare(services: Services, orders: Orders) -> FirstSecrets:
         await services.keys.ensure_bootstrap(orders.settings.bootstrap_key)
     secrets = FirstSecrets(await services.keys.ensure_admin_key(), await services.keys.ensure_first_key())
     clock, instruments = SystemClock(), Instruments()
-    await _drain(services.database, orders, clock, instruments).drain_all()
+    await upkeep(services.database, orders.settings.retention, clock.now())
+    await _drain(services.database, orders, clock, instruments, UsageSink()).drain_all()
     create_file(orders.quota_file)
     return secrets
 
@@ -152,8 +179,11 @@ def vacate(orders: Orders, worker: int) -> None:
     release_worker(orders.quota_file, worker)
 
 
-def _drain(database: Database, orders: Orders, clock: Clock, instruments: Instruments) -> JournalDrain:
-    return JournalDrain(database, orders.spool, {USAGE: UsageSink()}, clock, instruments)
+def _drain(
+    database: Database, orders: Orders, clock: Clock, instruments: Instruments, usage: UsageSink
+) -> JournalDrain:
+    sinks: dict[str, RecordSink] = {USAGE: usage, TURNS: TurnSink(clock)}
+    return JournalDrain(database, orders.spool, sinks, clock, instruments, usage.committed)
 
 
 async def _base(orders: Orders, resources: Resources, clock: Clock, instruments: Instruments) -> tuple[Any, ...]:
@@ -169,6 +199,7 @@ async def _base(orders: Orders, resources: Resources, clock: Clock, instruments:
     feed = SnapshotFeed(database, changes, clock, instruments)
     await changes.mark()
     await feed.load()
+    tokens.warm_up()
     return database, changes, feed
 
 
@@ -193,13 +224,57 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     resources.add(Resource("metrics", socket.close))
     forwarder = Forwarder(orders.backstage_socket, settings.limits.body_bytes)
     resources.add(Resource("forwarder", forwarder.close))
+    prices = PriceBook(settings.prices)
+    catalogue = Catalogue(database, prices, clock)
+    changes.subscribe("models", catalogue.changed)
+    changes.on_reset(catalogue.load)
+    await catalogue.load()
+    network = HttpTransport(connections=settings.limits.connections)
+    resources.add(Resource("upstream connections", network.close))
+    router = _router(build_upstreams(settings, network, SimulatorTransport(clock)), settings)
+    estimator = Estimator()
+    memory = MemoryService(database, journal, settings.memory, clock, instruments)
+    recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments)
+    cache = Cache(settings.redis_url, clock=clock, instruments=instruments)
+    resources.add(Resource("cache", cache.close))
+    parts = GatewayParts(
+        settings=settings,
+        router=router,
+        breakers=Breakers(clock, instruments),
+        quota=quota,
+        estimator=estimator,
+        prices=prices,
+        journal=journal,
+        memory=memory,
+        recorder=recorder,
+        idempotent=IdempotentCalls(database, clock, settings.retention.idempotency_hours),
+        responses=ResponseCache(cache),
+        clock=clock,
+    )
     authenticator = Authenticator(feed, clock, instruments)
+    memory_api = MemoryApi(memory, database, authenticator.require, settings.limits.body_bytes, clock, instruments)
+    routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
+    plane = DataPlane(routes, authenticator, forwarder.handle, instruments, clock, settings.trusted_proxies)
+    return Built(plane, [changes.run()])
+
+
+def _router(upstreams: Sequence[Upstream], settings: Settings) -> Router:
+    return Router(upstreams, settings.routes, [entry["id"].removeprefix("sim/") for entry in SIMULATOR_MODELS])
+
+
+def _routes(resources: Resources, parts: GatewayParts, models: ModelsHandler, memory: MemoryApi) -> Routes:
     routes = Routes()
     routes.add_open("GET", "/livez", resources.livez)
     routes.add_open("GET", "/readyz", resources.readyz)
     routes.add_open("GET", "/health", resources.health)
-    plane = DataPlane(routes, authenticator, forwarder.handle, instruments, clock, settings.trusted_proxies)
-    return Built(plane, [changes.run()])
+    routes.add("POST", "/v1/chat/completions", ChatHandler(parts).handle)
+    routes.add("POST", "/v1/embeddings", EmbeddingsHandler(parts).handle)
+    routes.add("GET", "/v1/models", models.list)
+    routes.add("GET", "/v1/models/", models.one)
+    routes.add("POST", "/v1/ingest", memory.ingest)
+    routes.add("GET", "/v1/operations/", memory.operation)
+    routes.add("POST", "/v1/recall", memory.recall)
+    return routes
 
 
 def _quota(orders: Orders, database: Database, clock: Clock, instruments: Instruments) -> Quota:
@@ -217,7 +292,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     services = _services(settings, orders.dsn, database, feed, clock)
     watch = BudgetWatch(database, lambda: feed.current, services.keys.suspend_for_budget, clock, instruments)
     usage_sink = UsageSink(watch.spent)
-    drain = JournalDrain(database, orders.spool, {USAGE: usage_sink}, clock, instruments, usage_sink.committed)
+    drain = _drain(database, orders, clock, instruments, usage_sink)
 
     async def flush() -> None:
         async with asyncio.timeout(_FLUSH_S):
@@ -227,7 +302,31 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
     routers = _routers(services, resources, metrics, clock)
     application = control_plane.build(routers, Authenticator(feed, clock, instruments))
-    return Built(application, [changes.run(), drain.run(), watch.run(), metrics.poll()])
+    network = HttpTransport()
+    resources.add(Resource("upstream connections", network.close))
+    upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
+    catalogue = CatalogueSync(upstreams, database, clock, instruments)
+    jobs = _jobs(services, clock, instruments)
+    resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
+    work = [changes.run(), drain.run(), watch.run(), metrics.poll(), jobs.run(), catalogue.run()]
+    return Built(application, work)
+
+
+def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
+    """Retention: every table that grows has its purge here, or in its own upkeep."""
+    database, retention, settings = services.database, services.settings.retention, services.settings
+    jobs = Jobs(database, clock, instruments, log_days=retention.jobs_log_days)
+    idempotent = IdempotentCalls(database, clock, retention.idempotency_hours)
+    turns = MemoryRetention(
+        database, clock, turn_days=settings.memory.retention_days, operation_days=retention.operations_days
+    )
+    jobs.register("ledger.upkeep", lambda _: upkeep(database, retention, clock.now()), every="7 * * * *")
+    jobs.register("changes.purge", lambda _: purge_changes(database, clock), every="11 * * * *")
+    jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
+    jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
+    jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *")
+    jobs.register("idempotency.purge", lambda _: idempotent.purge(), every="*/10 * * * *")
+    return jobs
 
 
 def _routers(services: Services, resources: Resources, metrics: MergedMetrics, clock: Clock) -> list[APIRouter]:

@@ -16,9 +16,9 @@ class Keeper:
     """Where one call's whole answer is kept: under its idempotency key, in the cache, or both."""
 
     def __init__(
-        self, replays: "Replays", reservation: Reservation | None, cached: tuple[str, bytes, int] | None
+        self, replays: "Replays", place: tuple[str, str, str] | None, cached: tuple[str, bytes, int] | None
     ) -> None:
-        self._replays, self._reservation, self._cached = replays, reservation, cached
+        self._replays, self._place, self._cached = replays, place, cached
         self.kept = False
 
     async def keep(self, headers: Headers, body: bytes, *, stream: bool) -> None:

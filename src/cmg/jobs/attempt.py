@@ -18,7 +18,7 @@ from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 
-JobHandler = Callable[[Any], Awaitable[None]]
+JobHandler = Callable[[Any], Awaitable[object]]
 
 _STARTS_MAX = 3
 _DELAY_MAX_S = 300.0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from cmg.gateway.breaker import Breakers
 from cmg.gateway.calls.failure import Failure
 from cmg.gateway.routing.router import Candidate
+from cmg.gateway.routing.upstreams import SIMULATOR
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError, Unavailable
 
@@ -88,7 +89,7 @@ class Ladder:
     def _settle(self, failure: Failure) -> Candidate:
         candidate = self._current
         assert candidate is not None
-        if failure.sick:
+        if failure.sick and candidate.upstream.name != SIMULATOR:  # it fails on purpose
             self._breakers.failure(*candidate.place)
         else:
             self._breakers.abandoned(*candidate.place)

@@ -1,0 +1,256 @@
+"""Passing a stream on to the client, over as many attempts as it takes, without ever passing off a cut as whole."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+
+from cmg.gateway.answering import Headers, answer_headers, trace_headers
+from cmg.gateway.calls.exchange import Failed, ask, is_event_stream, refuse, whole_body
+from cmg.gateway.calls.failure import from_body, from_transport
+from cmg.gateway.calls.ladder import Ladder
+from cmg.gateway.recording import Call
+from cmg.gateway.replaying import Keeper
+from cmg.gateway.requests.chat_request import ChatRequest
+from cmg.gateway.routing.router import Candidate
+from cmg.gateway.sse import EventTooLarge, SseEvent, SseParser
+from cmg.gateway.streams.continuation import Continuation
+from cmg.gateway.streams.reader import Broken, StreamReader
+from cmg.gateway.upstreams.transport import TransportError, UpstreamResponse
+from cmg.kit.asgi import Send
+from cmg.kit.clock import Clock
+from cmg.kit.errors import CmgError
+
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+DONE_EVENT = b"data: [DONE]\n\n"
+_AFTER_FINISH_S = 1.0  # how long usage and [DONE] may take after the finish reason
+_TAIL_S = 0.25  # how long the end of the body may take after [DONE], so that its connection can be used again
+_PATH = "/chat/completions"
+
+
+class Outgoing:
+    """The client's side: the bytes sent, and the text in them. `keeper` gets the whole answer before its last byte."""
+
+    def __init__(self, send: Send, keeper: Keeper | None) -> None:
+        self._send, self._keeper = send, keeper
+        self._headers: Headers = []
+        self._kept: list[bytes] = []
+        self.begun = False
+        self.plain = True  # nothing but text of one choice was sent
+        self.text: list[str] = []
+        self.other = 0
+
+    async def start(self, headers: Headers) -> None:
+        """Send the head."""
+        self.begun, self._headers = True, headers
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    async def pass_on(self, data: bytes, *, more: bool = True) -> None:
+        """Send bytes of the body; the last ones with `more` false."""
+        if self._keeper is not None:
+            self._kept.append(data)
+            if not more:
+                await self._keeper.keep(self._headers, b"".join(self._kept), stream=True)
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def error(self, error: CmgError) -> None:
+        """End with an SSE `error` event and no `[DONE]`."""
+        event = b"event: error\ndata: " + msgspec.json.encode(error.body()) + b"\n\n"
+        await self._send({"type": "http.response.body", "body": event})
+
+
+class Relay:
+    """One streamed call. `finish(reader)` is called once, before the last bytes, when the stream is whole."""
+
+    def __init__(
+        self, chat: ChatRequest, note: bytes | None, ladder: Ladder, outgoing: Outgoing, call: Call, clock: Clock
+    ) -> None:
+        self._chat, self._note, self._ladder = chat, note, ladder
+        self._out, self._call, self._clock = outgoing, call, clock
+        self.models: list[str] | None = None
+        self.reader = StreamReader(chat.n, "")
+
+    async def run(self, finish: Callable[[StreamReader], None]) -> None:
+        """Stream to the end. Raises `CmgError` when nothing was sent yet; later failures end the stream in-band."""
+        while True:
+            try:
+                candidate = await self._next()
+                await self._attempt(candidate, finish)
+            except (Failed, Broken) as broken:
+                self._call.error_type = broken.failure.kind
+                if not self._out.begun:
+                    self._ladder.failed(broken.failure)
+                    continue
+                self._ladder.leave(broken.failure)
+                if self._ladder.exhausted or not self._out.plain:
+                    raise Cut(broken.failure.error) from broken
+            except CmgError as error:
+                if self._out.begun:
+                    raise Cut(error) from error
+                raise
+            else:
+                return
+
+    async def _next(self) -> Candidate:
+        waiting = self._clock.monotonic()
+        candidate = await self._ladder.next()
+        self._call.waited_s += self._clock.monotonic() - waiting
+        self._call.candidate, self._call.attempts = candidate, self._ladder.attempts
+        return candidate
+
+    async def _attempt(self, candidate: Candidate, finish: Callable[[StreamReader], None]) -> None:
+        sent = "".join(self._out.text)
+        prefill = sent if sent and candidate.upstream.prefill else None
+        body = self._chat.body_for(candidate.model, note=self._note, models=self.models, prefill=prefill)
+        response = await self._ask(candidate, body)
+        self.reader = reader = StreamReader(self._chat.n, candidate.name)
+        going_on = Continuation("" if prefill else sent, candidate.name)
+        passage = _Passage(reader, going_on)
+        pieces = response.chunks()
+        try:
+            async for events in _batches(pieces, reader, candidate):
+                try:
+                    passage.take(events)
+                finally:  # what came before a broken event is delivered, unless another candidate can begin afresh
+                    if passage.open and not reader.done and (self._out.begun or not passage.broken):
+                        await self._flush(passage)
+                if reader.done:
+                    break
+            await self._end(passage, finish)
+            await _tail(pieces)
+        finally:
+            response.close()
+        self._ladder.answered()
+
+    async def _ask(self, candidate: Candidate, body: bytes) -> UpstreamResponse:
+        asked = self._clock.monotonic()
+        try:
+            response = await ask(candidate, _PATH, body, trace_headers(self._call))
+        finally:
+            self._call.waited_s += self._clock.monotonic() - asked
+        if not is_event_stream(response):
+            try:
+                refuse(await whole_body(response, candidate), candidate, "no stream of events")
+            finally:
+                response.close()
+        return response
+
+    async def _flush(self, passage: "_Passage") -> None:
+        if not self._out.begun:
+            await self._begin(passage.reader)
+        data = passage.take_out(self._out)
+        if data:
+            await self._out.pass_on(data)
+
+    async def _begin(self, reader: StreamReader) -> None:
+        call = self._call
+        call.model_answered = reader.model
+        call.ttft_s = self._clock.monotonic() - call.started
+        overhead_ms = max(0.0, call.ttft_s - call.waited_s) * 1000
+        headers = answer_headers(call, EVENT_STREAM)
+        headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        await self._out.start([*headers, (b"x-cmg-overhead-ms", b"%.2f" % overhead_ms)])
+
+    async def _end(self, passage: "_Passage", finish: Callable[[StreamReader], None]) -> None:
+        reader = passage.reader
+        if not reader.finished and not reader.done:
+            raise Broken(from_body("its stream ended before it was finished", reader.name))
+        if not passage.going_on.over:
+            raise Broken(from_body("its answer is shorter than the one that was cut", reader.name))
+        if not self._out.begun:
+            await self._begin(reader)
+        self._call.model_answered = reader.model or self._call.model_answered
+        data = passage.take_out(self._out)
+        finish(reader)
+        await self._out.pass_on(data if reader.done else data + DONE_EVENT, more=False)
+
+
+class _Passage:
+    """What one attempt's events let through and was not sent yet."""
+
+    def __init__(self, reader: StreamReader, going_on: Continuation) -> None:
+        self.reader, self.going_on = reader, going_on
+        self.broken = False
+        self._held: list[bytes] = []
+        self._text: list[str] = []
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something of the answer that the client does not have."""
+        return self.reader.began and self.going_on.over
+
+    def take(self, events: list[SseEvent]) -> None:
+        """Look at events. Raises `Broken` at the first that is not good; those before it stay taken."""
+        reader, going_on = self.reader, self.going_on
+        for event in events:
+            before = len(reader.text)
+            try:
+                reader.take(event)
+                over = going_on.over
+                passed = going_on.rest(event, reader, before)
+            except Broken:
+                self.broken = True
+                raise
+            self._held.append(passed)
+            if over:
+                self._text += reader.text[before:]
+            elif going_on.over:
+                self._text.append(going_on.left)
+
+    def take_out(self, out: Outgoing) -> bytes:
+        """The bytes to send now; tells `out` what text is in them."""
+        data = b"".join(self._held)
+        out.text += self._text
+        out.plain, out.other = out.plain and self.reader.plain, self.reader.other
+        self._held, self._text = [], []
+        return data
+
+
+class Cut(Exception):
+    """The stream broke after something of it had reached the client, and nobody could go on."""
+
+    def __init__(self, error: CmgError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+async def _batches(
+    pieces: AsyncIterator[bytes], reader: StreamReader, candidate: Candidate
+) -> AsyncIterator[list[SseEvent]]:
+    """Whole events as they come, those that came together in one list. Raises `Broken`.
+
+    After the finish reason a failure or a short silence ends the stream as well as `[DONE]` does.
+    """
+    parser = SseParser()
+    try:
+        while True:
+            try:
+                piece = await _piece(pieces, reader)
+            except (StopAsyncIteration, TimeoutError):
+                break
+            if events := parser.feed(piece):
+                yield events
+        if events := parser.finish():
+            yield events
+    except EventTooLarge as error:
+        raise Broken(from_body(str(error), candidate.name)) from error
+    except TransportError as error:
+        if not reader.finished:
+            raise Broken(from_transport(error, candidate.name)) from error
+
+
+async def _piece(pieces: AsyncIterator[bytes], reader: StreamReader) -> bytes:
+    if not reader.finished:
+        return await anext(pieces)
+    async with asyncio.timeout(_AFTER_FINISH_S):
+        return await anext(pieces)
+
+
+async def _tail(pieces: AsyncIterator[bytes]) -> None:
+    """Read the end of a body whose last event has come; whatever happens to it no longer matters."""
+    try:
+        async with asyncio.timeout(_TAIL_S):
+            async for _ in pieces:
+                pass
+    except (TimeoutError, TransportError):
+        return
