@@ -17,7 +17,7 @@ from cmg.ledger.prices import PriceBook
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.errors import DatabaseAway
 from support.manual_clock import START
-from support.scripted_transport import ScriptedTransport
+from support.listing_transport import ListingTransport
 
 BIG = {
     "id": "acme/big",
@@ -63,7 +63,7 @@ def syncing(database, clock, instruments):
 
 
 async def test_listed_models_are_kept_with_price_and_context_length(syncing, catalogue, book):
-    transport = ScriptedTransport(listing(BIG, PLAIN))
+    transport = ListingTransport(listing(BIG, PLAIN))
     assert await syncing(upstream(transport)).sync() == {"far": None}
     await catalogue.load()
     assert [info.id for info in catalogue.models()] == ["far/acme/big", "far/plain"]
@@ -80,7 +80,7 @@ async def test_listed_models_are_kept_with_price_and_context_length(syncing, cat
 
 
 async def test_the_request_carries_the_key_and_has_a_deadline(syncing):
-    transport = ScriptedTransport(listing(PLAIN))
+    transport = ListingTransport(listing(PLAIN))
     await syncing(upstream(transport)).sync()
     method, url, headers, limits = transport.asked[0]
     assert (method, url) == ("GET", "http://far/v1/models")
@@ -90,7 +90,7 @@ async def test_the_request_carries_the_key_and_has_a_deadline(syncing):
 
 
 async def test_an_upstream_without_its_key_is_not_asked(syncing):
-    transport = ScriptedTransport(listing(PLAIN))
+    transport = ListingTransport(listing(PLAIN))
     assert await syncing(upstream(transport, missing="FAR_KEY")).sync() == {}
     assert transport.asked == []
 
@@ -110,7 +110,7 @@ async def test_an_upstream_without_its_key_is_not_asked(syncing):
     ],
 )
 async def test_a_failed_sync_keeps_what_was_known(syncing, catalogue, clock, instruments, book, entry, outcome):
-    sync = syncing(upstream(ScriptedTransport(listing(BIG), entry)))
+    sync = syncing(upstream(ListingTransport(listing(BIG), entry)))
     await sync.sync()
     clock.advance(900)
     error = (await sync.sync())["far"]
@@ -127,7 +127,7 @@ async def test_a_failed_sync_keeps_what_was_known(syncing, catalogue, clock, ins
 
 
 async def test_a_sync_that_works_again_clears_the_error(syncing, catalogue):
-    sync = syncing(upstream(ScriptedTransport(ConnectFailed("refused"), listing(PLAIN))))
+    sync = syncing(upstream(ListingTransport(ConnectFailed("refused"), listing(PLAIN))))
     await sync.sync()
     await catalogue.load()
     assert catalogue.age_s("far") is None
@@ -138,7 +138,7 @@ async def test_a_sync_that_works_again_clears_the_error(syncing, catalogue):
 
 
 async def test_one_failing_upstream_does_not_hold_up_the_others(syncing, catalogue):
-    bad, good = ScriptedTransport(ConnectFailed("refused")), ScriptedTransport(listing(PLAIN))
+    bad, good = ListingTransport(ConnectFailed("refused")), ListingTransport(listing(PLAIN))
     result = await syncing(upstream(bad, "bad"), upstream(good, "good")).sync()
     assert result["good"] is None
     assert "connect_failed" in result["bad"]
@@ -149,7 +149,7 @@ async def test_one_failing_upstream_does_not_hold_up_the_others(syncing, catalog
 async def test_a_vanished_model_is_not_listed_but_keeps_its_price_for_a_month(
     syncing, catalogue, book, clock, database
 ):
-    sync = syncing(upstream(ScriptedTransport(listing(BIG, PLAIN), listing(PLAIN))))
+    sync = syncing(upstream(ListingTransport(listing(BIG, PLAIN), listing(PLAIN))))
     await sync.sync()
     clock.advance(900)
     await sync.sync()
@@ -163,7 +163,7 @@ async def test_a_vanished_model_is_not_listed_but_keeps_its_price_for_a_month(
 
 
 async def test_a_model_that_comes_back_is_listed_again_since_its_first_day(syncing, catalogue, clock):
-    sync = syncing(upstream(ScriptedTransport(listing(PLAIN), listing(), listing(PLAIN))))
+    sync = syncing(upstream(ListingTransport(listing(PLAIN), listing(), listing(PLAIN))))
     for _ in range(3):
         await sync.sync()
         clock.advance(900)
@@ -172,9 +172,9 @@ async def test_a_model_that_comes_back_is_listed_again_since_its_first_day(synci
 
 
 async def test_an_upstream_nobody_asks_any_more_is_forgotten(syncing, clock, catalogue):
-    await syncing(upstream(ScriptedTransport(listing(PLAIN)), "gone")).sync()
+    await syncing(upstream(ListingTransport(listing(PLAIN)), "gone")).sync()
     clock.advance(91 * 86_400)
-    await syncing(upstream(ScriptedTransport(listing(PLAIN)))).sync()
+    await syncing(upstream(ListingTransport(listing(PLAIN)))).sync()
     await catalogue.load()
     assert [info.upstream for info in catalogue.models()] == ["far"]
     assert [state.upstream for state in catalogue.syncs()] == ["far"]
@@ -190,7 +190,7 @@ async def test_the_simulators_models_are_listed_under_its_prefix(syncing, catalo
 
 async def test_the_operators_own_price_beats_the_listed_one(syncing, database, clock):
     book = PriceBook([PriceSettings(model="far/*", prompt_usd_per_mtok=1)])
-    await syncing(upstream(ScriptedTransport(listing(BIG)))).sync()
+    await syncing(upstream(ListingTransport(listing(BIG)))).sync()
     await Catalogue(database, book, clock).load()
     assert book.price("far", "acme/big").prompt == 1_000_000
 
@@ -199,7 +199,7 @@ async def test_every_gateway_hears_of_a_sync(syncing, catalogue, database, clock
     feed = ChangeFeed(database, clock)
     feed.subscribe("models", catalogue.changed)
     await feed.mark()
-    sync = syncing(upstream(ScriptedTransport(listing(PLAIN), ConnectFailed("refused"))))
+    sync = syncing(upstream(ListingTransport(listing(PLAIN), ConnectFailed("refused"))))
     await sync.sync()
     await feed.look()
     assert [info.model for info in catalogue.models()] == ["plain"]
@@ -210,8 +210,8 @@ async def test_every_gateway_hears_of_a_sync(syncing, catalogue, database, clock
 
 async def test_syncs_of_several_machines_at_once_end_with_one_catalogue(syncing, catalogue):
     models = [{"id": f"model-{number}"} for number in range(200)]
-    one = syncing(upstream(ScriptedTransport(listing(*models))))
-    other = syncing(upstream(ScriptedTransport(listing(*reversed(models)))))
+    one = syncing(upstream(ListingTransport(listing(*models))))
+    other = syncing(upstream(ListingTransport(listing(*reversed(models)))))
     results = await asyncio.gather(*(sync.sync() for sync in (one, other) for _ in range(3)))
     assert [result["far"] for result in results] == [None] * 6
     await catalogue.load()
@@ -219,7 +219,7 @@ async def test_syncs_of_several_machines_at_once_end_with_one_catalogue(syncing,
 
 
 async def test_a_model_named_twice_counts_once(syncing, catalogue):
-    await syncing(upstream(ScriptedTransport(listing(PLAIN, PLAIN | {"max_model_len": 1})))).sync()
+    await syncing(upstream(ListingTransport(listing(PLAIN, PLAIN | {"max_model_len": 1})))).sync()
     await catalogue.load()
     assert [info.context_length for info in catalogue.models()] == [4096]
 
@@ -235,7 +235,7 @@ async def test_a_model_named_twice_counts_once(syncing, catalogue):
     ],
 )
 async def test_odd_fields_of_a_model_are_left_out(syncing, catalogue, odd):
-    assert await syncing(upstream(ScriptedTransport(listing({"id": "odd"} | odd)))).sync() == {"far": None}
+    assert await syncing(upstream(ListingTransport(listing({"id": "odd"} | odd)))).sync() == {"far": None}
     await catalogue.load()
     (info,) = catalogue.models()
     assert (info.model, info.context_length, info.pricing, info.created) == ("odd", None, None, int(START))
@@ -245,13 +245,13 @@ async def test_odd_fields_of_a_model_are_left_out(syncing, catalogue, odd):
     "shape", [{"models": [PLAIN]}, [PLAIN], {"models": [{"name": "plain", "meta": {"n_ctx": 4096}}]}]
 )
 async def test_other_shapes_of_listings_are_read_too(syncing, catalogue, shape):
-    await syncing(upstream(ScriptedTransport((200, shape)))).sync()
+    await syncing(upstream(ListingTransport((200, shape)))).sync()
     await catalogue.load()
     assert catalogue.context_length("far", "plain") == 4096
 
 
 async def test_a_database_that_is_away_ends_no_sync_and_loses_no_catalogue(syncing, catalogue, database, instruments):
-    sync = syncing(upstream(ScriptedTransport(listing(PLAIN))))
+    sync = syncing(upstream(ListingTransport(listing(PLAIN))))
     await sync.sync()
     await catalogue.load()
     await database.close()
@@ -273,7 +273,7 @@ async def _until(condition, clock, step_s: float = 0) -> None:
 
 
 async def test_syncs_are_repeated_every_quarter_of_an_hour_and_ages_shown(syncing, clock, instruments):
-    transport = ScriptedTransport(listing(PLAIN), ConnectFailed("refused"))
+    transport = ListingTransport(listing(PLAIN), ConnectFailed("refused"))
     running = asyncio.create_task(syncing(upstream(transport)).run())
     try:
         await _until(lambda: metric(instruments, "cmg_catalogue_syncs_total", "far", "ok") == 1, clock)

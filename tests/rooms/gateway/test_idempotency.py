@@ -1,4 +1,4 @@
-"""Idempotent calls: one reservation, one answer, the same for everybody who repeats the call; and the response cache."""
+"""Idempotent calls: one reservation, one answer, the same for all who repeat the call; and the response cache."""
 
 import asyncio
 
@@ -197,6 +197,6 @@ async def test_the_response_cache_is_shared_through_redis_and_survives_strange_v
     await one.put("key1", "/p", BODY, ANSWER, 60)
     assert await other.get("key1", "/p", BODY) == ANSWER
     with redis.Redis.from_url(redis_url) as client:
-        for name in client.keys():
+        for name in client.scan_iter():
             client.set(name, b"strange")
     assert await other.get("key1", "/p", BODY) is None
