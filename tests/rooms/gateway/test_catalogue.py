@@ -16,8 +16,8 @@ from cmg.ledger.models import TokenUsage
 from cmg.ledger.prices import PriceBook
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.errors import DatabaseAway
-from support.manual_clock import START
 from support.listing_transport import ListingTransport
+from support.manual_clock import START
 
 BIG = {
     "id": "acme/big",
