@@ -159,12 +159,12 @@ def _operation(row: Any) -> Operation:
 
 
 def _item(hit: Hit) -> Item:
-    said_at = rfc3339(hit.created_at.timestamp())
+    said_at = rfc3339(hit.created_at)
     source = Source(
         thread_id=hit.thread_id, message_id=hit.message_id, role=hit.role, name=hit.name, created_at=said_at
     )
     return Item(
-        id=str(hit.id),
+        id=hit.id,
         kind=hit.kind,
         content=hit.content,
         score=round(hit.score, 4),

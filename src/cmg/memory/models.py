@@ -78,10 +78,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
         return uuid.UUID(bytes=_hash(16, *keys))
 
 
-class Hit(msgspec.Struct, frozen=True):
-    """A passage that was found. `score` is its BM25 relevance; `note_tokens` counts its line in a note."""
+class Hit(msgspec.Struct, array_like=True, frozen=True):
+    """A passage that was found, in the order of the search's columns.
 
-    id: uuid.UUID
+    `score` is its BM25 relevance, `note_tokens` counts its line in a note, `created_at` is in epoch seconds.
+    """
+
+    id: str
     score: float
     tokens: int
     note_tokens: int
@@ -92,7 +95,7 @@ class Hit(msgspec.Struct, frozen=True):
     implicit: bool
     message_id: str
     seq: int
-    created_at: datetime
+    created_at: float
     content: str
 
 

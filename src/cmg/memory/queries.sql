@@ -45,14 +45,15 @@ SELECT count(*) FROM added;
 
 -- name: search
 -- One user's passages for the given words by BM25, best first, as many as fit the budget and the limit.
+-- One JSON value: the process that asks decodes it at a tenth of the price of rows.
 -- Words that stand in a large share of the user's newest turns lead to no candidates, they only add to the score.
 WITH owner AS MATERIALIZED (
     SELECT user_no, turns, greatest(length, 1)::float8 / greatest(turns, 1) AS usual
     FROM memory_users WHERE workspace_id = $1 AND user_id = $2
 ), newest AS MATERIALIZED (
-    SELECT t.seq, t.length, t.terms
+    SELECT t.seq, t.thread_no, t.length, t.terms
     FROM owner o CROSS JOIN LATERAL (
-        SELECT seq, length, terms FROM memory_turns WHERE user_no = o.user_no ORDER BY seq DESC LIMIT 64
+        SELECT seq, thread_no, length, terms FROM memory_turns WHERE user_no = o.user_no ORDER BY seq DESC LIMIT 64
     ) t
 ), judged AS (
     SELECT w.term, w.weight,
@@ -64,15 +65,15 @@ WITH owner AS MATERIALIZED (
 ), telling AS MATERIALIZED (
     SELECT array_agg(term) AS terms FROM asked WHERE expected <= 300
 ), candidates AS MATERIALIZED (
-    (SELECT t.seq, t.length, t.terms
+    (SELECT t.seq, t.thread_no, t.length, t.terms
     FROM memory_turns t
     WHERE t.terms && (SELECT terms FROM telling) AND t.workspace_id = $1
         AND t.user_no + 0 = (SELECT user_no FROM owner)
     LIMIT 3000)
     UNION ALL
-    SELECT seq, length, terms FROM newest WHERE (SELECT terms FROM telling) IS NULL
+    SELECT seq, thread_no, length, terms FROM newest WHERE (SELECT terms FROM telling) IS NULL
 ), postings AS MATERIALIZED (
-    SELECT c.seq, c.length, a.term, a.weight, a.expected, f.count AS count
+    SELECT c.seq, c.thread_no, c.length, a.term, a.weight, a.expected, f.count AS count
     FROM candidates c CROSS JOIN asked a
     CROSS JOIN LATERAL (SELECT cardinality(array_positions(c.terms, a.term)) AS count OFFSET 0) f
     WHERE f.count > 0
@@ -82,11 +83,12 @@ WITH owner AS MATERIALIZED (
     CROSS JOIN owner o
     CROSS JOIN LATERAL (SELECT greatest(p.found, p.expected) AS count) d
 ), scores AS (
-    SELECT p.seq, sum(f.weight * p.count * 1.9 / (p.count + 0.9 * (0.6 + 0.4 * p.length / o.usual))) AS score
+    SELECT p.seq, p.thread_no, sum(f.weight * p.count * 1.9 / (p.count + 0.9 * (0.6 + 0.4 * p.length / o.usual))) AS own
     FROM postings p JOIN frequencies f USING (term) CROSS JOIN owner o
-    GROUP BY p.seq
+    GROUP BY p.seq, p.thread_no
 ), ranked AS (
-    SELECT seq, score FROM scores WHERE score >= $8 * (SELECT max(score) FROM scores)
+    SELECT seq, own + 0.3 * max(own) OVER (PARTITION BY thread_no) AS score
+    FROM scores WHERE own >= $8 * (SELECT max(own) FROM scores)
     ORDER BY score DESC, seq DESC LIMIT CASE WHEN $9 THEN 3000 ELSE $5 END
 ), narrowed AS (
     SELECT t.id, r.score, t.tokens, t.note_tokens, t.kind, t.role, t.name, h.thread_id, h.implicit, t.message_id, t.seq,
@@ -105,9 +107,11 @@ WITH owner AS MATERIALIZED (
     WINDOW before AS (
         ORDER BY r.score DESC, r.seq DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW)
 )
-SELECT id, score, tokens, note_tokens, kind, role, name, thread_id, implicit, message_id, seq, created_at, content
-FROM narrowed WHERE $6 IS NULL OR coalesce(used, 0) < $6
-ORDER BY score DESC, seq DESC LIMIT $5;
+SELECT coalesce(json_agg(json_build_array(id, score, tokens, note_tokens, kind, role, name, thread_id, implicit, message_id,
+    seq, extract(epoch FROM created_at), content) ORDER BY score DESC, seq DESC), '[]')
+FROM (
+    SELECT * FROM narrowed WHERE $6 IS NULL OR coalesce(used, 0) < $6 ORDER BY score DESC, seq DESC LIMIT $5
+) given;
 
 -- name: add_operation
 -- Note an ingest with what it stored.

@@ -54,7 +54,7 @@ def rows_of(message: Message, user_no: int, thread_no: int) -> list[Row]:
             part=part,
             length=len(said),
             tokens=tokens.count(content),
-            note_tokens=tokens.count(line(message.role, message.name, message.created_at, named, content)),
+            note_tokens=tokens.count(line(message.role, message.name, message.created_at.timestamp(), named, content)),
             workspace_id=thread.owner.workspace_id,
             message_id=message.message_id,
             kind=message.kind,

@@ -27,8 +27,8 @@ _WRITERS = 10_000  # users whose last turn may still be on its way
 _HEADS = 16_384  # histories whose turns are known to be journalled
 _UNCONFIRMED = 1024
 _FAILURES, _PAUSE_S = 3, 1.0  # after so many failures in a row, recall is not tried for a moment
-_SPARE = 1.5  # more than the budget is fetched: repeated contents and those in the request fall out
-_SPARE_TOKENS = 200
+_SPARE = 1.2  # more than the budget is fetched: repeated contents and those in the request fall out
+_SPARE_TOKENS = 100
 NOTHING = Recollection(None, 0, 0, "ok")
 DEGRADED = Recollection(None, 0, 0, "degraded")
 _encode = msgspec.msgpack.Encoder().encode
@@ -211,7 +211,7 @@ def _note_tokens(hit: Hit) -> int:
 
 
 def _when(hit: Hit) -> tuple[float, int]:
-    return hit.created_at.timestamp(), hit.seq
+    return hit.created_at, hit.seq
 
 
 def _line(hit: Hit) -> str:

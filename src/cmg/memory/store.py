@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from cmg.memory.models import Filters, Hit, Owner, Thread
 from cmg.memory.rows import Row
 from cmg.memory.search import Search
@@ -12,6 +14,7 @@ from cmg.storage.database import Connection, Database
 from cmg.storage.named_sql import load
 
 _PURGE_ROWS = 2000
+_hits = msgspec.json.Decoder(list[Hit])
 
 
 class MemoryStore:
@@ -66,7 +69,7 @@ class MemoryStore:
     async def search(self, database: Database, wanted: Search, timeout_s: float) -> list[Hit]:
         """One user's passages, best first. Raises `DatabaseAway`."""
         narrow = wanted.filters
-        rows = await database.fetch(
+        found = await database.fetchval(
             self._sql["search"],
             *wanted.owner,
             wanted.terms,
@@ -79,7 +82,7 @@ class MemoryStore:
             *(getattr(narrow, name) for name in Filters.__struct_fields__),
             timeout_s=timeout_s,
         )
-        return [Hit(*row) for row in rows]
+        return _hits.decode(found)
 
     async def add_operation(
         self, conn: Connection, operation_id: uuid.UUID, owner: Owner, state: tuple[Any, ...]

@@ -6,11 +6,11 @@ last line. What some chat templates read as control tokens is broken up.
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from functools import cache
 
 import msgspec
 
+from cmg.kit.clock import at
 from cmg.kit.turns import NOTE_MARK
 from cmg.ledger import tokens
 
@@ -30,9 +30,9 @@ _UNNAMELY = re.compile(r"[^\w .'@-]")
 _encode = msgspec.json.Encoder().encode
 
 
-def line(role: str, name: str | None, created_at: datetime, thread: str | None, content: str) -> str:
-    """One quote: `- 2026-11-24 12:00 UTC, Ana (user), thread "t": "…"` and a line feed. `thread`: as the caller named it."""
-    moment = created_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+def line(role: str, name: str | None, created_at: float, thread: str | None, content: str) -> str:
+    """One quote: `- 2026-11-24 12:00 UTC, Ana (user), thread "t": "…"` and a line feed; the time in epoch seconds."""
+    moment = at(created_at).isoformat(" ", "minutes")[:16]
     speaker = role if not name else f"{_UNNAMELY.sub('_', name[:_LABEL_CHARACTERS])} ({role})"
     where = "" if thread is None else f", thread {quoted(thread[:_LABEL_CHARACTERS])}"
     return f"- {moment} UTC, {speaker}{where}: {quoted(content)}\n"
@@ -40,6 +40,8 @@ def line(role: str, name: str | None, created_at: datetime, thread: str | None, 
 
 def quoted(text: str) -> str:
     """The text as a JSON string on one line, without invisible characters and control tokens."""
+    if text.isascii() and text.isprintable() and not ("<" in text or "[" in text or "|" in text):
+        return _encode(text).decode()
     return _encode(_CONTROL.sub(_broken, _INVISIBLE.sub("", text))).decode()
 
 
@@ -55,5 +57,7 @@ def frame_tokens() -> int:
 
 
 def _broken(found: re.Match[str]) -> str:
-    token = found.group()
-    return "(" if token == "[" else f"{token[0]} {token[1:]}"
+    mark = found.group()
+    if mark == "[":
+        return "("
+    return f"{mark[:-1]} >" if mark[0] == "|" else f"{mark[0]} {mark[1:]}"

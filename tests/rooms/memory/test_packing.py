@@ -1,0 +1,42 @@
+"""Packing never exceeds a bound, whatever was found."""
+
+import uuid
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cmg.memory.models import Hit
+from cmg.memory.packing import pack
+
+AT = 1.7e9
+
+
+def _hit(content: str, tokens: int) -> Hit:
+    names = (None, "t", False, "m", 1, AT, content)
+    return Hit(uuid.uuid4().hex, 1.0, tokens, tokens + 15, "message", "user", *names)
+
+
+HITS = st.lists(st.builds(_hit, st.text(max_size=3), st.integers(0, 500)), max_size=40)
+
+
+@given(HITS, st.none() | st.integers(0, 2000), st.none() | st.integers(1, 30), st.lists(st.text(max_size=3)))
+def test_bounds_hold_and_nothing_is_repeated(
+    hits: list[Hit], budget: int | None, most: int | None, present: list[str]
+) -> None:
+    taken = pack(hits, lambda hit: hit.note_tokens, token_budget=budget, max_items=most, present=present)
+    assert budget is None or sum(hit.note_tokens for hit in taken) <= budget
+    assert most is None or len(taken) <= most
+    contents = [hit.content for hit in taken]
+    assert len(set(contents)) == len(contents)
+    assert not set(contents) & set(present)
+
+
+@given(HITS)
+def test_without_bounds_every_content_is_taken_in_order(hits: list[Hit]) -> None:
+    taken = pack(hits, lambda hit: hit.tokens)
+    assert [hit.content for hit in taken] == list(dict.fromkeys(hit.content for hit in hits))
+
+
+def test_a_large_hit_is_passed_over_for_smaller_ones() -> None:
+    large, small = _hit("large", 100), _hit("small", 10)
+    assert pack([large, small], lambda hit: hit.tokens, token_budget=50) == [small]
