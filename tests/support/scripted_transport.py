@@ -1,4 +1,4 @@
-"""A `Transport` that answers from scripts, in process: every piece, pause and failure at exactly the place a test wants."""
+"""A `Transport` that answers from scripts: every piece, pause and failure at exactly the place a test wants."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ class ScriptedTransport:
         return [one for one in self.asked if one.url.startswith(f"http://{host}/")]
 
     async def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, limits: Timeouts
+        self, _method: str, url: str, headers: Mapping[str, str], body: bytes, _limits: Timeouts
     ) -> "ScriptedResponse":
         """See `Transport.request`."""
         asked = Asked(url, dict(headers), body)

@@ -3,13 +3,15 @@
 from cmg.gateway.parts import GatewayParts
 from cmg.gateway.recording import Call
 from cmg.gateway.routing.router import Candidate
-from cmg.identity.models import Caller
+from cmg.identity.models import Caller, Limits
 from cmg.kit.asgi import Request
 from cmg.kit.errors import Forbidden
 from cmg.kit.scopes import covers
 from cmg.ledger import tokens
 from cmg.ledger.models import JournalFull
 from cmg.ledger.quota.models import Demand
+
+_NO_LIMITS = Limits()
 
 
 def require(caller: Caller, scope: str) -> None:
@@ -38,8 +40,7 @@ class Estimate:
 async def admit(parts: GatewayParts, call: Call, first: Candidate, estimate: Estimate) -> None:
     """Take the call's share of the key's limits and budget. Raises `RateLimited`, `BudgetExceeded`."""
     key = call.caller.key
-    limits = key.limits
-    if key.budget is None and not (limits.rpm or limits.rph or limits.tpm or limits.concurrency):
+    if key.budget is None and key.limits == _NO_LIMITS:  # a limit of 0 is one
         return
     price = parts.prices.price(first.upstream.name, first.model)
     prompt = tokens.estimate(estimate.prompt_bytes)

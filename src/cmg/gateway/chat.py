@@ -58,8 +58,10 @@ class ChatHandler:
         request.scope["cmg.request_id"] = call.id
         asked = _asked(call, chat, candidates)
         self._remembering.prepare(call, chat)
-        with ClientWatch(request):
-            await self._replays.around(request, send, call, body, lambda keeper: self._run(asked, send, keeper))
+        with ClientWatch(request, send) as watch:
+            await self._replays.around(
+                request, watch.send, call, body, lambda keeper: self._run(asked, watch.send, keeper)
+            )
 
     async def _run(self, asked: _Asked, send: Send, keeper: Keeper | None) -> None:
         """Admit, recall, call and record; every way out leaves exactly one record of an admitted call."""

@@ -35,9 +35,9 @@ class EmbeddingsHandler:
         call = Call(caller, "embeddings", asked.model, started)
         call.trace_id, call.user = trace_of(request), (asked.user, None, None)
         request.scope["cmg.request_id"] = call.id
-        with ClientWatch(request):
+        with ClientWatch(request, send) as watch:
             await admit(parts, call, candidates[0], Estimate(asked.size, 0))
-            await self._answer(call, asked, candidates, send)
+            await self._answer(call, asked, candidates, watch.send)
 
     async def _answer(self, call: Call, asked: EmbeddingsRequest, candidates: list[Candidate], send: Send) -> None:
         parts = self._parts

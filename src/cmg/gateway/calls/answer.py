@@ -1,17 +1,19 @@
 """Whole (not streamed) answers: which bodies are one, and what they used."""
 
+from typing import Any
+
 import msgspec
 
 from cmg.gateway.calls.exchange import refuse
-from cmg.gateway.calls.usage import Usage
+from cmg.gateway.calls.failure import NULL, is_null
+from cmg.gateway.calls.usage import Usage, read_usage
 from cmg.gateway.routing.router import Candidate
 
 
 class AnswerMessage(msgspec.Struct, gc=False):
     """The assistant's message."""
 
-    content: str | None = None
-    tool_calls: msgspec.Raw | None = None
+    content: Any = None  # usually a string; some upstreams send a list of parts
 
 
 class AnswerChoice(msgspec.Struct, gc=False):
@@ -26,19 +28,24 @@ class ChatAnswer(msgspec.Struct, gc=False):
 
     choices: list[AnswerChoice]
     model: str | None = None
-    usage: Usage | None = None
-    error: msgspec.Raw | None = None
+    told: msgspec.Raw = msgspec.field(default=NULL, name="usage")
+    error: msgspec.Raw = NULL
 
     @property
     def text(self) -> str:
         """The text of the first choice."""
         message = self.choices[0].message
-        return (message.content or "") if message is not None else ""
+        return text_of(message.content) if message is not None else ""
 
     @property
     def finish_reason(self) -> str | None:
         """Of the first choice."""
         return self.choices[0].finish_reason
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream counted."""
+        return read_usage(self.told)
 
 
 class EmbeddingsAnswer(msgspec.Struct, gc=False):
@@ -46,8 +53,13 @@ class EmbeddingsAnswer(msgspec.Struct, gc=False):
 
     data: list[msgspec.Raw]
     model: str | None = None
-    usage: Usage | None = None
-    error: msgspec.Raw | None = None
+    told: msgspec.Raw = msgspec.field(default=NULL, name="usage")
+    error: msgspec.Raw = NULL
+
+    @property
+    def usage(self) -> Usage | None:
+        """What the upstream counted."""
+        return read_usage(self.told)
 
 
 _chat = msgspec.json.Decoder(ChatAnswer)
@@ -60,7 +72,7 @@ def read_chat_answer(body: bytes, candidate: Candidate) -> ChatAnswer:
         answer = _chat.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         refuse(body, candidate, f"no chat completion ({error})")
-    if not answer.choices or _is_error(answer.error) or answer.finish_reason == "error":
+    if not answer.choices or not is_null(answer.error) or answer.finish_reason == "error":
         refuse(body, candidate, "a chat completion without choices")
     return answer
 
@@ -71,10 +83,14 @@ def read_embeddings_answer(body: bytes, candidate: Candidate) -> EmbeddingsAnswe
         answer = _embeddings.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         refuse(body, candidate, f"no embeddings ({error})")
-    if _is_error(answer.error) or not answer.data:
+    if not is_null(answer.error) or not answer.data:
         refuse(body, candidate, "no embeddings")
     return answer
 
 
-def _is_error(error: msgspec.Raw | None) -> bool:
-    return error is not None and bytes(error) != b"null"
+def text_of(content: Any) -> str:
+    """The text of a message's content: a string, or the text parts of a list."""
+    if isinstance(content, str):
+        return content
+    parts = [part.get("text") for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return "\n".join(part for part in parts if isinstance(part, str))

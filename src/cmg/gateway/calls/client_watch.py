@@ -4,19 +4,22 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from cmg.kit.asgi import ClientGone, Request
+from cmg.kit.asgi import ClientGone, Message, Request, Send
 
 _PATIENCE_S = 0.05  # most answers are there before; only then is watching worth a task
 
 
 class ClientWatch:
-    """A context: when the client closes its connection, the body is cancelled and `ClientGone` raised instead."""
+    """A context: when the client closes its connection, the body is cancelled and `ClientGone` raised instead.
 
-    __slots__ = ("_gone", "_receive", "_task", "_timer", "_watching")
+    Answer through `send`: once the last byte is out, a server says "disconnect" to whoever still listens.
+    """
 
-    def __init__(self, request: Request) -> None:
-        self._receive = request.receive
-        self._gone = False
+    __slots__ = ("_answered", "_gone", "_receive", "_send", "_task", "_timer", "_watching")
+
+    def __init__(self, request: Request, send: Send) -> None:
+        self._receive, self._send = request.receive, send
+        self._gone = self._answered = False
         self._watching: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
@@ -35,11 +38,18 @@ class ClientWatch:
         if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError) and not self._task.uncancel():
             raise ClientGone
 
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer."""
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self._answered = True
+        await self._send(message)
+
     def _start(self) -> None:
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self._gone = True
-        self._task.cancel()
+        if not self._answered:
+            self._gone = True
+            self._task.cancel()

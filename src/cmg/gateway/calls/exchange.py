@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import msgspec
 
-from cmg.gateway.calls.failure import Failure, from_body, from_status, from_transport, status_in
+from cmg.gateway.calls.failure import NULL, Failure, from_body, from_status, from_transport, is_null, status_in
 from cmg.gateway.routing.router import Candidate
 from cmg.gateway.upstreams.transport import TransportError, UpstreamResponse
 
@@ -22,7 +22,7 @@ class Failed(Exception):
 
 
 class _Any(msgspec.Struct):
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NULL
 
 
 async def ask(candidate: Candidate, path: str, body: bytes, trace: Mapping[str, str]) -> UpstreamResponse:
@@ -52,8 +52,8 @@ def refuse(body: bytes, candidate: Candidate, what: str) -> NoReturn:
     try:
         error = msgspec.json.decode(body, type=_Any).error
     except (msgspec.DecodeError, UnicodeDecodeError):
-        error = None
-    if error is not None and bytes(error) != b"null":
+        error = NULL
+    if not is_null(error):
         raise Failed(from_status(status_in(error), body, {}, candidate.name))
     raise Failed(from_body(what, candidate.name))
 

@@ -18,11 +18,21 @@ from cmg.kit.errors import CmgError, RateLimited, Unavailable, UpstreamFailed, U
 # again: the same candidate may answer another time; next: only another one may; stop: nobody would answer otherwise.
 Verdict = Literal["again", "next", "stop"]
 
+NULL = msgspec.Raw(b"null")  # what a field of any shape holds when it is missing: msgspec decodes no `Raw | None`
 _MESSAGE_MAX = 1000
 _CONTEXT = re.compile(
     r"context.{0,12}length|context.window|maximum.context|too many tokens|prompt is too long", re.IGNORECASE
 )
 _FILTER = re.compile(r"content.?filter|content.?policy|moderation|safety", re.IGNORECASE)
+
+
+# msgspec takes no union of `Raw` with None: a field that is absent is no bytes at all.
+NOTHING = msgspec.Raw()
+
+
+def is_nothing(value: msgspec.Raw) -> bool:
+    """Whether a field is absent or null."""
+    return bytes(value) in {b"", b"null"}
 
 
 class UpstreamRefused(CmgError):
@@ -52,16 +62,16 @@ class Failure(msgspec.Struct, frozen=True):
 class ErrorBody(msgspec.Struct):
     """The inside of `error`, as OpenAI, OpenRouter and many others write it."""
 
-    message: msgspec.Raw | None = None
-    type: msgspec.Raw | None = None
-    param: msgspec.Raw | None = None
-    code: msgspec.Raw | None = None
+    message: msgspec.Raw = NULL
+    type: msgspec.Raw = NULL
+    param: msgspec.Raw = NULL
+    code: msgspec.Raw = NULL
 
 
 class _Envelope(msgspec.Struct):
-    error: msgspec.Raw | None = None
-    message: msgspec.Raw | None = None
-    detail: msgspec.Raw | None = None
+    error: msgspec.Raw = NULL
+    message: msgspec.Raw = NULL
+    detail: msgspec.Raw = NULL
 
 
 def from_transport(error: TransportError, name: str) -> Failure:
@@ -120,8 +130,9 @@ def read_error(body: bytes) -> tuple[str, str | None, str | None]:
     """(message, param, code) of an error body in any of the usual shapes; the body's text when it is none."""
     try:
         envelope = msgspec.json.decode(body, type=_Envelope)
-        if envelope.error is None:
-            return _plain(envelope.message or envelope.detail) or "no message", None, None
+        if is_null(envelope.error):
+            said = _plain(envelope.message) or _plain(envelope.detail)
+            return said or "no message", None, None
         text = _string(envelope.error)
         if text is not None:
             return text[:_MESSAGE_MAX], None, None
@@ -135,15 +146,20 @@ def status_in(error: msgspec.Raw) -> int:
     """The HTTP status that an error with HTTP 200, or one within a stream, names as its code; else 502."""
     try:
         code = msgspec.json.decode(error, type=ErrorBody).code
-        number = None if code is None else msgspec.json.decode(code, type=int, strict=False)
+        number = msgspec.json.decode(code, type=int | None, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return 502
     return number if number is not None and 400 <= number < 600 else 502
 
 
-def _plain(value: msgspec.Raw | None) -> str | None:
+def is_null(value: msgspec.Raw) -> bool:
+    """Whether a field is missing or null."""
+    return bytes(value) == b"null"
+
+
+def _plain(value: msgspec.Raw) -> str | None:
     """A string as it is, null as None, anything else as its JSON."""
-    if value is None or bytes(value) == b"null":
+    if is_null(value):
         return None
     text = _string(value)
     return (text if text is not None else bytes(value).decode(errors="replace"))[:_MESSAGE_MAX]

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from cmg.gateway.calls.failure import is_null
 from cmg.kit.money import usd_to_nano
 from cmg.ledger.models import TokenUsage
 
@@ -49,6 +50,30 @@ class Usage(msgspec.Struct):
             _whole(parts.reasoning_tokens) if parts else 0,
             _cost(self.cost),
         )
+
+
+_decode = msgspec.json.Decoder(Usage).decode
+
+
+def read_usage(told: msgspec.Raw) -> Usage | None:
+    """The object if there is one; what is not of the usual types counts as not told, and never fails an answer."""
+    if is_null(told):
+        return None
+    try:
+        return _decode(told)
+    except msgspec.ValidationError:
+        return _salvaged(msgspec.json.decode(told))
+
+
+def _salvaged(told: Any) -> Usage | None:
+    """The usual fields that can be read one by one."""
+    found = Usage()
+    for field in msgspec.structs.fields(Usage) if isinstance(told, dict) else ():
+        try:
+            setattr(found, field.name, msgspec.convert(told.get(field.name), field.type, strict=False))
+        except msgspec.ValidationError:
+            continue
+    return found
 
 
 def _whole(value: Number) -> int:

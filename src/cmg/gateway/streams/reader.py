@@ -1,13 +1,15 @@
 """What the events of one upstream's stream mean: text so far, finish reasons, usage, errors in mid-stream."""
 
+from typing import Any
+
 import msgspec
 
-from cmg.gateway.calls.failure import Failure, from_body, from_status, status_in
-from cmg.gateway.calls.usage import Usage
+from cmg.gateway.calls.failure import NULL, Failure, from_body, from_status, is_null, status_in
+from cmg.gateway.calls.usage import Usage, read_usage
 from cmg.gateway.sse import SseEvent
 
 DONE = b"[DONE]"
-_NULLS = (b"null", b"[]", b'""', b"{}")
+_EMPTY = frozenset({b"null", b"[]", b'""', b"{}"})
 
 
 class Broken(Exception):
@@ -21,19 +23,19 @@ class Broken(Exception):
 class Delta(msgspec.Struct, gc=False):
     """What a chunk adds. Everything but `content` that says something makes a stream impossible to continue."""
 
-    content: str | None = None
-    tool_calls: msgspec.Raw | None = None
-    function_call: msgspec.Raw | None = None
-    refusal: msgspec.Raw | None = None
-    reasoning: msgspec.Raw | None = None
-    reasoning_content: msgspec.Raw | None = None
-    audio: msgspec.Raw | None = None
+    content: Any = None  # usually a string; some upstreams send a list of parts
+    tool_calls: msgspec.Raw = NULL
+    function_call: msgspec.Raw = NULL
+    refusal: msgspec.Raw = NULL
+    reasoning: msgspec.Raw = NULL
+    reasoning_content: msgspec.Raw = NULL
+    audio: msgspec.Raw = NULL
 
 
 class Choice(msgspec.Struct, gc=False):
     """One choice of a chunk."""
 
-    index: int = 0
+    index: int | None = 0
     delta: Delta | None = None
     finish_reason: str | None = None
 
@@ -42,8 +44,8 @@ class Chunk(msgspec.Struct, gc=False):
     """One event's data."""
 
     choices: list[Choice] | None = None
-    usage: Usage | None = None
-    error: msgspec.Raw | None = None
+    usage: msgspec.Raw = NULL
+    error: msgspec.Raw = NULL
     model: str | None = None
 
 
@@ -72,7 +74,10 @@ class StreamReader:
         return not self._open
 
     def take(self, event: SseEvent) -> None:
-        """Look at one event. Raises `Broken` for an error in mid-stream and for what is no chunk."""
+        """Look at one event. Raises `Broken` for an error in mid-stream and for what is no JSON.
+
+        JSON of a shape that we do not know says nothing to us; it is passed on all the same.
+        """
         if event.comment:
             return
         data = event.data
@@ -81,39 +86,62 @@ class StreamReader:
             return
         try:
             chunk = _decode(data)
+        except msgspec.ValidationError:
+            chunk = self._unusual(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise Broken(from_body(f"an event of its stream is malformed ({error})", self.name)) from error
-        if chunk.error is not None and bytes(chunk.error) != b"null":
+            raise self._malformed(error) from error
+        if not is_null(chunk.error):
             raise Broken(from_status(status_in(chunk.error), data, {}, self.name))
         if chunk.model is not None:
             self.model = chunk.model
-        if chunk.usage is not None:
-            self.usage = chunk.usage
+        if chunk.usage is not NULL:
+            self.usage = read_usage(chunk.usage) or self.usage
         for choice in chunk.choices or ():
             if choice.delta is not None:
-                self._add(choice.delta, choice.index)
+                self._add(choice.delta, choice.index or 0)
             if choice.finish_reason is not None:
                 self._finish(choice)
 
+    def _unusual(self, data: bytes) -> Chunk:
+        """An empty chunk for valid JSON of another shape, with its error if it is one."""
+        try:
+            value = msgspec.json.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._malformed(error) from error
+        told = value.get("error") if isinstance(value, dict) else None
+        return Chunk(error=msgspec.Raw(msgspec.json.encode(told)))
+
+    def _malformed(self, error: Exception) -> Broken:
+        return Broken(from_body(f"an event of its stream is malformed ({error})", self.name))
+
     def _add(self, delta: Delta, index: int) -> None:
-        if delta.content:
-            self.text.append(delta.content)
+        content = delta.content
+        if content:
             self.began = True
-            if index:
-                self.plain = False
-        for field in (delta.tool_calls, delta.function_call, delta.refusal, delta.reasoning, delta.reasoning_content):
-            if field is not None and bytes(field) not in _NULLS:
+            if isinstance(content, str):
+                self.text.append(content)
+                if index:
+                    self.plain = False
+            else:
+                self._other(len(msgspec.json.encode(content)))
+        for field in (
+            delta.tool_calls,
+            delta.function_call,
+            delta.refusal,
+            delta.reasoning,
+            delta.reasoning_content,
+            delta.audio,
+        ):
+            if field is not NULL and bytes(field) not in _EMPTY:
                 self._other(len(bytes(field)))
-        if delta.audio is not None and bytes(delta.audio) not in _NULLS:
-            self._other(len(bytes(delta.audio)))
 
     def _other(self, size: int) -> None:
         self.began, self.plain = True, False
         self.other += size
 
     def _finish(self, choice: Choice) -> None:
-        self.began = True
-        self.finish_reason = choice.finish_reason
-        self._open.discard(choice.index)
         if choice.finish_reason == "error":
             raise Broken(from_body("its stream finished with an error", self.name))
+        self.began = True
+        self.finish_reason = choice.finish_reason
+        self._open.discard(choice.index or 0)

@@ -108,19 +108,44 @@ class Relay:
         passage = _Passage(reader, going_on)
         pieces = response.chunks()
         try:
-            async for events in _batches(pieces, reader, candidate):
+            async for events in self._batches(pieces, reader, candidate):
                 try:
                     passage.take(events)
                 finally:  # what came before a broken event is delivered, unless another candidate can begin afresh
                     if passage.open and not reader.done and (self._out.begun or not passage.broken):
                         await self._flush(passage)
-                if reader.done:
-                    break
             await self._end(passage, finish)
             await _tail(pieces)
         finally:
             response.close()
         self._ladder.answered()
+
+    async def _batches(
+        self, pieces: AsyncIterator[bytes], reader: StreamReader, candidate: Candidate
+    ) -> AsyncIterator[list[SseEvent]]:
+        """Whole events as they come, those that came together in one list. Raises `Broken`.
+
+        After the finish reason a failure or a short silence ends the stream as well as `[DONE]` does.
+        """
+        parser, call, monotonic = SseParser(), self._call, self._clock.monotonic
+        try:
+            while not reader.done:
+                waiting = monotonic()
+                try:
+                    piece = await _piece(pieces, reader)
+                except (StopAsyncIteration, TimeoutError):
+                    break
+                finally:
+                    call.waited_s += monotonic() - waiting
+                if events := parser.feed(piece):
+                    yield events
+            if not reader.done and (events := parser.finish()):
+                yield events
+        except EventTooLarge as error:
+            raise Broken(from_body(str(error), candidate.name)) from error
+        except TransportError as error:
+            if not reader.finished:
+                raise Broken(from_transport(error, candidate.name)) from error
 
     async def _ask(self, candidate: Candidate, body: bytes) -> UpstreamResponse:
         asked = self._clock.monotonic()
@@ -183,12 +208,14 @@ class _Passage:
         """Look at events. Raises `Broken` at the first that is not good; those before it stay taken."""
         reader, going_on = self.reader, self.going_on
         for event in events:
-            before = len(reader.text)
+            before, finished = len(reader.text), reader.finished
             try:
                 reader.take(event)
                 over = going_on.over
                 passed = going_on.rest(event, reader, before)
             except Broken:
+                if finished and going_on.over:
+                    continue  # the answer is whole: what comes behind it is left out
                 self.broken = True
                 raise
             self._held.append(passed)
@@ -212,31 +239,6 @@ class Cut(Exception):
     def __init__(self, error: CmgError) -> None:
         super().__init__(error.message)
         self.error = error
-
-
-async def _batches(
-    pieces: AsyncIterator[bytes], reader: StreamReader, candidate: Candidate
-) -> AsyncIterator[list[SseEvent]]:
-    """Whole events as they come, those that came together in one list. Raises `Broken`.
-
-    After the finish reason a failure or a short silence ends the stream as well as `[DONE]` does.
-    """
-    parser = SseParser()
-    try:
-        while True:
-            try:
-                piece = await _piece(pieces, reader)
-            except (StopAsyncIteration, TimeoutError):
-                break
-            if events := parser.feed(piece):
-                yield events
-        if events := parser.finish():
-            yield events
-    except EventTooLarge as error:
-        raise Broken(from_body(str(error), candidate.name)) from error
-    except TransportError as error:
-        if not reader.finished:
-            raise Broken(from_transport(error, candidate.name)) from error
 
 
 async def _piece(pieces: AsyncIterator[bytes], reader: StreamReader) -> bytes:
