@@ -9,7 +9,7 @@ from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
 from cmg.kit.asgi import ClientGone, Handler, Message, Receive, Request, Scope, Send, send_error
 from cmg.kit.clock import Clock
-from cmg.kit.errors import CmgError
+from cmg.kit.errors import CmgError, InvalidRequest
 from cmg.kit.ids import uuid7_hex
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
@@ -47,6 +47,10 @@ class Routes:
         """The open route of a request."""
         return self._open.get((method, path))
 
+    def methods(self, path: str) -> list[str]:
+        """The methods that an exact path takes; empty when it is none of these routes."""
+        return sorted(method for method, known in (*self._exact, *self._open) if known == path)
+
     def find(self, method: str, path: str) -> tuple[str, CallerHandler] | None:
         """The route's label and its handler."""
         handler = self._exact.get((method, path))
@@ -56,6 +60,16 @@ class Routes:
             if method == wanted and path.startswith(prefix) and len(path) > len(prefix):
                 return f"{prefix}{{id}}", found
         return None
+
+
+class MethodNotAllowed(InvalidRequest):
+    """405: the path is served, by other methods."""
+
+    status, code = 405, "method_not_allowed"
+
+    def __init__(self, method: str, path: str, allowed: list[str]) -> None:
+        known = ", ".join(allowed)
+        super().__init__(f"{path} takes {known}, not {method}", code=self.code, headers={"allow": known})
 
 
 class DataPlane:
@@ -104,6 +118,8 @@ class DataPlane:
         found = self._routes.find(request.method, path)
         if found is None:
             handler = self._routes.find_open(request.method, path)
+            if handler is None and (allowed := self._routes.methods(path)):
+                raise MethodNotAllowed(request.method, path, allowed)
             await (handler or self._forward)(request, send)
             return self._label(request)
         label, call = found

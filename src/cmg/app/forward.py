@@ -1,5 +1,6 @@
 """Passing a request on to the backstage process over its unix socket, so that one port serves everything."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ _HOP_BY_HOP = frozenset(
     | {b"transfer-encoding", b"host", b"expect", CLIENT_HEADER}
 )
 _TOTAL_S = 300.0
+_STARTING_S = 5.0
 
 
 class Forwarder:
@@ -37,14 +39,9 @@ class Forwarder:
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in _end_to_end(request)]
         headers.append((CLIENT_HEADER.decode(), request.client))
         target = path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
+        url = URL(f"http://backstage{target}", encoded=True)  # the target goes on byte for byte
         try:
-            answer = await self._session.request(
-                request.method,
-                URL(f"http://backstage{target}", encoded=True),  # the target goes on byte for byte
-                headers=headers,
-                data=self._pieces(request) if _has_body(request) else None,
-                allow_redirects=False,
-            )
+            answer = await self._answer(request, url, headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error.__cause__, TooLarge | ClientGone):
                 raise error.__cause__ from error
@@ -53,6 +50,20 @@ class Forwarder:
             ) from error
         async with answer:
             await _pass_on(answer, send)
+
+    async def _answer(self, request: Request, url: URL, headers: list[tuple[str, str]]) -> aiohttp.ClientResponse:
+        """Backstage's answer; one that is starting is waited for, since nothing was sent to it yet."""
+        patience = asyncio.get_running_loop().time() + _STARTING_S
+        while True:
+            try:
+                data = self._pieces(request) if _has_body(request) else None
+                return await self._session.request(
+                    request.method, url, headers=headers, data=data, allow_redirects=False
+                )
+            except aiohttp.ClientConnectorError:
+                if asyncio.get_running_loop().time() > patience:
+                    raise
+            await asyncio.sleep(0.05)
 
     async def close(self) -> None:
         """Close the connections."""

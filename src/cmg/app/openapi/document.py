@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from cmg.app.openapi.operations import OPERATIONS, Operation
+from cmg.app.openapi.operations import OPERATIONS, Described
 from cmg.kit.errors import NotFound
 from cmg.kit.permissions import requires
 
@@ -64,7 +64,7 @@ def _summary() -> str:
     return "OpenAI-compatible gateway with context memory, budgets and costs."
 
 
-def _add_data_plane(document: dict[str, Any], operations: Sequence[Operation]) -> None:
+def _add_data_plane(document: dict[str, Any], operations: Sequence[Described]) -> None:
     types = [one for operation in operations for one in (operation.request, operation.answer) if one is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
     document.setdefault("components", {}).setdefault("schemas", {}).update(components)

@@ -3,9 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
+from cmg.gateway.calls.answer import ChatAnswer, EmbeddingsAnswer
+from cmg.gateway.requests.chat_request import ChatBody
+from cmg.gateway.requests.embeddings_request import EmbeddingsBody
+from cmg.memory.api.schemas import IngestRequest, Operation, RecallAnswer, RecallRequest
+
 
 @dataclass(frozen=True)
-class Operation:
+class Described:
     """One operation: `parameters` are (name, place); `request` and `answer` are msgspec types."""
 
     method: str
@@ -18,4 +23,59 @@ class Operation:
     parameters: tuple[tuple[str, str], ...] = ()
 
 
-OPERATIONS: tuple[Operation, ...] = ()
+_CONTROL = (
+    ("x-cmg-user", "header"),
+    ("x-cmg-thread", "header"),
+    ("x-cmg-agent", "header"),
+    ("x-cmg-memory", "header"),
+    ("x-cmg-memory-budget", "header"),
+)
+
+OPERATIONS: tuple[Described, ...] = (
+    Described(
+        "POST",
+        "/v1/chat/completions",
+        "chat_completions",
+        "A chat completion, streamed or not, as OpenAI's; unknown fields pass through both ways.",
+        ChatBody,
+        ChatAnswer,
+        parameters=(("Idempotency-Key", "header"), *_CONTROL),
+    ),
+    Described(
+        "POST",
+        "/v1/embeddings",
+        "embeddings",
+        "Embeddings, as OpenAI's; unknown fields pass through both ways.",
+        EmbeddingsBody,
+        EmbeddingsAnswer,
+    ),
+    Described("GET", "/v1/models", "list_models", "The models that this key may use."),
+    Described(
+        "GET", "/v1/models/{id}", "get_model", "One model; its id may hold slashes.", parameters=(("id", "path"),)
+    ),
+    Described(
+        "POST",
+        "/v1/ingest",
+        "ingest",
+        "Store turns or a document; with `wait` the answer is 200 and says what was stored.",
+        IngestRequest,
+        Operation,
+        status=202,
+    ),
+    Described(
+        "GET",
+        "/v1/operations/{id}",
+        "get_operation",
+        "How an ingest stands.",
+        answer=Operation,
+        parameters=(("id", "path"),),
+    ),
+    Described(
+        "POST",
+        "/v1/recall",
+        "recall",
+        "What is remembered about a query or for a purpose.",
+        RecallRequest,
+        RecallAnswer,
+    ),
+)
