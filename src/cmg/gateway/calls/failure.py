@@ -20,19 +20,11 @@ Verdict = Literal["again", "next", "stop"]
 
 NULL = msgspec.Raw(b"null")  # what a field of any shape holds when it is missing: msgspec decodes no `Raw | None`
 _MESSAGE_MAX = 1000
+_FILTER_LOOKS_AT = 4096  # bytes: the reasons of a moderation stand in the body's metadata
 _CONTEXT = re.compile(
     r"context.{0,12}length|context.window|maximum.context|too many tokens|prompt is too long", re.IGNORECASE
 )
 _FILTER = re.compile(r"content.?filter|content.?policy|moderation|safety", re.IGNORECASE)
-
-
-# msgspec takes no union of `Raw` with None: a field that is absent is no bytes at all.
-NOTHING = msgspec.Raw()
-
-
-def is_nothing(value: msgspec.Raw) -> bool:
-    """Whether a field is absent or null."""
-    return bytes(value) in {b"", b"null"}
 
 
 class UpstreamRefused(CmgError):
@@ -95,7 +87,7 @@ def from_status(status: int, body: bytes, headers: Mapping[str, str], name: str)
     """What an error answer means; `status` may come from the body of an answer with HTTP 200."""
     message, param, code = read_error(body)
     said = f"the upstream `{name}` answered {status}: {message}"
-    if status in {401, 403} and not _FILTER.search(f"{code} {message}"):
+    if status in {401, 403} and not _FILTER.search(body[:_FILTER_LOOKS_AT].decode(errors="replace")):
         wrong_key = UpstreamFailed(f"the upstream `{name}` refused our credentials ({status}); check its api_key")
         return Failure(f"http_{status}", "next", wrong_key)
     if status == 402:
@@ -103,6 +95,8 @@ def from_status(status: int, body: bytes, headers: Mapping[str, str], name: str)
     if _is_context_length(code, message) and status in {400, 413, 422}:
         refused = UpstreamRefused(status, message, param=param, code="context_length_exceeded")
         return Failure("context_length", "next", refused)
+    if status == 404:  # the model may have left this upstream and not the next
+        return Failure("http_404", "next", UpstreamRefused(404, said, param=param, code=code))
     if 400 <= status < 500 and status not in {408, 425, 429}:
         return Failure(f"http_{status}", "stop", UpstreamRefused(status, message, param=param, code=code))
     wait_s = retry_after(headers)

@@ -12,6 +12,7 @@ from cmg.kit.errors import InvalidRequest
 
 _MODELS_MAX = 16
 _CHOICES_MAX = 128
+_ESCAPED = b"\\u006"  # how every letter of `model` looks when it is escaped
 
 
 class Message(msgspec.Struct, gc=False):
@@ -93,6 +94,8 @@ class ChatRequest:
         marked = any(message.memory is not None for message in self.messages)
         other_models = "models" in fields and models != self.models
         named = self._is_named(model)
+        if self._body.count(b'"model"') > 1 or _ESCAPED in self._body:
+            named = False  # upstreams differ in which of two they take: none shall get another than was checked
         if not ours and not marked and not other_models and named and note is None and prefill is None:
             return self._body
         sent = dict(fields)
