@@ -10,6 +10,8 @@ import pytest
 from support.api import Answer, Api
 from support.faulty_plan import Plan
 from support.faulty_upstream import FaultyUpstream
+from support.postgres import TestServer
+from support.redis_server import RedisServer
 from support.service import Service, ServiceOptions, eventually, upstream_toml
 
 pytestmark = pytest.mark.needs("redis-server")
@@ -17,11 +19,15 @@ PRICES = '[[prices]]\nmodel = "faulty/m-priced*"\ncompletion_usd_per_mtok = 1000
 
 
 @pytest.fixture(scope="module")
-def pair(shared_dsn: str, redis_url: str, upstream: FaultyUpstream) -> Iterator[tuple[Service, Service]]:
+def pair(postgres: TestServer, upstream: FaultyUpstream) -> Iterator[tuple[Service, Service]]:
     """Two services as on two machines."""
     toml = upstream_toml("faulty", upstream.url) + PRICES
-    environ = {"CMG_DATABASE_URL": shared_dsn, "CMG_REDIS_URL": redis_url}
+    dsn = asyncio.run(postgres.create(migrated=False))
+    redis = RedisServer()
+    redis.start()
+    environ = {"CMG_DATABASE_URL": dsn, "CMG_REDIS_URL": redis.url}
     with contextlib.ExitStack() as stack:
+        stack.callback(redis.close)
         first = stack.enter_context(Service(ServiceOptions(toml=toml, environ=environ)))
         same_key = {**environ, "CMG_BOOTSTRAP_KEY": first.key}
         second = Service(ServiceOptions(toml=toml, environ=same_key))

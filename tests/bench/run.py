@@ -28,7 +28,7 @@ from support.processes import descendants  # noqa: E402
 from support.service import Service, ServiceOptions, upstream_toml  # noqa: E402
 
 EVERYTHING = {
-    "limits": {"rpm": 100_000_000, "tpm": 1_000_000_000_000, "concurrency": 10_000},
+    "limits": {"rpm": 1_000_000, "tpm": 1_000_000_000, "concurrency": 10_000},
     "budget": {"period": "month", "usd": 1_000_000},
 }
 COLUMNS = ("cpu_us", "c1_ms", "rps", "stream_cpu_us", "slow_ttfb_ms")

@@ -142,7 +142,7 @@ async def _upstream(session: aiohttp.ClientSession, upstream: UpstreamSettings) 
             status = answer.status
     except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
         told = f"is {upstream.base_url} right, and may this machine reach it?"
-        return Finding(check, "fail", redact(f"cannot be reached: {_reason(error)}"), told)
+        return Finding(check, "warn", redact(f"cannot be reached: {_reason(error)}"), told)
     if status in {401, 403}:
         return Finding(check, "fail", f"refuses its key ({status})", "give it a valid `api_key`")
     if status >= 500:
