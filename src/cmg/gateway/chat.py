@@ -89,7 +89,7 @@ class ChatHandler:
         said = answer.text
         texts = () if answer.usage is not None else [message.text for message in chat.messages]
         self._parts.recorder.price(call, used(answer.usage, texts, said))
-        if call.turns and said:
+        if call.turns and said and call.keeps_answer:
             call.turns.append(Turn("assistant", said, self._parts.clock.time()))
         self._parts.recorder.write(call)
         headers = answer_headers(call, _JSON) + closing_headers(call, self._parts.clock.monotonic())
@@ -128,7 +128,7 @@ class ChatHandler:
         said = "".join(out.text)
         texts = () if reader.usage is not None else [message.text for message in chat.messages]
         self._parts.recorder.price(call, used(reader.usage, texts, said, out.other))
-        if call.turns and said:
+        if call.turns and said and call.keeps_answer:
             call.turns.append(Turn("assistant", said, self._parts.clock.time()))
 
 

@@ -24,8 +24,8 @@ class Call:
 
     __slots__ = (
         "asked", "attempts", "caller", "candidate", "cost_nano", "cost_origin", "error_type", "finish_reason", "grant",
-        "http_status", "id", "memory_items", "memory_status", "memory_tokens", "model_answered", "replayed", "route",
-        "scope", "started", "status", "stream", "trace_id", "ttft_s", "turns", "usage", "user", "waited_s", "written",
+        "http_status", "id", "keeps_answer", "memory_items", "memory_status", "memory_tokens", "model_answered",
+        "replayed", "route", "scope", "started", "status", "stream", "trace_id", "ttft_s", "turns", "usage", "user", "waited_s", "written",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, route: Route, asked: str, started: float) -> None:
@@ -36,6 +36,7 @@ class Call:
         self.scope: Scope | None = None
         self.user: tuple[str | None, str | None, str | None] = (None, None, None)  # user, thread, agent
         self.turns: list[Turn] = []  # what is to be remembered, once somebody answered
+        self.keeps_answer = True  # whether the answer may be remembered
         self.candidate: Candidate | None = None
         self.attempts = 0
         self.status: Status = "ok"

@@ -34,6 +34,8 @@ class Remembering:
                 for message in chat.messages
                 if message.role in _KEPT_ROLES and message.memory is not False and (text := message.text)
             ]
+            last = chat.last_user()
+            call.keeps_answer = last is None or chat.messages[last].memory is not False  # it may repeat the question
 
     async def recall(self, call: Call, chat: ChatRequest) -> bytes | None:
         """The note as a message in JSON, None when there is nothing to say; sets the call's memory figures."""
