@@ -100,7 +100,10 @@ class MemoryApi:
         await send_json(send, 200, _operation(row))
 
     async def recall(self, request: Request, send: Send, caller: Caller) -> None:
-        """What is remembered about a question. Raises `InvalidRequest`, `DatabaseAway`."""
+        """What is remembered about a question, then the hits' neighbours while there is room (without filters only).
+
+        Raises `InvalidRequest`, `DatabaseAway`.
+        """
         self._require(caller, "memory:read")
         asked = decode(_recall, await request.body(self._body_limit))
         if not (asked.query or asked.purpose):
@@ -111,6 +114,9 @@ class MemoryApi:
         wanted = _search(asked, caller.workspace_id, budget)
         hits = await self._service.find(wanted, _SEARCH_S)
         taken = pack(hits, _tokens, token_budget=budget, max_items=asked.max_items)
+        if not wanted.filters.any and (asked.max_items is None or len(taken) < asked.max_items):
+            hits = taken + await self._service.find_around(wanted.owner, taken, _SEARCH_S)
+            taken = pack(hits, _tokens, token_budget=budget, max_items=asked.max_items)
         used = sum(hit.tokens for hit in taken)
         answer = RecallAnswer(
             items=[_item(hit) for hit in taken],

@@ -57,7 +57,7 @@ WITH owner AS MATERIALIZED (
     ) t
 ), judged AS (
     SELECT w.term, w.weight,
-        o.turns * (SELECT count(*) FROM newest n WHERE n.terms @> ARRAY[w.term])
+        o.turns * (SELECT count(*) FROM newest n WHERE w.term = ANY(n.terms))
             / greatest((SELECT count(*) FROM newest), 1)::float8 AS expected
     FROM owner o CROSS JOIN unnest($3::bigint[], $4::float8[]) AS w (term, weight)
 ), asked AS MATERIALIZED (
@@ -73,10 +73,9 @@ WITH owner AS MATERIALIZED (
     UNION ALL
     SELECT seq, thread_no, length, terms FROM newest WHERE (SELECT terms FROM telling) IS NULL
 ), postings AS MATERIALIZED (
-    SELECT c.seq, c.thread_no, c.length, a.term, a.weight, a.expected, f.count AS count
-    FROM candidates c CROSS JOIN asked a
-    CROSS JOIN LATERAL (SELECT cardinality(array_positions(c.terms, a.term)) AS count OFFSET 0) f
-    WHERE f.count > 0
+    SELECT c.seq, c.thread_no, c.length, a.term, a.weight, a.expected,
+        cardinality(array_positions(c.terms, a.term)) AS count
+    FROM candidates c JOIN asked a ON a.term = ANY(c.terms)
 ), frequencies AS MATERIALIZED (
     SELECT p.term, ln(1 + greatest(o.turns - d.count + 0.5, 0.5) / (d.count + 0.5)) * p.weight AS weight
     FROM (SELECT term, weight, expected, count(*) AS found FROM postings GROUP BY term, weight, expected) p
@@ -112,6 +111,22 @@ SELECT coalesce(json_agg(json_build_array(id, score, tokens, note_tokens, kind, 
 FROM (
     SELECT * FROM narrowed WHERE $6 IS NULL OR coalesce(used, 0) < $6 ORDER BY score DESC, seq DESC LIMIT $5
 ) given;
+
+-- name: neighbours
+-- The passages right before and after the given ones ($3) in their threads, in the order of the given ones, as a search's.
+SELECT coalesce(json_agg(json_build_array(t.id, 0, t.tokens, t.note_tokens, t.kind, t.role, t.name, h.thread_id, h.implicit,
+    t.message_id, t.seq, extract(epoch FROM t.created_at), t.content) ORDER BY given.place, near.step DESC), '[]')
+FROM memory_users u
+CROSS JOIN unnest($3::bigint[]) WITH ORDINALITY AS given (seq, place)
+JOIN memory_turns hit ON hit.user_no = u.user_no AND hit.seq = given.seq
+CROSS JOIN LATERAL (
+    (SELECT seq, 1 AS step FROM memory_turns WHERE thread_no = hit.thread_no AND seq > hit.seq ORDER BY seq LIMIT 1)
+    UNION ALL
+    (SELECT seq, -1 FROM memory_turns WHERE thread_no = hit.thread_no AND seq < hit.seq ORDER BY seq DESC LIMIT 1)
+) near
+JOIN memory_turns t ON t.user_no = u.user_no AND t.seq = near.seq
+JOIN memory_threads h ON h.thread_no = t.thread_no
+WHERE u.workspace_id = $1 AND u.user_id = $2;
 
 -- name: add_operation
 -- Note an ingest with what it stored.

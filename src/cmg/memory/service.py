@@ -27,6 +27,7 @@ _WRITERS = 10_000  # users whose last turn may still be on its way
 _HEADS = 16_384  # histories whose turns are known to be journalled
 _UNCONFIRMED = 1024
 _FAILURES, _PAUSE_S = 3, 1.0  # after so many failures in a row, recall is not tried for a moment
+_NEIGHBOURED = 20  # hits whose neighbours are looked up
 _SPARE = 1.2  # more than the budget is fetched: repeated contents and those in the request fall out
 _SPARE_TOKENS = 100
 NOTHING = Recollection(None, 0, 0, "ok")
@@ -100,6 +101,11 @@ class MemoryService:
         if not wanted.terms:
             return []
         return await self._store.search(self._database, wanted, timeout_s)
+
+    async def find_around(self, owner: Owner, hits: Sequence[Hit], timeout_s: float) -> list[Hit]:
+        """The neighbours of the best hits in their threads. Raises `DatabaseAway`."""
+        best = [hit.seq for hit in hits[:_NEIGHBOURED]]
+        return await self._store.neighbours(self._database, owner, best, timeout_s) if best else []
 
     def remember(self, scope: Scope, turns: Sequence[Turn]) -> list[tuple[str, bytes]]:
         """What the journal has to keep of these turns: the request's messages in order, then the answer.

@@ -84,6 +84,11 @@ class MemoryStore:
         )
         return _hits.decode(found)
 
+    async def neighbours(self, database: Database, owner: Owner, seqs: Sequence[int], timeout_s: float) -> list[Hit]:
+        """What stands right after and before these passages; with repetitions, with a score of 0."""
+        found = await database.fetchval(self._sql["neighbours"], *owner, seqs, timeout_s=timeout_s)
+        return _hits.decode(found)
+
     async def add_operation(
         self, conn: Connection, operation_id: uuid.UUID, owner: Owner, state: tuple[Any, ...]
     ) -> None:

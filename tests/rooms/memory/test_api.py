@@ -242,3 +242,16 @@ async def test_what_a_call_said_and_what_was_ingested_are_one_memory(client: Cli
     found = await client.memory.recall(scope("ana", "x"), "wine cellar")
     assert found.text is not None
     assert "third door" in found.text
+
+
+async def test_neighbours_follow_the_hits_as_items_of_their_own(client: Client) -> None:
+    texts = ["Something else.", "How was Lisbon?", "The best pastries of my life!", "Good to hear."]
+    messages = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
+    await client.ingest(thread_id="t", messages=messages)
+    await client.ingest(thread_id="u", messages=[{"role": "user", "content": "Not near."}])
+    every = [item["content"] for item in (await client.recall("Lisbon", max_items=10))["items"]]
+    assert every == ["How was Lisbon?", "The best pastries of my life!", "Something else."]
+    one = await client.recall("Lisbon", max_items=1)
+    assert [item["content"] for item in one["items"]] == ["How was Lisbon?"]
+    narrowed = await client.recall("Lisbon", max_items=10, filters={"role": "assistant"})
+    assert [item["content"] for item in narrowed["items"]] == ["How was Lisbon?"]
