@@ -25,7 +25,8 @@ class Call:
     __slots__ = (
         "asked", "attempts", "caller", "candidate", "cost_nano", "cost_origin", "error_type", "finish_reason", "grant",
         "http_status", "id", "keeps_answer", "memory_items", "memory_status", "memory_tokens", "model_answered",
-        "replayed", "route", "scope", "started", "status", "stream", "trace_id", "ttft_s", "turns", "usage", "user", "waited_s", "written",
+        "replayed", "route", "scope", "started", "status", "stream", "trace_id", "ttft_s", "turns", "usage", "user",
+        "waited_s", "written",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, route: Route, asked: str, started: float) -> None:

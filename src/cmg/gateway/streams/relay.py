@@ -7,7 +7,7 @@ import msgspec
 
 from cmg.gateway.answering import Headers, answer_headers, trace_headers
 from cmg.gateway.calls.exchange import Failed, ask, is_event_stream, refuse, whole_body
-from cmg.gateway.calls.failure import from_body, from_transport
+from cmg.gateway.calls.failure import Failure, from_body, from_transport
 from cmg.gateway.calls.ladder import Ladder
 from cmg.gateway.recording import Call
 from cmg.gateway.replaying import Keeper
@@ -69,6 +69,7 @@ class Relay:
         self._out, self._call, self._clock = outgoing, call, clock
         self.models: list[str] | None = None
         self.reader = StreamReader(chat.n, "")
+        self._passage: _Passage | None = None
 
     async def run(self, finish: Callable[[StreamReader], None]) -> None:
         """Stream to the end. Raises `CmgError` when nothing was sent yet; later failures end the stream in-band."""
@@ -80,6 +81,7 @@ class Relay:
                 self._call.error_type = broken.failure.kind
                 if not self._out.begun:
                     self._ladder.failed(broken.failure)
+                    await self._unless_others(broken.failure)
                     continue
                 self._ladder.leave(broken.failure)
                 if self._ladder.exhausted or not self._out.plain:
@@ -90,6 +92,13 @@ class Relay:
                 raise
             else:
                 return
+
+    async def _unless_others(self, failure: Failure) -> None:
+        """Deliver what the last attempt had of the answer when nobody is left to begin afresh. Raises `Cut`."""
+        passage = self._passage
+        if self._ladder.exhausted and passage is not None and passage.open:
+            await self._flush(passage)
+            raise Cut(failure.error)
 
     async def _next(self) -> Candidate:
         waiting = self._clock.monotonic()
@@ -102,10 +111,11 @@ class Relay:
         sent = "".join(self._out.text)
         prefill = sent if sent and candidate.upstream.prefill else None
         body = self._chat.body_for(candidate.model, note=self._note, models=self.models, prefill=prefill)
+        self._passage = None
         response = await self._ask(candidate, body)
         self.reader = reader = StreamReader(self._chat.n, candidate.name)
         going_on = Continuation("" if prefill else sent, candidate.name)
-        passage = _Passage(reader, going_on)
+        self._passage = passage = _Passage(reader, going_on)
         pieces = response.chunks()
         try:
             async for events in self._batches(pieces, reader, candidate):
