@@ -37,7 +37,9 @@ async def turns_of(service: Service) -> dict[str, int]:
     """Thread → how many turns are stored for it."""
     connection = await asyncpg.connect(service.database_url())
     try:
-        found = await connection.fetch(f"SELECT thread_id, count(*) AS turns FROM {TURNS} GROUP BY thread_id")
+        found = await connection.fetch(
+            f"SELECT thread_id, count(*) AS turns FROM {TURNS} JOIN memory_threads USING (thread_no) GROUP BY thread_id"
+        )
     finally:
         await connection.close()
     return {row["thread_id"]: row["turns"] for row in found}

@@ -215,7 +215,7 @@ METRICS: tuple[Metric, ...] = (
         ("source", "outcome"),
         series=8,
     ),
-    # gateway: calls
+    # the gateway's calls
     Metric("cmg_llm_calls_total", "counter", "Calls by how they ended.", ("route", "upstream", "status"), series=400),
     Metric("cmg_llm_call_duration_seconds", "histogram", "Time of a call.", ("route", "upstream"), series=100),
     Metric("cmg_llm_cost_usd_total", "counter", "Dollars that calls cost.", ("upstream",), series=50),

@@ -4,8 +4,9 @@ import asyncio
 
 import msgspec
 
-from cmg.gateway.admission import Estimate, admit, check_room, require, trace_of
 from cmg.gateway.answering import answer_headers, closing_headers, used
+from cmg.gateway.answers.replaying import Keeper, Replays
+from cmg.gateway.calls.admission import Estimate, admit, check_room, require, trace_of
 from cmg.gateway.calls.answer import read_chat_answer
 from cmg.gateway.calls.attempts import Recorded, first_good
 from cmg.gateway.calls.client_watch import ClientWatch
@@ -13,7 +14,6 @@ from cmg.gateway.calls.ladder import Ladder
 from cmg.gateway.parts import GatewayParts
 from cmg.gateway.recording import Call
 from cmg.gateway.remembering import Remembering
-from cmg.gateway.replaying import Keeper, Replays
 from cmg.gateway.requests.chat_request import ChatRequest, read_chat
 from cmg.gateway.routing.router import Candidate
 from cmg.gateway.streams.reader import StreamReader

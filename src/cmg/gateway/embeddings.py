@@ -1,7 +1,7 @@
 """`POST /v1/embeddings`: as chat, without memory and streams."""
 
-from cmg.gateway.admission import Estimate, admit, check_room, require, trace_of
 from cmg.gateway.answering import answer_headers, closing_headers, used
+from cmg.gateway.calls.admission import Estimate, admit, check_room, require, trace_of
 from cmg.gateway.calls.answer import read_embeddings_answer
 from cmg.gateway.calls.attempts import Recorded, first_good
 from cmg.gateway.calls.client_watch import ClientWatch

@@ -1,6 +1,6 @@
 """The record of one call: filled while it runs, written once, before the answer's last byte."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from cmg.gateway.ports import Memory
@@ -54,29 +54,24 @@ class Call:
         self.trace_id: str | None = None
 
 
+@dataclass(frozen=True)
 class Recorder:
     """Writes calls: one append to the journal, one settlement of the quota, and the metrics."""
 
-    def __init__(  # noqa: PLR0913, PLR0917  built once, in wiring
-        self,
-        journal: Journal,
-        memory: Memory,
-        quota: Quota,
-        prices: PriceBook,
-        estimator: Estimator,
-        clock: Clock,
-        instruments: Instruments,
-    ) -> None:
-        self._journal, self._memory, self._quota = journal, memory, quota
-        self._prices, self._estimator = prices, estimator
-        self._clock, self._instruments = clock, instruments
+    journal: Journal
+    memory: Memory
+    quota: Quota
+    prices: PriceBook
+    estimator: Estimator
+    clock: Clock
+    instruments: Instruments
 
     def price(self, call: Call, usage: TokenUsage) -> None:
         """Set what the call used and cost."""
         call.usage = usage
         if call.candidate is not None and not call.replayed:
             origin: CostOrigin
-            call.cost_nano, origin = self._prices.cost(call.candidate.upstream.name, call.candidate.model, usage)
+            call.cost_nano, origin = self.prices.cost(call.candidate.upstream.name, call.candidate.model, usage)
             call.cost_origin = origin
 
     def write(self, call: Call) -> None:
@@ -84,23 +79,23 @@ class Recorder:
         if call.written:
             return
         call.written = True
-        at, latency_s = self._clock.time(), self._clock.monotonic() - call.started
+        at, latency_s = self.clock.time(), self.clock.monotonic() - call.started
         usage = call.usage
         try:
             records = [(USAGE, encode_usage(_record(call, at, latency_s)))]
             if call.turns and call.scope is not None:
-                records += self._memory.remember(call.scope, call.turns)
-            position = self._journal.append(records)
+                records += self.memory.remember(call.scope, call.turns)
+            position = self.journal.append(records)
             if call.scope is not None:
-                self._memory.journalled(call.scope, position)
+                self.memory.journalled(call.scope, position)
         finally:
-            self._quota.settle(call.grant, usage.prompt + usage.completion, call.cost_nano)
+            self.quota.settle(call.grant, usage.prompt + usage.completion, call.cost_nano)
         if usage.completion and call.status == "ok" and not call.replayed:
-            self._estimator.learn(call.asked, usage.completion)
+            self.estimator.learn(call.asked, usage.completion)
         self._count(call, latency_s)
 
     def _count(self, call: Call, latency_s: float) -> None:
-        series = self._instruments.series
+        series = self.instruments.series
         upstream = call.candidate.upstream.name if call.candidate is not None else "none"
         series("cmg_llm_calls_total", call.route, upstream, call.status).inc()
         series("cmg_llm_call_duration_seconds", call.route, upstream).observe(latency_s)
@@ -149,8 +144,3 @@ def _record(call: Call, at: float, latency_s: float) -> UsageRecord:
         trace_id=call.trace_id,
         replayed=call.replayed,
     )
-
-
-def conversation(messages: Sequence[tuple[str, str, str | None]], at: float) -> list[Turn]:
-    """(role, text, name) of messages as turns said now."""
-    return [Turn(role, text, at, name) for role, text, name in messages]

@@ -92,6 +92,7 @@ WITH owner AS MATERIALIZED (
 ), narrowed AS (
     SELECT t.id, r.score, t.tokens, t.note_tokens, t.kind, t.role, t.name, h.thread_id, h.implicit, t.message_id, t.seq,
         t.created_at, t.content,
+        t.role = 'user' AS by_user,
         sum(CASE WHEN $7 THEN t.note_tokens ELSE t.tokens END) OVER before AS used
     FROM ranked r
     JOIN memory_turns t ON t.seq = r.seq AND t.user_no = (SELECT user_no FROM owner)
@@ -104,12 +105,13 @@ WITH owner AS MATERIALIZED (
             AND ($16::timestamptz IS NULL OR t.created_at < $16) AND ($17::timestamptz IS NULL OR t.recorded_at <= $17)
             AND ($18::jsonb IS NULL OR t.metadata @> $18)))
     WINDOW before AS (
-        ORDER BY r.score DESC, r.seq DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW)
+        ORDER BY r.score DESC, t.role = 'user' DESC, r.seq DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW EXCLUDE CURRENT ROW)
 )
 SELECT coalesce(json_agg(json_build_array(id, score, tokens, note_tokens, kind, role, name, thread_id, implicit, message_id,
-    seq, extract(epoch FROM created_at), content) ORDER BY score DESC, seq DESC), '[]')
+    seq, extract(epoch FROM created_at), content) ORDER BY score DESC, by_user DESC, seq DESC), '[]')
 FROM (
-    SELECT * FROM narrowed WHERE $6 IS NULL OR coalesce(used, 0) < $6 ORDER BY score DESC, seq DESC LIMIT $5
+    SELECT * FROM narrowed WHERE $6 IS NULL OR coalesce(used, 0) < $6
+    ORDER BY score DESC, by_user DESC, seq DESC LIMIT $5
 ) given;
 
 -- name: neighbours

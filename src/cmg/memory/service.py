@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -11,6 +12,7 @@ from cmg.kit.clock import Clock
 from cmg.kit.turns import NOTE_MARK, MemoryStatus, Recollection, Scope, Turn
 from cmg.memory.models import KEPT_ROLES, Filters, Hit, KeptTurn, Owner, TurnBatch, owner_of, thread_of
 from cmg.memory.packing import pack
+from cmg.memory.recent import RecentWriters
 from cmg.memory.search import NO_FILTERS, Search, weighted_terms
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.cleaning import clean
@@ -23,10 +25,9 @@ NOTE_FLOOR = 0.3  # of the best score: what is injected costs tokens on every ca
 NOTE_LINES = 64
 _OWN_WRITES_S = 0.05  # how long a recall waits for the user's own last turn
 _LOOK_S = 0.002
-_WRITERS = 10_000  # users whose last turn may still be on its way
 _HEADS = 16_384  # histories whose turns are known to be journalled
 _UNCONFIRMED = 1024
-_FAILURES, _PAUSE_S = 3, 1.0  # after so many failures in a row, recall is not tried for a moment
+_PATIENCE_S, _PAUSE_S = 2.0, 1.0  # when nothing has come back for so long, recall is not tried for a moment
 _NEIGHBOURED = 20  # hits whose neighbours are looked up
 _SPARE = 1.2  # more than the budget is fetched: repeated contents and those in the request fall out
 _SPARE_TOKENS = 100
@@ -35,11 +36,12 @@ DEGRADED = Recollection(None, 0, 0, "degraded")
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Drained(Protocol):
-    """What is needed of the journal: whether a position is in the database."""
+class Journalled(Protocol):
+    """What is needed of the worker's journal."""
 
-    def drained(self, position: int) -> bool:
-        """Whether everything up to `position` is committed."""
+    @property
+    def folder(self) -> Path:
+        """Its folder in the spool."""
         ...
 
 
@@ -49,21 +51,22 @@ class MemoryService:
     def __init__(
         self,
         database: Database,
-        journal: Drained,
+        journal: Journalled,
         settings: MemorySettings,
         clock: Clock,
         instruments: Instruments,
     ) -> None:
-        self._database, self._journal = database, journal
+        self._database = database
+        self._recent = RecentWriters(journal.folder)
         self._clock, self._instruments = clock, instruments
         self._store = MemoryStore()
         self.token_budget = settings.token_budget  # of a note when nobody says
         self._deadline_s = settings.recall_deadline_ms / 1000
-        self._writers: dict[Owner, int] = {}
         self._heads: dict[int, None] = {}
         self._unconfirmed: dict[Scope, int] = {}
-        self._failures = 0
+        self._failing_since: float | None = None
         self._paused_until = 0.0
+        frame_tokens()  # loads the vocabulary now: the first call must not wait for it
         self._seconds = instruments.series("cmg_memory_recall_seconds")
 
     async def recall(
@@ -88,11 +91,9 @@ class MemoryService:
                 hits = await self._for_note(owner, (query, purpose), budget, narrow)
             found = _noted(hits, budget, present)
         except Exception:  # noqa: BLE001  a call without memory is better than no call
-            self._failures += 1
-            if self._failures >= _FAILURES:
-                self._paused_until = self._clock.monotonic() + _PAUSE_S
+            self._failed()
             return self._recalled(DEGRADED, started)
-        self._failures = 0
+        self._failing_since = None
         return self._recalled(found, started)
 
     async def find(self, wanted: Search, timeout_s: float) -> list[Hit]:
@@ -135,10 +136,7 @@ class MemoryService:
 
     def journalled(self, scope: Scope, position: int) -> None:
         """The records of the last `remember` for this scope are in the journal, up to `position`."""
-        owner = owner_of(scope.workspace_id, scope.user_id)
-        self._writers.pop(owner, None)
-        self._writers[owner] = position
-        _trim(self._writers, _WRITERS)
+        self._recent.wrote(owner_of(scope.workspace_id, scope.user_id), position)
         head = self._unconfirmed.pop(scope, None)
         if head is not None:
             self._heads.pop(head, None)
@@ -163,18 +161,11 @@ class MemoryService:
         return await self.find(wanted, self._deadline_s)
 
     async def _own_writes(self, owner: Owner) -> None:
-        """Wait a moment until the user's last turn of this process is in the database."""
-        position = self._writers.get(owner)
-        if position is None:
-            return
+        """Wait a moment until the user's last turn, of whichever worker of this machine, is in the database."""
         waited = 0.0
-        while not self._journal.drained(position):
-            if waited >= _OWN_WRITES_S:
-                return
+        while self._recent.waiting(owner) and waited < _OWN_WRITES_S:
             await asyncio.sleep(_LOOK_S)
             waited += _LOOK_S
-        if self._writers.get(owner) == position:
-            del self._writers[owner]
 
     def _unseen(self, scope: Scope, said: Sequence[Turn]) -> list[KeptTurn]:
         """The turns behind the longest known history, each with how often the same was said before it."""
@@ -194,6 +185,13 @@ class MemoryService:
             self._unconfirmed[scope] = head
             _trim(self._unconfirmed, _UNCONFIRMED)
         return kept
+
+    def _failed(self) -> None:
+        now = self._clock.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since >= _PATIENCE_S:
+            self._paused_until = now + _PAUSE_S
 
     def _recalled(self, found: Recollection, started: float) -> Recollection:
         self._seconds.observe(self._clock.monotonic() - started)

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from cmg.memory.models import Filters, Hit, Owner, Thread
-from cmg.memory.rows import Row
 from cmg.memory.search import Search
+from cmg.memory.text.rows import Row
 from cmg.storage.database import Connection, Database
 from cmg.storage.named_sql import load
 

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from cmg.kit.clock import Clock, at
+from cmg.ledger import tokens
 from cmg.memory.models import KeptTurn, Message, Owner, Thread, TurnBatch, content_id
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.cleaning import clean
@@ -23,6 +24,7 @@ class TurnSink:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._writer = TurnWriter(MemoryStore(), clock)
+        tokens.warm_up()  # the first turn must not wait for the vocabulary
 
     async def write(self, conn: Connection, payloads: Sequence[bytes]) -> None:
         """Store the turns of all payloads with a handful of statements.

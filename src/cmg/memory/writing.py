@@ -7,8 +7,8 @@ from uuid import UUID
 from cmg.kit.clock import Clock
 from cmg.kit.errors import Conflict
 from cmg.memory.models import Message
-from cmg.memory.rows import Row, rows_of
 from cmg.memory.store import MemoryStore
+from cmg.memory.text.rows import Row, rows_of
 from cmg.storage.database import Connection
 
 _BREATH = 16  # messages between two looks at other work on the event loop: about a millisecond

@@ -1,9 +1,13 @@
 """A memory on the real database: what is remembered goes through the sink as the drain would carry it."""
 
+from pathlib import Path
+
 import pytest
 
 from cmg.config import MemorySettings
+from cmg.kit.ids import uuid7_hex
 from cmg.kit.turns import Recollection, Scope, Turn
+from cmg.ledger.spool.progress import Progress
 from cmg.memory.service import MemoryService
 from cmg.memory.turn_sink import TurnSink
 from cmg.storage.database import Database
@@ -23,21 +27,21 @@ def said(*contents: str, role: str = "user", at: float = START, name: str | None
 
 
 class Journal:
-    """A journal whose records reach the database when the test says so."""
+    """A worker's place in the spool; its records reach the database when the test says so."""
 
-    def __init__(self) -> None:
-        self.position = self.stored = 0
-
-    def drained(self, position: int) -> bool:
-        return position <= self.stored
+    def __init__(self, spool: Path) -> None:
+        self.folder = spool / uuid7_hex()
+        self.folder.mkdir()
+        self.position = 0
+        self.progress = Progress(self.folder)
 
 
 class Memory:
     """The service with its journal and sink."""
 
-    def __init__(self, database: Database, clock: ManualClock, instruments: Instruments) -> None:
-        self.database, self.clock = database, clock
-        self.journal = Journal()
+    def __init__(self, database: Database, clock: ManualClock, instruments: Instruments, spool: Path) -> None:
+        self.database, self.clock, self.spool = database, clock, spool
+        self.journal = Journal(spool)
         self.service = MemoryService(database, self.journal, PATIENT, clock, instruments)
         self.sink = TurnSink(clock)
         self.payloads: list[bytes] = []
@@ -55,7 +59,7 @@ class Memory:
         """Write everything that waits, in one transaction."""
         async with self.database.transaction() as conn:
             await self.sink.write(conn, self.payloads)
-        self.payloads, self.journal.stored = [], self.journal.position
+        self.payloads, self.journal.progress.drained = [], self.journal.position
 
     async def keep(self, where: Scope, turns: list[Turn]) -> None:
         """Remember and store."""
@@ -77,5 +81,5 @@ class Memory:
 
 
 @pytest.fixture
-async def memory(database: Database, clock: ManualClock, instruments: Instruments) -> Memory:
-    return Memory(database, clock, instruments)
+async def memory(database: Database, clock: ManualClock, instruments: Instruments, tmp_path: Path) -> Memory:
+    return Memory(database, clock, instruments, tmp_path)

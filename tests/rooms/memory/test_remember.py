@@ -24,7 +24,7 @@ async def test_a_history_sent_again_is_stored_once(memory: Memory) -> None:
 
 async def test_another_process_that_gets_the_history_stores_it_once_too(memory: Memory, instruments) -> None:
     await memory.keep(scope(), HISTORY)
-    other = Memory(memory.database, memory.clock, instruments)
+    other = Memory(memory.database, memory.clock, instruments, memory.spool)
     await other.keep(scope(), [*HISTORY, Turn("assistant", "Nine.", START)])
     assert await memory.contents() == ["Is he big?", "Rather.", "Is he old?", "Nine."]
 

@@ -3,10 +3,31 @@
 from dataclasses import dataclass
 from typing import Any
 
-from cmg.gateway.calls.answer import ChatAnswer, EmbeddingsAnswer
+import msgspec
+
 from cmg.gateway.requests.chat_request import ChatBody
 from cmg.gateway.requests.embeddings_request import EmbeddingsBody
 from cmg.memory.api.schemas import IngestRequest, Operation, RecallAnswer, RecallRequest
+
+
+class ChatCompletion(msgspec.Struct):
+    """OpenAI's completion as the upstream wrote it; further fields pass through."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[dict[str, Any]]
+    usage: dict[str, Any] | None = None
+
+
+class Embeddings(msgspec.Struct):
+    """OpenAI's embeddings as the upstream wrote them; further fields pass through."""
+
+    object: str
+    model: str
+    data: list[dict[str, Any]]
+    usage: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +59,7 @@ OPERATIONS: tuple[Described, ...] = (
         "chat_completions",
         "A chat completion, streamed or not, as OpenAI's; unknown fields pass through both ways.",
         ChatBody,
-        ChatAnswer,
+        ChatCompletion,
         parameters=(("Idempotency-Key", "header"), *_CONTROL),
     ),
     Described(
@@ -47,7 +68,7 @@ OPERATIONS: tuple[Described, ...] = (
         "embeddings",
         "Embeddings, as OpenAI's; unknown fields pass through both ways.",
         EmbeddingsBody,
-        EmbeddingsAnswer,
+        Embeddings,
     ),
     Described("GET", "/v1/models", "list_models", "The models that this key may use."),
     Described(

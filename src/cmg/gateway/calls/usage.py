@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 
 from cmg.gateway.calls.failure import is_null
-from cmg.kit.money import usd_to_nano
+from cmg.kit.money import NANO, usd_to_nano
 from cmg.ledger.models import TokenUsage
 
 Number = int | float | None
+_EXACT_USD = 1e5  # up to here the product with 1e9 is exact to far less than a nano-USD; a tenth of a decimal's price
 
 
 class PromptDetails(msgspec.Struct):
@@ -85,6 +86,8 @@ def _whole(value: Number) -> int:
 def _cost(value: Any) -> int | None:
     if value is None or isinstance(value, bool):
         return None
+    if isinstance(value, float) and 0 <= value < _EXACT_USD:
+        return round(value * NANO)
     try:
         return max(0, usd_to_nano(value))
     except (ValueError, TypeError):

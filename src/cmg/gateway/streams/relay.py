@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from cmg.gateway.answering import Headers, answer_headers, trace_headers
+from cmg.gateway.answers.replaying import Keeper
 from cmg.gateway.calls.exchange import Failed, ask, is_event_stream, refuse, whole_body
 from cmg.gateway.calls.failure import Failure, from_body, from_transport
 from cmg.gateway.calls.ladder import Ladder
 from cmg.gateway.recording import Call
-from cmg.gateway.replaying import Keeper
 from cmg.gateway.requests.chat_request import ChatRequest
 from cmg.gateway.routing.router import Candidate
 from cmg.gateway.sse import EventTooLarge, SseEvent, SseParser

@@ -100,7 +100,7 @@ def _given(request: IngestRequest) -> tuple[list[IngestMessage], Kind]:
     if request.messages is not None and request.content is not None:
         raise InvalidRequest("send `messages` or `content`, not both", param="content")
     kind: Kind = "message" if request.content_type in {None, "chat"} else request.content_type  # type: ignore[assignment]
-    if request.messages is not None:
+    if request.messages:
         return request.messages, kind
     if request.content is None:
         raise InvalidRequest("send `messages`, or `content` with its `content_type`", param="messages")

@@ -40,7 +40,7 @@ class IngestRequest(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: Id | None = None
     app_id: Id | None = None
     thread_id: Id | None = None
-    messages: Annotated[list[IngestMessage], Meta(min_length=1, max_length=MESSAGES)] | None = None
+    messages: Annotated[list[IngestMessage], Meta(max_length=MESSAGES)] | None = None
     content: Annotated[str, Meta(min_length=1, max_length=CONTENT_CHARACTERS)] | None = None
     content_type: Literal["chat", "document", "diff", "log"] | None = None
     created_at: Moment | None = None
