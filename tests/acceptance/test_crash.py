@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+import asyncpg
 import pytest
 
 from support.api import Api
@@ -121,7 +122,7 @@ async def test_a_killed_postgres_loses_and_doubles_nothing(crashing: Service, lo
     async def back() -> bool:
         try:
             return crashing.postmaster() != victim and bool(await rows_of(crashing, model_asked=load.model))
-        except (OSError, AssertionError, StopIteration, IndexError):
+        except (OSError, AssertionError, StopIteration, IndexError, asyncpg.PostgresError):
             return False
 
     await eventually(back, 20, "PostgreSQL is back")

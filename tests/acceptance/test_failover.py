@@ -129,7 +129,11 @@ async def test_a_silent_upstream_is_504_in_its_time(api: Api, model: str, upstre
     answer = await api.chat(model)
     assert answer.status == 504
     assert answer.took_s < 6
-    assert all(call.disconnected_at for call in upstream.calls_of(model))
+
+    async def all_closed() -> bool:
+        return all(call.disconnected_at for call in upstream.calls_of(model))
+
+    await eventually(all_closed, 1, "every silent connection is closed")
 
 
 @pytest.mark.parametrize("stream", [False, True])

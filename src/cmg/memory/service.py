@@ -23,7 +23,7 @@ from cmg.telemetry.instruments import Instruments
 
 NOTE_FLOOR = 0.3  # of the best score: what is injected costs tokens on every call, so weak matches stay out
 NOTE_LINES = 64
-_OWN_WRITES_S = 0.05  # how long a recall waits for the user's own last turn
+_OWN_WRITES_S = 0.1  # how long a recall waits for the user's own last turn
 _LOOK_S = 0.002
 _HEADS = 16_384  # histories whose turns are known to be journalled
 _UNCONFIRMED = 1024
