@@ -149,3 +149,10 @@ def test_nonsense_is_refused_without_harm(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         read_fields(body, 64)
     assert time.perf_counter() - started < 5  # a quadratic look would take minutes
+
+
+def test_an_image_is_not_reserved_as_text() -> None:
+    part = b'{"type": "image_url", "image_url": {"url": "data:image/png;base64,%s"}}' % (b"A" * 1_000_000)
+    sized = _read(_body(messages=b'{"role": "user", "content": [%s, %s]}' % (part, part))).size
+    assert 8_000 < sized < 10_000
+    assert _read(_body()).size == len(_body())
