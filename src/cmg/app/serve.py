@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Literal
 
 from cmg.app import wiring
@@ -19,6 +20,7 @@ from cmg.kit.clock import SystemClock
 from cmg.telemetry import logs
 
 Role = Literal["all", "gateway", "worker", "monitor"]
+_BACKSTAGE_S = 15.0
 _BIND_S = 5.0  # a killed predecessor's workers let go of the port within this
 _log = logs.get_logger("cmg.app.serve")
 
@@ -49,7 +51,9 @@ async def _serve(settings: Settings, role: Role) -> None:
             secrets = await wiring.prepare(services, orders)
             supervisor = Supervisor(orders, listening.fileno(), lambda n: wiring.vacate(orders, n), clock)
             watching = asyncio.create_task(services.watch())
-            supervisor.start(_posts(settings, role))
+            supervisor.start([Post("backstage")])
+            await _answering(orders.backstage_socket)
+            supervisor.start(_gateways(settings, role))
             print(_banner(settings, listening.getsockname()[1], secrets), flush=True)
             await stop.wait()
             _log.info("stopping", grace_s=settings.shutdown_grace_s)
@@ -57,9 +61,24 @@ async def _serve(settings: Settings, role: Role) -> None:
             watching.cancel()
 
 
-def _posts(settings: Settings, role: Role) -> list[Post]:
-    gateways = [] if role in {"worker", "monitor"} else [Post("gateway", n) for n in range(settings.workers)]
-    return [Post("backstage"), *(gateways or [Post("gateway", 0)])]
+def _gateways(settings: Settings, role: Role) -> list[Post]:
+    if role in {"worker", "monitor"}:
+        return [Post("gateway", 0)]
+    return [Post("gateway", number) for number in range(settings.workers)]
+
+
+async def _answering(backstage: Path) -> None:
+    """Wait until backstage answers, so that the first turn is drained as fast as every later one; not for ever."""
+    deadline = asyncio.get_running_loop().time() + _BACKSTAGE_S
+    while asyncio.get_running_loop().time() < deadline:
+        try:
+            _, writer = await asyncio.open_unix_connection(str(backstage))
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+    _log.warning("backstage does not answer yet; calls are taken all the same")
 
 
 async def _bind(settings: Settings) -> socket.socket:

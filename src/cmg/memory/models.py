@@ -100,9 +100,12 @@ class Hit(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """What a search is narrowed to; None: anything. `as_of`: only what was known then. `metadata`: JSON it contains."""
+    """What a search is narrowed to; None: anything. `as_of`: only what was known then.
 
-    kinds: list[str] | None = None
+    `kinds` is a JSON list, `metadata` JSON that a message contains.
+    """
+
+    kinds: str | None = None
     thread_id: str | None = None
     agent_id: str | None = None
     app_id: str | None = None

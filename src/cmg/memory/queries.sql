@@ -45,6 +45,7 @@ SELECT count(*) FROM added;
 
 -- name: search
 -- One user's passages for the given words by BM25, best first, as many as fit the budget and the limit.
+-- Arrays come as text: the driver asks the server for the codec of an array on every new connection, which takes long.
 -- One JSON value: the process that asks decodes it at a tenth of the price of rows.
 -- Words that stand in a large share of the user's newest turns lead to no candidates, they only add to the score.
 WITH owner AS MATERIALIZED (
@@ -59,7 +60,7 @@ WITH owner AS MATERIALIZED (
     SELECT w.term, w.weight,
         o.turns * (SELECT count(*) FROM newest n WHERE w.term = ANY(n.terms))
             / greatest((SELECT count(*) FROM newest), 1)::float8 AS expected
-    FROM owner o CROSS JOIN unnest($3::bigint[], $4::float8[]) AS w (term, weight)
+    FROM owner o CROSS JOIN unnest($3::text::bigint[], $4::text::float8[]) AS w (term, weight)
 ), asked AS MATERIALIZED (
     SELECT term, weight, expected FROM judged ORDER BY expected, weight DESC LIMIT 16
 ), telling AS MATERIALIZED (
@@ -99,7 +100,7 @@ WITH owner AS MATERIALIZED (
     JOIN memory_threads h ON h.thread_no = t.thread_no
     WHERE ($6::bigint IS NULL OR CASE WHEN $7 THEN t.note_tokens ELSE t.tokens END <= $6)
         AND (NOT $9 OR (
-            ($10::text[] IS NULL OR t.kind = ANY($10)) AND ($11::text IS NULL OR h.thread_id = $11)
+            ($10::jsonb IS NULL OR $10 ? t.kind) AND ($11::text IS NULL OR h.thread_id = $11)
             AND ($12::text IS NULL OR t.agent_id = $12) AND ($13::text IS NULL OR t.app_id = $13)
             AND ($14::text IS NULL OR t.role = $14) AND ($15::timestamptz IS NULL OR t.created_at >= $15)
             AND ($16::timestamptz IS NULL OR t.created_at < $16) AND ($17::timestamptz IS NULL OR t.recorded_at <= $17)
@@ -119,7 +120,7 @@ FROM (
 SELECT coalesce(json_agg(json_build_array(t.id, 0, t.tokens, t.note_tokens, t.kind, t.role, t.name, h.thread_id, h.implicit,
     t.message_id, t.seq, extract(epoch FROM t.created_at), t.content) ORDER BY given.place, near.step DESC), '[]')
 FROM memory_users u
-CROSS JOIN unnest($3::bigint[]) WITH ORDINALITY AS given (seq, place)
+CROSS JOIN unnest($3::text::bigint[]) WITH ORDINALITY AS given (seq, place)
 JOIN memory_turns hit ON hit.user_no = u.user_no AND hit.seq = given.seq
 CROSS JOIN LATERAL (
     (SELECT seq, 1 AS step FROM memory_turns WHERE thread_no = hit.thread_no AND seq > hit.seq ORDER BY seq LIMIT 1)

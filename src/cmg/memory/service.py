@@ -84,7 +84,7 @@ class MemoryService:
         if started < self._paused_until:
             return self._recalled(DEGRADED, started)
         budget = self.token_budget if token_budget is None else token_budget
-        narrow = NO_FILTERS if kinds is None else Filters(kinds=list(kinds))
+        narrow = NO_FILTERS if kinds is None else Filters(kinds=msgspec.json.encode(list(kinds)).decode())
         try:
             async with asyncio.timeout(self._deadline_s):
                 owner = owner_of(scope.workspace_id, scope.user_id)

@@ -72,8 +72,8 @@ class MemoryStore:
         found = await database.fetchval(
             self._sql["search"],
             *wanted.owner,
-            wanted.terms,
-            wanted.weights,
+            _array(wanted.terms),
+            _array(wanted.weights),
             wanted.limit,
             wanted.token_budget,
             wanted.for_note,
@@ -86,7 +86,7 @@ class MemoryStore:
 
     async def neighbours(self, database: Database, owner: Owner, seqs: Sequence[int], timeout_s: float) -> list[Hit]:
         """What stands right after and before these passages; with repetitions, with a score of 0."""
-        found = await database.fetchval(self._sql["neighbours"], *owner, seqs, timeout_s=timeout_s)
+        found = await database.fetchval(self._sql["neighbours"], *owner, _array(seqs), timeout_s=timeout_s)
         return _hits.decode(found)
 
     async def add_operation(
@@ -120,3 +120,8 @@ class MemoryStore:
             count = int(done.rpartition(" ")[2])
             total += count
         return total
+
+
+def _array(values: Sequence[float]) -> str:
+    """Numbers as PostgreSQL writes an array."""
+    return f"{{{','.join(map(str, values))}}}"

@@ -56,7 +56,7 @@ def filters_of(request: RecallRequest) -> Filters:
     """What a recall is narrowed to."""
     narrow = request.filters or RecallFilters()
     return Filters(
-        kinds=None if request.kinds is None else [clean(kind) for kind in request.kinds],
+        kinds=None if request.kinds is None else msgspec.json.encode([clean(kind) for kind in request.kinds]).decode(),
         thread_id=_id(narrow.thread_id),
         agent_id=_id(narrow.agent_id),
         app_id=_id(narrow.app_id),
