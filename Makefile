@@ -71,7 +71,7 @@ $(BIN)/python:
 define install
 	@echo "Installing the $$(grep -c '==' $1) packages of $1 (once) …"
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r $1 \
-		| awk '/^(Collecting|Requirement already)/ { if (++n % 10 == 0) { print "  " n " …"; fflush() } }'
+		| awk '/^(Collecting|Processing|Requirement already)/ { if (++n % 10 == 0) { print "  " n " …"; fflush() } }'
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@mkdir -p $(STAMPS)
 endef
