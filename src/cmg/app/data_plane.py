@@ -7,7 +7,7 @@ from typing import Any
 
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
-from cmg.kit.asgi import ClientGone, Handler, Message, Receive, Request, Scope, Send, send_error
+from cmg.kit.asgi import CLIENT_GONE, ClientGone, Handler, Message, Receive, Request, Scope, Send, send_error
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError, InvalidRequest
 from cmg.kit.ids import uuid7_hex
@@ -15,7 +15,6 @@ from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 
 CallerHandler = Callable[[Request, Send, Caller], Awaitable[None]]
-CLIENT_GONE = 499  # what the access logs of proxies say when the client closed before the answer
 _REQUEST_ID = b"x-cmg-request-id"
 _log = get_logger("cmg.app.data_plane")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
@@ -123,9 +122,8 @@ class DataPlane:
             await (handler or self._forward)(request, send)
             return self._label(request)
         label, call = found
-        headers = request.headers
         caller = await self._authenticator.authenticate(
-            _text(headers.get(b"authorization")), _text(headers.get(b"x-api-key")), request.client
+            request.header(b"authorization"), request.header(b"x-api-key"), request.client
         )
         await call(request, send, caller)
         return label
@@ -203,10 +201,6 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
         await self._send(message)
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("latin-1")
 
 
 def _id_of(request: Request) -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,25 +138,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             embedded = EmbeddedPostgres(settings.data_dir, clock)
             dsn = await embedded.start()
             closing.push_async_callback(embedded.stop)
-        await _migrated(dsn, clock)
+        await migrate(dsn, clock=clock)
         database = Database(dsn, clock=clock, instruments=Instruments(), max_size=4)
         closing.push_async_callback(database.close)
         await database.open()
         feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
         await feed.load()
-        services = _services(settings, dsn, database, feed, clock)
-        yield Services(**{**_fields(services), "embedded": embedded})
-
-
-def _fields(services: Services) -> dict[str, Any]:
-    return {name: getattr(services, name) for name in services.__dataclass_fields__}
-
-
-async def _migrated(dsn: str, clock: Clock) -> None:
-    try:
-        await migrate(dsn, clock=clock)
-    except (OSError, TimeoutError) as error:
-        raise StorageError(f"the database cannot be reached: {error}; is CMG_DATABASE_URL right?") from error
+        yield replace(_services(settings, dsn, database, feed, clock), embedded=embedded)
 
 
 async def prepare(services: Services, orders: Orders) -> FirstSecrets:

@@ -17,6 +17,7 @@ import redis.asyncio
 import redis.exceptions
 
 from cmg.config import Settings, UpstreamSettings
+from cmg.gateway.routing.upstreams import OPENROUTER, OPENROUTER_URL
 from cmg.kit.clock import SystemClock
 from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.errors import StorageError
@@ -29,7 +30,7 @@ _NEIGHBOUR_S = 1.0  # a program on this machine answers within this, or is none 
 _DISK_FAIL_BYTES = 256 * 2**20
 _DISK_WARN_BYTES = 2 * 2**30
 _MAJOR_LEAST = 16
-_OPENROUTER = UpstreamSettings(name="openrouter", base_url="https://openrouter.ai/api/v1")
+_OPENROUTER = UpstreamSettings(name=OPENROUTER, base_url=OPENROUTER_URL)
 
 
 class Finding(msgspec.Struct, frozen=True):

@@ -6,23 +6,24 @@ import msgspec
 
 from cmg.gateway.answering import answer_headers, closing_headers, used
 from cmg.gateway.answers.replaying import Keeper, Replays
-from cmg.gateway.calls.admission import Estimate, admit, check_room, require, trace_of
+from cmg.gateway.calls.admission import Estimate, admit, check_room, trace_of
 from cmg.gateway.calls.answer import read_chat_answer
 from cmg.gateway.calls.attempts import Recorded, first_good
 from cmg.gateway.calls.client_watch import ClientWatch
 from cmg.gateway.calls.ladder import Ladder
+from cmg.gateway.calls.usage import Usage
 from cmg.gateway.parts import GatewayParts
 from cmg.gateway.recording import Call
 from cmg.gateway.remembering import Remembering
 from cmg.gateway.requests.chat_request import ChatRequest, read_chat
 from cmg.gateway.routing.router import Candidate
 from cmg.gateway.streams.reader import StreamReader
-from cmg.gateway.streams.relay import Cut, Outgoing, Relay
+from cmg.gateway.streams.relay import PATH, Cut, Outgoing, Relay
 from cmg.identity.models import Caller
-from cmg.kit.asgi import ClientGone, Request, Send
+from cmg.kit.asgi import ClientGone, Request, Send, send_response
+from cmg.kit.scopes import require
 from cmg.kit.turns import Turn
 
-_PATH = "/chat/completions"
 _JSON = b"application/json"
 
 
@@ -48,7 +49,7 @@ class ChatHandler:
     async def handle(self, request: Request, send: Send, caller: Caller) -> None:
         """One call. Raises `CmgError` before anything was sent; what breaks later is told within the stream."""
         started = self._parts.clock.monotonic()
-        require(caller, "chat")
+        require(caller.scopes, "chat")
         body = await request.body(self._limits.body_bytes)
         chat = read_chat(body, request.headers, caller.key.default_model, self._limits.json_depth)
         candidates = self._parts.router.candidates(chat.model, chat.models, caller)
@@ -81,23 +82,17 @@ class ChatHandler:
             call,
             ladder,
             self._parts.clock,
-            _PATH,
+            PATH,
             lambda candidate: chat.body_for(candidate.model, note=asked.note, models=asked.models),
             read_chat_answer,
         )
         call.model_answered, call.finish_reason = answer.model, answer.finish_reason
-        said = answer.text
-        texts = () if answer.usage is not None else [message.text for message in chat.messages]
-        self._parts.recorder.price(call, used(answer.usage, texts, said))
-        if call.turns and said and call.keeps_answer:
-            call.turns.append(Turn("assistant", said, self._parts.clock.time()))
+        self._account(call, chat, answer.usage, answer.text)
         self._parts.recorder.write(call)
         headers = answer_headers(call, _JSON) + closing_headers(call, self._parts.clock.monotonic())
         if keeper is not None:
             await keeper.keep(headers, body, stream=False)
-        headers.append((b"content-length", str(len(body)).encode()))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_response(send, 200, body, headers)
 
     async def _stream(self, asked: _Asked, ladder: Ladder, out: Outgoing) -> None:
         call, chat = asked.call, asked.chat
@@ -107,27 +102,30 @@ class ChatHandler:
         def finish(reader: StreamReader) -> None:
             call.error_type = None
             call.finish_reason = reader.finish_reason
-            self._used(call, chat, out, reader)
+            self._streamed(call, chat, out, reader)
             self._parts.recorder.write(call)
 
         try:
             await relay.run(finish)
         except Cut as cut:
             call.status = "cut"
-            self._used(call, chat, out, relay.reader)
+            self._streamed(call, chat, out, relay.reader)
             call.error_type = call.error_type or cut.error.code
             self._parts.recorder.write(call)
             await out.error(cut.error)
         except (asyncio.CancelledError, ClientGone):
             if not call.written:
-                self._used(call, chat, out, relay.reader)
+                self._streamed(call, chat, out, relay.reader)
             raise
 
-    def _used(self, call: Call, chat: ChatRequest, out: Outgoing, reader: StreamReader) -> None:
-        """Price what was streamed; the answer so far is remembered as it was said."""
-        said = "".join(out.text)
-        texts = () if reader.usage is not None else [message.text for message in chat.messages]
-        self._parts.recorder.price(call, used(reader.usage, texts, said, out.other))
+    def _streamed(self, call: Call, chat: ChatRequest, out: Outgoing, reader: StreamReader) -> None:
+        """Account for what reached the client so far."""
+        self._account(call, chat, reader.usage, "".join(out.text), out.other)
+
+    def _account(self, call: Call, chat: ChatRequest, usage: Usage | None, said: str, other_bytes: int = 0) -> None:
+        """Price what was used; the answer is remembered as it was said."""
+        texts = () if usage is not None else [message.text for message in chat.messages]
+        self._parts.recorder.price(call, used(usage, texts, said, other_bytes))
         if call.turns and said and call.keeps_answer:
             call.turns.append(Turn("assistant", said, self._parts.clock.time()))
 

@@ -1,7 +1,7 @@
 """`POST /v1/embeddings`: as chat, without memory and streams."""
 
 from cmg.gateway.answering import answer_headers, closing_headers, used
-from cmg.gateway.calls.admission import Estimate, admit, check_room, require, trace_of
+from cmg.gateway.calls.admission import Estimate, admit, check_room, trace_of
 from cmg.gateway.calls.answer import read_embeddings_answer
 from cmg.gateway.calls.attempts import Recorded, first_good
 from cmg.gateway.calls.client_watch import ClientWatch
@@ -11,7 +11,8 @@ from cmg.gateway.recording import Call
 from cmg.gateway.requests.embeddings_request import EmbeddingsRequest, read_embeddings
 from cmg.gateway.routing.router import Candidate
 from cmg.identity.models import Caller
-from cmg.kit.asgi import Request, Send
+from cmg.kit.asgi import Request, Send, send_response
+from cmg.kit.scopes import require
 
 _PATH = "/embeddings"
 _JSON = b"application/json"
@@ -27,7 +28,7 @@ class EmbeddingsHandler:
     async def handle(self, request: Request, send: Send, caller: Caller) -> None:
         """One call. Raises `CmgError` before anything was sent."""
         parts, started = self._parts, self._parts.clock.monotonic()
-        require(caller, "embeddings")
+        require(caller.scopes, "embeddings")
         body = await request.body(self._limits.body_bytes)
         asked = read_embeddings(body, caller.key.default_model, self._limits.json_depth)
         candidates = parts.router.candidates(asked.model, asked.models, caller)
@@ -55,6 +56,4 @@ class EmbeddingsHandler:
             parts.recorder.price(call, used(answer.usage, asked.texts, ""))
             parts.recorder.write(call)
             headers = answer_headers(call, _JSON) + closing_headers(call, parts.clock.monotonic())
-            headers.append((b"content-length", str(len(body)).encode()))
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
+            await send_response(send, 200, body, headers)

@@ -10,7 +10,7 @@ from cmg.identity.models import Caller
 from cmg.kit.asgi import Request, Send, send_json
 from cmg.kit.errors import Forbidden, ModelNotFound
 from cmg.kit.ids import uuid7_hex
-from cmg.kit.scopes import covers
+from cmg.kit.scopes import require
 
 _PREFIX = "/v1/models/"
 _SCOPE = "models"
@@ -30,7 +30,7 @@ class ModelsHandler:
 
     async def list(self, request: Request, send: Send, caller: Caller) -> None:
         """`{"object": "list", "data": [...]}`, sorted by id. Raises `Forbidden` without the scope `models`."""
-        _require_scope(caller)
+        require(caller.scopes, _SCOPE)
         entries: dict[str, dict[str, Any]] = {}
         for number, (name, entry) in enumerate(self._entries(caller), 1):
             entries.setdefault(name, entry)
@@ -43,7 +43,7 @@ class ModelsHandler:
 
         Raises `ModelNotFound` when nobody serves it, `Forbidden` when the key may not use it or lacks the scope.
         """
-        _require_scope(caller)
+        require(caller.scopes, _SCOPE)
         name = request.path.removeprefix(_PREFIX)
         await _answer(request, send, self._entry(name, self._router.candidates(name, (), caller)))
 
@@ -93,11 +93,6 @@ def _described(name: str, owner: str, info: ModelInfo | None) -> dict[str, Any]:
         if info.pricing is not None:
             entry["pricing"] = info.pricing
     return entry
-
-
-def _require_scope(caller: Caller) -> None:
-    if not covers(caller.scopes, _SCOPE):
-        raise Forbidden(f"this API key lacks the scope `{_SCOPE}`", code="missing_scope")
 
 
 async def _answer(request: Request, send: Send, value: Any) -> None:

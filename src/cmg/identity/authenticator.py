@@ -15,7 +15,7 @@ from cmg.identity.models import ApiKey, Caller, Workspace
 from cmg.identity.snapshot import KeySource
 from cmg.kit.clock import Clock
 from cmg.kit.errors import Forbidden, Unauthenticated
-from cmg.kit.scopes import covers
+from cmg.kit.scopes import require
 from cmg.telemetry.instruments import Instruments
 
 KEY_FORM = re.compile(r"cmg_([A-Za-z0-9]{1,40})_([A-Za-z0-9]{8,128})")
@@ -79,8 +79,7 @@ class Authenticator:
 
     def require(self, caller: Caller, scope: str) -> None:
         """Raise `Forbidden` unless the caller holds `scope` (or `admin`, `admin:all`, which include it)."""
-        if scope not in caller.scopes and not covers(caller.scopes, scope):
-            raise Forbidden(f"this API key lacks the scope `{scope}`", code="missing_scope")
+        require(caller.scopes, scope)
 
     def _refused(self, reason: str) -> None:
         if self._instruments is not None:

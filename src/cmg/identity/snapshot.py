@@ -6,7 +6,8 @@ two seconds; so a revoked key stops within 2 s in every process (`SnapshotFeed.a
 
 import asyncio
 from collections import OrderedDict
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
 
 from cmg.identity.models import ApiKey, Workspace
 from cmg.identity.store import IdentityStore
@@ -16,13 +17,13 @@ from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
 
-STALENESS_S_MAX = 2.0
 _PAGE = 1000
 _UNKNOWN_S = 10.0
 _UNKNOWN_MAX = 20_000
 _LOOKUPS_AT_ONCE = 4
 _LOOKUPS_WAITING_MAX = 64
 _LOOKUP_TIMEOUT_S = 2.0
+_Row = TypeVar("_Row", ApiKey, Workspace)
 
 
 class Snapshot:
@@ -77,7 +78,7 @@ class SnapshotFeed:
     async def load(self) -> None:
         """Read everything anew, in pages, so that calls go on in between. Raises `DatabaseAway`."""
         async with self._loading:
-            keys, workspaces = await self._all_keys(), await self._all_workspaces()
+            keys, workspaces = await self._all(self._store.keys_after), await self._all(self._store.workspaces_after)
             self._generation += 1
             self._unknown.clear()
             self.current = Snapshot(keys, workspaces)
@@ -155,21 +156,12 @@ class SnapshotFeed:
         while len(self._unknown) > _UNKNOWN_MAX:
             self._unknown.popitem(last=False)
 
-    async def _all_keys(self) -> dict[str, ApiKey]:
-        keys: dict[str, ApiKey] = {}
+    async def _all(self, after: Callable[[Database, str, int], Awaitable[list[_Row]]]) -> dict[str, _Row]:
+        """Every row of a table by its id, read in pages."""
+        found: dict[str, _Row] = {}
         last = ""
         while True:
-            page = await self._store.keys_after(self._database, last, _PAGE)
-            keys.update((key.id, key) for key in page)
-            if len(page) < _PAGE:
-                return keys
-            last = page[-1].id
-
-    async def _all_workspaces(self) -> dict[str, Workspace]:
-        found: dict[str, Workspace] = {}
-        last = ""
-        while True:
-            page = await self._store.workspaces_after(self._database, last, _PAGE)
+            page = await after(self._database, last, _PAGE)
             found.update((one.id, one) for one in page)
             if len(page) < _PAGE:
                 return found

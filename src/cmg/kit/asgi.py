@@ -22,6 +22,9 @@ T = TypeVar("T")
 JSON_TYPE = (b"content-type", b"application/json")
 
 
+CLIENT_GONE = 499  # what the access logs of proxies say when the client closed before the answer
+
+
 class ClientGone(Exception):
     """The client closed its connection before the answer was finished."""
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+from cmg.kit.errors import Forbidden
+
 EVERYTHING = "admin:all"
 WORKSPACE = "admin"
 
@@ -14,3 +16,9 @@ def covers(scopes: Collection[str], wanted: str) -> bool:
     if wanted in scopes or EVERYTHING in scopes:
         return True
     return wanted != EVERYTHING and WORKSPACE in scopes
+
+
+def require(scopes: Collection[str], wanted: str) -> None:
+    """Raise `Forbidden` unless a holder of `scopes` may do what needs `wanted`."""
+    if wanted not in scopes and not covers(scopes, wanted):
+        raise Forbidden(f"this API key lacks the scope `{wanted}`", code="missing_scope")

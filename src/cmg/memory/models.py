@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -151,6 +151,3 @@ def _hash(size: int, *texts: str) -> bytes:
         data = text.encode("utf-8", "replace")
         hashed.update(b"%d:" % len(data) + data)
     return hashed.digest()
-
-
-JsonObject = dict[str, Any]

@@ -3,21 +3,13 @@
 from cmg.gateway.parts import GatewayParts
 from cmg.gateway.recording import Call
 from cmg.gateway.routing.router import Candidate
-from cmg.identity.models import Caller, Limits
+from cmg.identity.models import Limits
 from cmg.kit.asgi import Request
-from cmg.kit.errors import Forbidden
-from cmg.kit.scopes import covers
 from cmg.ledger import tokens
 from cmg.ledger.models import JournalFull
 from cmg.ledger.quota.models import Demand
 
 _NO_LIMITS = Limits()
-
-
-def require(caller: Caller, scope: str) -> None:
-    """Raise `Forbidden` unless the key has the scope."""
-    if not covers(caller.scopes, scope):
-        raise Forbidden(f"this API key lacks the scope `{scope}`", code="missing_scope")
 
 
 def check_room(parts: GatewayParts) -> None:

@@ -10,12 +10,11 @@ from cmg.gateway.calls.exchange import Failed, ask, whole_body
 from cmg.gateway.calls.ladder import Ladder
 from cmg.gateway.recording import Call, Recorder
 from cmg.gateway.routing.router import Candidate
-from cmg.kit.asgi import ClientGone
+from cmg.kit.asgi import CLIENT_GONE, ClientGone
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError
 
 T = TypeVar("T")
-CLIENT_GONE = 499
 
 
 async def first_good(

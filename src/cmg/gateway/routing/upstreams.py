@@ -8,7 +8,7 @@ from cmg.gateway.upstreams.transport import Timeouts, Transport
 
 SIMULATOR = "sim"
 OPENROUTER = "openrouter"
-_OPENROUTER_URL = "https://openrouter.ai/api/v1"
+OPENROUTER_URL = "https://openrouter.ai/api/v1"
 _KEY_VARIABLE = "OPENROUTER_API_KEY"
 
 
@@ -44,7 +44,7 @@ def build_upstreams(settings: Settings, network: Transport, simulator: Transport
     if OPENROUTER not in names:
         key = settings.openrouter_api_key
         described = UpstreamSettings(
-            name=OPENROUTER, base_url=_OPENROUTER_URL, api_key=key, models=["*/*"], kind=OPENROUTER
+            name=OPENROUTER, base_url=OPENROUTER_URL, api_key=key, models=["*/*"], kind=OPENROUTER
         )
         predefined.append(Upstream(described, network, None if key else _KEY_VARIABLE))
     if SIMULATOR not in names:

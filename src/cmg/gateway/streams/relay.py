@@ -25,7 +25,7 @@ EVENT_STREAM = b"text/event-stream; charset=utf-8"
 DONE_EVENT = b"data: [DONE]\n\n"
 _AFTER_FINISH_S = 1.0  # how long usage and [DONE] may take after the finish reason
 _TAIL_S = 0.25  # how long the end of the body may take after [DONE], so that its connection can be used again
-_PATH = "/chat/completions"
+PATH = "/chat/completions"
 
 
 class Outgoing:
@@ -160,7 +160,7 @@ class Relay:
     async def _ask(self, candidate: Candidate, body: bytes) -> UpstreamResponse:
         asked = self._clock.monotonic()
         try:
-            response = await ask(candidate, _PATH, body, trace_headers(self._call))
+            response = await ask(candidate, PATH, body, trace_headers(self._call))
         finally:
             self._call.waited_s += self._clock.monotonic() - asked
         if not is_event_stream(response):
