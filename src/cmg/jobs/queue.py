@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import asyncpg
 import msgspec
-from croniter import croniter  # type: ignore[import-untyped]  # comes with pgqueuer, without types
+from croniter import croniter  # type: ignore[import-untyped]  # without types
 from pgqueuer import PgQueuer
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
