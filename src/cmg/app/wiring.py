@@ -152,8 +152,7 @@ async def prepare(services: Services, orders: Orders) -> FirstSecrets:
     orders.runtime.mkdir(mode=0o700, exist_ok=True)
     for left in orders.runtime.glob("*.metrics"):
         left.unlink(missing_ok=True)
-    if orders.settings.bootstrap_key:
-        await services.keys.ensure_bootstrap(orders.settings.bootstrap_key)
+    await services.keys.ensure_bootstrap(orders.settings.bootstrap_key)
     secrets = FirstSecrets(await services.keys.ensure_admin_key(), await services.keys.ensure_first_key())
     clock, instruments = SystemClock(), Instruments()
     await upkeep(services.database, orders.settings.retention, clock.now())
