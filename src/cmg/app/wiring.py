@@ -242,7 +242,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     memory_api = MemoryApi(memory, database, authenticator.require, settings.limits.body_bytes, clock, instruments)
     routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
     plane = DataPlane(routes, authenticator, forwarder.handle, instruments, clock, settings.trusted_proxies)
-    return Built(plane, [changes.run()])
+    return Built(plane, [changes.run(), parts.breakers.run()])
 
 
 def _router(upstreams: Sequence[Upstream], settings: Settings) -> Router:

@@ -12,6 +12,8 @@ import msgspec
 from cmg.kit.clock import Clock
 from cmg.telemetry.instruments import Instruments
 
+_SWEEP_S = 60.0
+
 
 class BreakerRules(msgspec.Struct, frozen=True):
     """When to open, and for how long.
@@ -128,8 +130,14 @@ class Breakers:
         if breaker is not None:
             breaker.probe_until = 0.0
 
+    async def run(self) -> None:
+        """Sweep every minute until cancelled, so that the gauge tells of today."""
+        while True:
+            await self._clock.sleep(_SWEEP_S)
+            self.sweep()
+
     def sweep(self) -> None:
-        """Forget who has not failed for `forget_s`; call it every now and then, so that the gauge tells of today."""
+        """Forget who has not failed for `forget_s`."""
         horizon = self._clock.monotonic() - self._rules.forget_s
         while self._table and next(iter(self._table.values())).failed_at < horizon:
             self._forget_oldest()

@@ -1,5 +1,6 @@
 """Breakers in simulated time: when they open, whom they let through, and when they close."""
 
+import asyncio
 import random
 
 import pytest
@@ -179,3 +180,14 @@ def test_whatever_happens_one_good_probe_closes_it(events: list[str]) -> None:
     breakers.success(*AT)
     assert breakers.allow(*AT)
     assert not gauge(meters)
+
+
+async def test_an_abandoned_model_leaves_the_gauge_by_itself(
+    breakers: Breakers, hand: ManualClock, meters: Instruments
+) -> None:
+    fail(breakers)
+    assert gauge(meters) == 1
+    running = asyncio.create_task(breakers.run())
+    await hand.run(RULES.forget_s + 120, step_s=30)
+    running.cancel()
+    assert gauge(meters) == 0
