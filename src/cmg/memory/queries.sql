@@ -21,6 +21,7 @@ SELECT id, digest FROM memory_turns WHERE id = ANY($1::uuid[]) AND workspace_id 
 
 -- name: add_turns
 -- Store passages in the given order; the words of all lie in one array ($18), each row has its slice of it.
+-- With an embedder ($23) they wait for their vectors; without one their users' vectors have a gap from now on.
 WITH added AS (
     INSERT INTO memory_turns (id, user_no, thread_no, created_at, recorded_at, digest, part, length, tokens, note_tokens,
         workspace_id, message_id, kind, role, name, agent_id, app_id, terms, metadata, content)
@@ -34,11 +35,14 @@ WITH added AS (
             workspace_id, message_id, kind, role, name, agent_id, app_id, content, first_term, last_term, metadata, place)
     ORDER BY place
     ON CONFLICT (id) DO NOTHING
-    RETURNING user_no, workspace_id, length
+    RETURNING seq, user_no, workspace_id, length
+), queued AS (
+    INSERT INTO memory_unembedded (seq, user_no, queued_at, due_at) SELECT seq, user_no, $21, $21 FROM added WHERE $23
 ), sums AS (
     SELECT user_no, workspace_id, count(*) AS turns, sum(length) AS length FROM added GROUP BY user_no, workspace_id
 ), counted AS (
-    UPDATE memory_users u SET turns = u.turns + s.turns, length = u.length + s.length
+    UPDATE memory_users u SET turns = u.turns + s.turns, length = u.length + s.length,
+        vectors_whole = u.vectors_whole AND $23
     FROM sums s WHERE u.user_no = s.user_no AND u.workspace_id = s.workspace_id
 )
 SELECT count(*) FROM added;
@@ -137,8 +141,16 @@ INSERT INTO memory_operations (id, workspace_id, user_id, status, items, created
 VALUES ($1, $2, $3, $4, $5, $6, $6);
 
 -- name: operation
--- One operation of the workspace.
-SELECT id, status, items, error, created_at, finished_at FROM memory_operations WHERE id = $1 AND workspace_id = $2;
+-- One operation of the workspace; whether any of its passages waits for a vector, and how many are refused one.
+SELECT o.id, o.status, o.items, o.error, o.created_at, o.finished_at, v.waiting, v.refused
+FROM memory_operations o CROSS JOIN LATERAL (
+    SELECT count(q.seq) > 0 AS waiting, count(r.seq) AS refused
+    FROM jsonb_to_recordset(o.items) AS item (id uuid)
+    JOIN memory_turns t ON t.id = item.id AND t.workspace_id = o.workspace_id
+    LEFT JOIN memory_unembedded q ON q.seq = t.seq
+    LEFT JOIN memory_unembeddable r ON r.user_no = t.user_no AND r.seq = t.seq
+) v
+WHERE o.id = $1 AND o.workspace_id = $2;
 
 -- name: purge_operations
 -- Delete operations that began before a moment, oldest first, a bounded number.
@@ -152,12 +164,18 @@ WHERE id IN (SELECT id FROM memory_operations WHERE created_at < $1 ORDER BY cre
 SELECT DISTINCT user_no FROM (SELECT user_no FROM memory_turns WHERE recorded_at < $1 LIMIT $2) old ORDER BY user_no;
 
 -- name: purge_turns
--- Delete one user's turns stored before a moment, and count the user down.
+-- Delete one user's turns stored before a moment with all that belongs to them, and count the user down.
 -- cross-workspace: retention holds for the whole service
 WITH held AS (
     SELECT user_no FROM memory_users WHERE user_no = $1 FOR UPDATE
 ), gone AS (
-    DELETE FROM memory_turns WHERE user_no = (SELECT user_no FROM held) AND recorded_at < $2 RETURNING length
+    DELETE FROM memory_turns WHERE user_no = (SELECT user_no FROM held) AND recorded_at < $2 RETURNING seq, length
+), vectors AS (
+    DELETE FROM memory_vectors v USING gone WHERE v.user_no = $1 AND v.seq = gone.seq
+), queued AS (
+    DELETE FROM memory_unembedded q USING gone WHERE q.seq = gone.seq
+), refused AS (
+    DELETE FROM memory_unembeddable r USING gone WHERE r.user_no = $1 AND r.seq = gone.seq
 ), sums AS (
     SELECT count(*) AS turns, coalesce(sum(length), 0) AS length FROM gone
 ), counted AS (

@@ -10,6 +10,7 @@ import msgspec
 from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.kit.turns import NOTE_MARK, MemoryStatus, Recollection, Scope, Turn
+from cmg.memory.embedding.query_embedder import QueryEmbedder
 from cmg.memory.models import KEPT_ROLES, Filters, Hit, KeptTurn, Owner, TurnBatch, owner_of, thread_of
 from cmg.memory.packing import pack
 from cmg.memory.recent import RecentWriters
@@ -55,12 +56,16 @@ class MemoryService:
         settings: MemorySettings,
         clock: Clock,
         instruments: Instruments,
+        questions: QueryEmbedder | None = None,
     ) -> None:
+        """`questions` gives vectors; None: recall goes by words alone."""
         self._database = database
+        self.questions = questions
         self._recent = RecentWriters(journal.folder)
         self._clock, self._instruments = clock, instruments
         self._store = MemoryStore()
         self.token_budget = settings.token_budget  # of a note when nobody says
+        self.embedded = settings.embedder != "none"
         self._deadline_s = settings.recall_deadline_ms / 1000
         self._heads: dict[int, None] = {}
         self._unconfirmed: dict[Scope, int] = {}

@@ -53,8 +53,8 @@ class MemoryStore:
         rows = await conn.fetch(self._sql["known_turns"], ids, list(set(workspaces)))
         return {row[0]: row[1] for row in rows}
 
-    async def add(self, conn: Connection, rows: Sequence[Row], at: datetime) -> int:
-        """Store passages, in order; returns how many were new."""
+    async def add(self, conn: Connection, rows: Sequence[Row], at: datetime, *, embedded: bool) -> int:
+        """Store passages, in order; `embedded`: they wait for vectors then. Returns how many were new."""
         if not rows:
             return 0
         *columns, metadata, terms = zip(*rows, strict=True)
@@ -64,7 +64,8 @@ class MemoryStore:
             first.append(len(flat) + 1)
             flat.extend(one)
             last.append(len(flat))
-        return int(await conn.fetchval(self._sql["add_turns"], *columns, flat, first, last, at, metadata))
+        arguments = (*columns, flat, first, last, at, metadata, embedded)
+        return int(await conn.fetchval(self._sql["add_turns"], *arguments))
 
     async def search(self, database: Database, wanted: Search, timeout_s: float) -> list[Hit]:
         """One user's passages, best first. Raises `DatabaseAway`."""
