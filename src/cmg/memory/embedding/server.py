@@ -105,12 +105,13 @@ class EmbedderServer:
         while True:
             connection, request = await self._documents.get()
             rows: list[bytes] = []
-            reply = Reply(request.number, error="too late")
+            reply = Reply(request.number, self._engines.model)
             for text in request.texts:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_COURTESY_S):
                         await self._calm.wait()
                 if not self._wanted(connection, request):
+                    reply = Reply(request.number, error="nobody waits for this any more")
                     break
                 reply = await self._loop.run_in_executor(self._for_documents, self._document, request, text)
                 if reply.error is not None:

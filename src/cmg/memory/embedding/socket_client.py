@@ -37,10 +37,10 @@ class SocketEmbedder:
     async def embed(self, texts: Sequence[str], timeout_s: float) -> Vectors:
         """See `Embedder.embed`."""
         reply = await self._ask("documents", tuple(map(bounded, texts)), timeout_s)
-        rows = np.frombuffer(reply.rows, np.float32)
-        if rows.size != len(texts) * _model(reply).dimension:
+        rows, dimension = np.frombuffer(reply.rows, np.float32), _model(reply).dimension
+        if rows.size != len(texts) * dimension:
             raise EmbeddingFailed("the embedder answered with another number of vectors")
-        return rows.reshape(len(texts), -1)
+        return rows.reshape(len(texts), dimension)
 
     async def query(self, text: str, timeout_s: float) -> tuple[Model, str]:
         """The model and the vector of a question, as pgvector writes it. Raises `EmbeddingFailed`."""

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+import msgspec
+
 from cmg.kit.clock import Clock
 from cmg.memory.embedding.embedder import Embedder, EmbeddingFailed, Model, as_text
 from cmg.memory.vectors.index_store import IndexStore
@@ -41,6 +43,10 @@ class _Work(NamedTuple):
     model_no: int
     claimed: dict[int, Claimed]
     until: datetime
+
+    def last(self, passage: Passage) -> bool:
+        """Whether this is the passage's last attempt."""
+        return passage.seq in self.claimed and self.claimed[passage.seq].attempts >= ATTEMPTS
 
 
 class Backlog:
@@ -113,8 +119,9 @@ class Backlog:
     # --- the queue
 
     async def _embed(self, work: _Work) -> None:
-        passages = await self._store.passages(list(work.claimed.values()), work.model_no)
-        # Whoever killed an embedder before is embedded alone, so that only the culprit uses up attempts.
+        found = await self._store.passages(list(work.claimed.values()), work.model_no)
+        passages = [_last_try(one) if work.last(one) else one for one in found]
+        # What failed before is embedded alone, so that only the culprit uses up attempts.
         alone = any(one.attempts > 1 for one in work.claimed.values())
         waiting = [[passage] for passage in passages] if alone else [passages] if passages else []
         try:
@@ -160,7 +167,7 @@ class Backlog:
         claimed = work.claimed.get(passage.seq)
         if claimed is None:  # the window of an earlier one: it keeps the window that it has
             return
-        if claimed.attempts < ATTEMPTS:
+        if not work.last(passage):
             await self._give_back(work, [passage.seq], blameless=False)
             self._count("failed", 1)
             return
@@ -213,3 +220,8 @@ class Backlog:
 
     def _count(self, outcome: str, count: int) -> None:
         self._instruments.series("cmg_memory_passages_embedded_total", outcome).inc(count)
+
+
+def _last_try(passage: Passage) -> Passage:
+    """Without its window: what was refused may be a neighbour."""
+    return msgspec.structs.replace(passage, surrounded=None)

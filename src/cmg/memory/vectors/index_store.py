@@ -7,6 +7,8 @@ from cmg.telemetry.logs import get_logger
 
 INDEXED_DIMENSIONS = 4000  # more than these pgvector's index of half-precision vectors does not take
 _BUILD_S = 3600.0
+_CLOSE_S = 5.0
+_LOCK = 0x636D6705
 # Names and numbers cannot be arguments here; both are ours. Concurrently: writers go on meanwhile.
 _CREATE = (
     "CREATE INDEX CONCURRENTLY {name} ON memory_vectors USING hnsw ((turn::halfvec({dimension})) halfvec_cosine_ops) "
@@ -24,16 +26,25 @@ class IndexStore:
         self._sql = load("cmg.memory.vectors")
 
     async def ensure(self, model: Model, model_no: int) -> None:
-        """Make the index if it is not there whole; a wider vector than can be indexed is compared one by one."""
+        """Make the index if it is not there whole, or being made by another machine.
+
+        A wider vector than can be indexed is compared one by one.
+        """
         if model.dimension > INDEXED_DIMENSIONS:
             return
         name = index_name(model_no)
         if await self._database.fetchval(self._sql["index_is_whole"], name):
             return
-        await self.drop(model_no)  # what a killed attempt left
-        words = {"name": name, "dimension": int(model.dimension), "model_no": int(model_no)}
-        await self._database.execute(_CREATE.format(**words), timeout_s=_BUILD_S)
-        _log.info("the index of a model's vectors was made", model=model.name, index=name)
+        connection = await self._database.dedicated()  # the lock is the session's: this runs in no transaction
+        try:
+            # Never waiting for the lock: a build waits for every statement that began before it.
+            if await connection.fetchval(self._sql["lock_indexes"], _LOCK):
+                words = {"name": name, "dimension": int(model.dimension), "model_no": int(model_no)}
+                await connection.execute(_DROP.format(name=name), timeout=_BUILD_S)  # what a killed attempt left
+                await connection.execute(_CREATE.format(**words), timeout=_BUILD_S)
+                _log.info("the index of a model's vectors was made", model=model.name, index=name)
+        finally:
+            await connection.close(timeout=_CLOSE_S)
 
     async def drop(self, model_no: int) -> None:
         """Remove the index of a model."""

@@ -183,6 +183,10 @@ UPDATE memory_models SET retired_at = $2 WHERE model_no = $1;
 SELECT (SELECT count(*) FROM (SELECT FROM memory_unembedded LIMIT $1) counted) AS count,
     (SELECT queued_at FROM memory_unembedded ORDER BY seq LIMIT 1) AS oldest;
 
+-- name: lock_indexes
+-- Try to be the one who makes or removes indexes, until the session ends.
+SELECT pg_try_advisory_lock($1);
+
 -- name: index_is_whole
 -- Whether an index is there (null: no) and was built to its end.
 SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1);
