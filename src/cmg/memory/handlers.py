@@ -24,7 +24,7 @@ from cmg.memory.api.schemas import (
 )
 from cmg.memory.models import Hit, Message, owner_of
 from cmg.memory.packing import pack
-from cmg.memory.search import Search, weighted_terms
+from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.passages import passages
@@ -96,10 +96,7 @@ class MemoryApi:
         await send_json(send, 200, _operation(row))
 
     async def recall(self, request: Request, send: Send, caller: Caller) -> None:
-        """What is remembered about a question, then the hits' neighbours while there is room (without filters only).
-
-        Raises `InvalidRequest`, `DatabaseAway`.
-        """
+        """What is remembered about a question, best first. Raises `InvalidRequest`, `DatabaseAway`."""
         self._require(caller, "memory:read")
         asked = decode(_recall, await request.body(self._body_limit))
         if not (asked.query or asked.purpose):
@@ -107,12 +104,8 @@ class MemoryApi:
         budget = asked.token_budget
         if budget is None and asked.max_items is None:
             budget = self._service.token_budget
-        wanted = _search(asked, caller.workspace_id, budget)
-        hits = await self._service.find(wanted, _SEARCH_S)
+        hits = await self._service.find(_wanted(asked, caller.workspace_id, budget), _SEARCH_S)
         taken = pack(hits, _tokens, token_budget=budget, max_items=asked.max_items)
-        if not wanted.filters.any and (asked.max_items is None or len(taken) < asked.max_items):
-            hits = taken + await self._service.find_around(wanted.owner, taken, _SEARCH_S)
-            taken = pack(hits, _tokens, token_budget=budget, max_items=asked.max_items)
         used = sum(hit.tokens for hit in taken)
         answer = RecallAnswer(
             items=[_item(hit) for hit in taken],
@@ -137,13 +130,11 @@ class MemoryApi:
         self._instruments.series("cmg_memory_turns_total", "ingest", "duplicate").inc(known)
 
 
-def _search(asked: RecallRequest, workspace_id: str, budget: int | None) -> Search:
-    owner = owner_of(workspace_id, asked.user_id)
-    terms, weights = weighted_terms(owner, asked.query or asked.purpose or "", asked.purpose if asked.query else None)
-    return Search(
-        owner=owner,
-        terms=terms,
-        weights=weights,
+def _wanted(asked: RecallRequest, workspace_id: str, budget: int | None) -> Wanted:
+    return Wanted(
+        owner=owner_of(workspace_id, asked.user_id),
+        query=asked.query or "",
+        purpose=asked.purpose,
         limit=MAX_ITEMS if asked.max_items is None else asked.max_items + _SPARE_ITEMS,
         token_budget=None if budget is None else budget + budget // 2,
         filters=filters_of(asked),

@@ -5,16 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from cmg.memory.models import Filters, Hit, Owner, Thread
-from cmg.memory.search import Search
+from cmg.memory.models import Owner, Thread
 from cmg.memory.text.rows import Row
 from cmg.storage.database import Connection, Database
 from cmg.storage.named_sql import load
 
 _PURGE_ROWS = 2000
-_hits = msgspec.json.Decoder(list[Hit])
 
 
 class MemoryStore:
@@ -67,29 +63,6 @@ class MemoryStore:
         arguments = (*columns, flat, first, last, at, metadata, embedded)
         return int(await conn.fetchval(self._sql["add_turns"], *arguments))
 
-    async def search(self, database: Database, wanted: Search, timeout_s: float) -> list[Hit]:
-        """One user's passages, best first. Raises `DatabaseAway`."""
-        narrow = wanted.filters
-        found = await database.fetchval(
-            self._sql["search"],
-            *wanted.owner,
-            _array(wanted.terms),
-            _array(wanted.weights),
-            wanted.limit,
-            wanted.token_budget,
-            wanted.for_note,
-            wanted.floor,
-            narrow.any,
-            *(getattr(narrow, name) for name in Filters.__struct_fields__),
-            timeout_s=timeout_s,
-        )
-        return _hits.decode(found)
-
-    async def neighbours(self, database: Database, owner: Owner, seqs: Sequence[int], timeout_s: float) -> list[Hit]:
-        """What stands right after and before these passages; with repetitions, with a score of 0."""
-        found = await database.fetchval(self._sql["neighbours"], *owner, _array(seqs), timeout_s=timeout_s)
-        return _hits.decode(found)
-
     async def add_operation(
         self, conn: Connection, operation_id: uuid.UUID, owner: Owner, state: tuple[Any, ...]
     ) -> None:
@@ -121,8 +94,3 @@ class MemoryStore:
             count = int(done.rpartition(" ")[2])
             total += count
         return total
-
-
-def _array(values: Sequence[float]) -> str:
-    """Numbers as PostgreSQL writes an array."""
-    return f"{{{','.join(map(str, values))}}}"
