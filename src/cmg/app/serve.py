@@ -54,6 +54,8 @@ async def _serve(settings: Settings, role: Role) -> None:
             supervisor.start([Post("backstage")])
             await _answering(orders.backstage_socket)
             supervisor.start(_gateways(settings, role))
+            if await wiring.needs_embedder(services):
+                supervisor.start([Post("embedder")])
             print(_banner(settings, listening.getsockname()[1], secrets), flush=True)
             await stop.wait()
             _log.info("stopping", grace_s=settings.shutdown_grace_s)

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from cmg.app import control_plane
 from cmg.app.data_plane import DataPlane, Routes
+from cmg.app.embedding import Probe, Sources
 from cmg.app.forward import Forwarder
 from cmg.app.health import Resource, Resources
 from cmg.app.operations import operations_router
@@ -55,10 +56,17 @@ from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.ledger.spending import Spending
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
+from cmg.memory.embedding.engines import NAMES, Engines, Kind
+from cmg.memory.embedding.query_embedder import QueryEmbedder
+from cmg.memory.embedding.server import EmbedderServer
 from cmg.memory.handlers import MemoryApi
 from cmg.memory.retention import MemoryRetention
 from cmg.memory.service import MemoryService
 from cmg.memory.turn_sink import TURNS, TurnSink
+from cmg.memory.vectors.backlog import Backlog
+from cmg.memory.vectors.index_store import IndexStore
+from cmg.memory.vectors.models import KnownModels
+from cmg.memory.vectors.store import VectorStore
 from cmg.storage.cache import Cache
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.changes import purge as purge_changes
@@ -68,7 +76,16 @@ from cmg.storage.migrate import migrate
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.merging import Departed
 
-__all__ = ["StorageError", "build_backstage", "build_gateway", "open_services", "prepare", "vacate"]
+__all__ = [
+    "StorageError",
+    "build_backstage",
+    "build_embedder",
+    "build_gateway",
+    "needs_embedder",
+    "open_services",
+    "prepare",
+    "vacate",
+]
 
 _POOL = 8
 _FLUSH_S = 3.0
@@ -169,8 +186,30 @@ def vacate(orders: Orders, worker: int) -> None:
 def _drain(
     database: Database, orders: Orders, clock: Clock, instruments: Instruments, usage: UsageSink
 ) -> JournalDrain:
-    sinks: dict[str, RecordSink] = {USAGE: usage, TURNS: TurnSink(clock)}
+    embedded = orders.settings.memory.embedder != "none"
+    sinks: dict[str, RecordSink] = {USAGE: usage, TURNS: TurnSink(clock, embedded=embedded)}
     return JournalDrain(database, orders.spool, sinks, clock, instruments, usage.committed)
+
+
+async def needs_embedder(services: Services) -> bool:
+    """Whether a model of this machine embeds, or did and users are still searched by it."""
+    if services.settings.memory.embedder in NAMES:
+        return True
+    known = await VectorStore(services.database).models()
+    return services.settings.memory.embedder != "none" and any(model.name in NAMES.values() for model in known)
+
+
+async def build_embedder(orders: Orders, resources: Resources) -> list[Coroutine[Any, Any, None]]:
+    """The process that runs the models of this machine; returns its work."""
+    instruments = Instruments()
+    socket = MetricsSocket(orders.runtime / "embedder-0.metrics", instruments)
+    await socket.open()
+    resources.add(Resource("metrics", socket.close))
+    asked: Kind = "static" if orders.settings.memory.embedder == "static" else "local"
+    server = EmbedderServer(orders.embedder_socket, Engines(asked, orders.models), instruments)
+    await server.open()
+    resources.add(Resource("embedder", server.close))
+    return [server.run()]
 
 
 async def _base(orders: Orders, resources: Resources, clock: Clock, instruments: Instruments) -> tuple[Any, ...]:
@@ -218,9 +257,11 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     await catalogue.load()
     network = HttpTransport(connections=settings.limits.connections)
     resources.add(Resource("upstream connections", network.close))
-    router = _router(build_upstreams(settings, network, SimulatorTransport(clock)), settings)
+    upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
+    router = _router(upstreams, settings)
+    questions = _questions(Sources(orders, _by_name(upstreams)), resources, database, clock, instruments)
     estimator = Estimator()
-    memory = MemoryService(database, journal, settings.memory, clock, instruments)
+    memory = MemoryService(database, journal, settings.memory, clock, instruments, questions)
     recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments)
     cache = Cache(settings.redis_url, clock=clock, instruments=instruments)
     resources.add(Resource("cache", cache.close))
@@ -243,6 +284,17 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
     plane = DataPlane(routes, authenticator, forwarder.handle, instruments, clock, settings.trusted_proxies)
     return Built(plane, [changes.run(), parts.breakers.run()])
+
+
+def _questions(
+    sources: Sources, resources: Resources, database: Database, clock: Clock, instruments: Instruments
+) -> QueryEmbedder | None:
+    """What gives the questions of recalls their vectors; None without an embedder."""
+    if sources.current is None:
+        return None
+    resources.add(Resource("embedder", sources.close, Probe(sources.current, clock).ask))
+    known = KnownModels(VectorStore(database), clock)
+    return QueryEmbedder(sources.current, sources.named, known, clock, instruments)
 
 
 def _router(upstreams: Sequence[Upstream], settings: Settings) -> Router:
@@ -292,11 +344,27 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     network = HttpTransport()
     resources.add(Resource("upstream connections", network.close))
     upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
+    embedding = _backlog(Sources(orders, _by_name(upstreams)), resources, database, clock, instruments)
     catalogue = CatalogueSync(upstreams, database, clock, instruments)
     jobs = _jobs(services, clock, instruments)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
-    work = [changes.run(), drain.run(), watch.run(), metrics.poll(), jobs.run(), catalogue.run()]
+    work = [changes.run(), drain.run(), watch.run(), metrics.poll(), jobs.run(), catalogue.run(), *embedding]
     return Built(application, work)
+
+
+def _backlog(
+    sources: Sources, resources: Resources, database: Database, clock: Clock, instruments: Instruments
+) -> list[Coroutine[Any, Any, None]]:
+    """The background work that gives every passage its vectors; none without an embedder."""
+    if sources.current is None:
+        return []
+    resources.add(Resource("embedder", sources.close, Probe(sources.current, clock).ask))
+    store = VectorStore(database)
+    return [Backlog(sources.current, store, IndexStore(database), clock, instruments).run()]
+
+
+def _by_name(upstreams: Sequence[Upstream]) -> dict[str, Upstream]:
+    return {upstream.name: upstream for upstream in upstreams}
 
 
 def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:

@@ -1,4 +1,4 @@
-"""The main of a gateway and of a backstage process: `python -m cmg.app.processes.child <kind> <worker>`."""
+"""The main of a gateway, a backstage and an embedder process: `python -m cmg.app.processes.child <kind> <worker>`."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import uvicorn
@@ -31,13 +31,18 @@ class _Server(uvicorn.Server):
         """Signals are the child's own."""
         yield
 
+    def end(self) -> None:
+        """Finish what runs, then return from `serve`."""
+        self.should_exit = True
+
 
 async def gateway(orders: Orders) -> None:
     """Serve the data plane on the inherited socket until told to stop."""
     resources = Resources(SystemClock())
     built = await wiring.build_gateway(orders, resources)
     server = _server(built.application, orders)
-    await _until_stopped(server, socket.socket(fileno=orders.listening), resources, built.background)
+    listening = socket.socket(fileno=orders.listening)
+    await _until_stopped(server.serve([listening]), server.end, resources, built.background)
 
 
 async def backstage(orders: Orders) -> None:
@@ -50,7 +55,15 @@ async def backstage(orders: Orders) -> None:
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(path))
     path.chmod(0o600)
-    await _until_stopped(server, listening, resources, built.background)
+    await _until_stopped(server.serve([listening]), server.end, resources, built.background)
+
+
+async def embedder(orders: Orders) -> None:
+    """Embed what the other processes ask for until told to stop."""
+    resources = Resources(SystemClock())
+    background = await wiring.build_embedder(orders, resources)
+    told = asyncio.Event()
+    await _until_stopped(told.wait(), told.set, resources, background)
 
 
 def _server(application: Any, orders: Orders) -> _Server:
@@ -72,13 +85,16 @@ def _server(application: Any, orders: Orders) -> _Server:
 
 
 async def _until_stopped(
-    server: _Server, listening: socket.socket, resources: Resources, background: list[Coroutine[Any, Any, None]]
+    serving: Coroutine[Any, Any, Any],
+    end: Callable[[], None],
+    resources: Resources,
+    background: list[Coroutine[Any, Any, None]],
 ) -> None:
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         resources.stopping = True
-        server.should_exit = True
+        end()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
@@ -87,7 +103,7 @@ async def _until_stopped(
     for task in tasks:
         task.add_done_callback(lambda done: _ended(done, stop))
     try:
-        await server.serve(sockets=[listening])
+        await serving
     finally:
         loop.remove_reader(0)
         for task in tasks:
@@ -121,7 +137,7 @@ def main(kind: str, worker: str) -> None:
         sys.exit(1)  # the supervisor died before it had said what to do
     orders = decode(line)
     logs.configure(orders.settings.log_level, f"{kind}-{worker}")
-    uvloop.run({"gateway": gateway, "backstage": backstage}[kind](orders))
+    uvloop.run({"gateway": gateway, "backstage": backstage, "embedder": embedder}[kind](orders))
 
 
 if __name__ == "__main__":

@@ -34,6 +34,16 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
         return self.settings.data_dir / "quota.shm"
 
     @property
+    def embedder_socket(self) -> Path:
+        """Where the embedder answers."""
+        return self.runtime / "embedder.sock"
+
+    @property
+    def models(self) -> Path:
+        """The folder of converted models."""
+        return self.settings.data_dir / "models"
+
+    @property
     def backstage_socket(self) -> Path:
         """Where backstage answers."""
         return self.runtime / "backstage.sock"
