@@ -26,7 +26,7 @@ from cmg.gateway.embeddings import EmbeddingsHandler
 from cmg.gateway.models_api import ModelsHandler
 from cmg.gateway.parts import GatewayParts
 from cmg.gateway.recording import Recorder
-from cmg.gateway.routing.catalogue import Catalogue
+from cmg.gateway.routing.catalogue import Catalogue, built_in_models
 from cmg.gateway.routing.catalogue_sync import CatalogueSync
 from cmg.gateway.routing.router import Router
 from cmg.gateway.routing.upstreams import Upstream, build_upstreams
@@ -212,7 +212,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     forwarder = Forwarder(orders.backstage_socket, settings.limits.body_bytes)
     resources.add(Resource("forwarder", forwarder.close))
     prices = PriceBook(settings.prices)
-    catalogue = Catalogue(database, prices, clock)
+    catalogue = Catalogue(database, prices, clock, built_in_models(settings))
     changes.subscribe("models", catalogue.changed)
     changes.on_reset(catalogue.load)
     await catalogue.load()
@@ -227,6 +227,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     parts = GatewayParts(
         settings=settings,
         router=router,
+        catalogue=catalogue,
         breakers=Breakers(clock, instruments),
         quota=quota,
         estimator=estimator,

@@ -47,9 +47,14 @@ def build_upstreams(settings: Settings, network: Transport, simulator: Transport
             name=OPENROUTER, base_url=OPENROUTER_URL, api_key=key, models=["*/*"], kind=OPENROUTER
         )
         predefined.append(Upstream(described, network, None if key else _KEY_VARIABLE))
-    if SIMULATOR not in names:
+    if simulates(settings):
         predefined.append(Upstream(UpstreamSettings(name=SIMULATOR, base_url="http://simulator/v1"), simulator))
     return [*own, *predefined]
+
+
+def simulates(settings: Settings) -> bool:
+    """Whether `sim/` is the built-in simulator."""
+    return all(one.name != SIMULATOR for one in settings.upstreams)
 
 
 def configured(upstreams: Sequence[Upstream]) -> list[Upstream]:
