@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -42,6 +42,7 @@ class UpstreamSettings(Part, frozen=True):
     timeout_total_s: Positive = 600
     retries: Count = 2
     prefill: bool = False  # the API goes on from a last assistant message
+    stream_usage: Literal["auto", "ask", "never"] = "auto"  # whether streams are asked for their usage
 
 
 class RouteSettings(Part, frozen=True):

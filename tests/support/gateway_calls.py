@@ -35,10 +35,15 @@ KEY = ApiKey(id="k1", workspace_id="w1", name="tests", tags=("blue",), scopes=AP
 
 
 class SwiftClock(SystemClock):
-    """The machine's clock on which nobody waits: sleeps are kept in `slept` and pass at once."""
+    """The machine's clock on which nobody waits: sleeps are kept in `slept` and pass at once; `ahead_s` moves it."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        """The machine's, moved."""
+        return super().monotonic() + self.ahead_s
 
     async def sleep(self, seconds: float) -> None:
         """Note it and go on."""

@@ -107,6 +107,12 @@ def from_status(status: int, body: bytes, headers: Mapping[str, str], name: str)
     return Failure(f"http_{status}", "again", _server_error(status, said, wait_s), wait_s, sick=True)
 
 
+def refuses_field(failure: Failure, field: str) -> bool:
+    """Whether the upstream said that it does not take this field of the request."""
+    error = failure.error
+    return failure.kind in {"http_400", "http_422"} and (field in error.message or field in (error.param or ""))
+
+
 def _server_error(status: int, said: str, wait_s: float | None) -> CmgError:
     if status in {408, 504, 524}:
         return UpstreamTimeout(said)
