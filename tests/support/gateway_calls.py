@@ -223,7 +223,7 @@ class GatewayCalls:
     def lengths(self, **lengths: int | None) -> None:
         """The model `m` of these upstreams takes so many tokens of context."""
         facts: dict[str, Any] = {"model": "m", "first_seen": 1, "vanished": False}
-        self.catalogue.take([KeptModel(upstream=name, context_length=n, **facts) for name, n in lengths.items()], ())
+        self.catalogue.take([KeptModel(upstream=name, context_length=n, **facts) for name, n in lengths.items()], [])
 
     async def close(self) -> None:
         """Let the files go."""

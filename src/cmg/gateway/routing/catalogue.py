@@ -57,15 +57,19 @@ class Catalogue:
         self._listed: list[ModelInfo] = []
         self._by_place: dict[tuple[str, str], ModelInfo] = {}
         self._syncs: dict[str, SyncState] = {}
-        self.take((), ())
+        self.version = 0  # grows with every look at the database
+        self.stored: tuple[list[KeptModel], list[SyncState]] = ([], [])
+        self.take([], [])
 
     async def load(self) -> None:
         """Read everything anew. Raises `DatabaseAway`; what was known before then stays."""
         kept = await catalogue_store.all_models(self._database)
         self.take(kept, await catalogue_store.all_syncs(self._database))
+        self.version += 1
 
-    def take(self, stored: Sequence[KeptModel], syncs: Sequence[SyncState]) -> None:
+    def take(self, stored: list[KeptModel], syncs: list[SyncState]) -> None:
         """Know exactly these from now on, and the built-in ones that are not among them."""
+        self.stored = stored, syncs
         known = {(one.upstream, one.model) for one in stored}
         kept = [*stored, *(one for one in self._built_in if (one.upstream, one.model) not in known)]
         prices = _prices(kept)
