@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Usd = Annotated[float, Meta(ge=0)]
+BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#@]+/?$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 
 
@@ -42,6 +43,7 @@ class UpstreamSettings(Part, frozen=True):
     timeout_total_s: Positive = 600
     retries: Count = 2
     prefill: bool = False  # the API goes on from a last assistant message
+    stream_usage: Literal["auto", "ask", "never"] = "auto"  # whether streams are asked for their usage
 
 
 class RouteSettings(Part, frozen=True):
@@ -107,6 +109,7 @@ class Settings(Part, frozen=True):
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     database_url: str | None = None
     redis_url: str | None = None
+    backstage_url: BaseUrl | None = None  # where another machine answers the control plane
     openrouter_api_key: str | None = None
     bootstrap_key: str | None = None
     admin_email: str | None = None
@@ -135,6 +138,7 @@ ENVIRONMENT: dict[str, str] = {
     "CMG_WORKERS": "workers",
     "CMG_DATABASE_URL": "database_url",
     "CMG_REDIS_URL": "redis_url",
+    "CMG_BACKSTAGE_URL": "backstage_url",
     "OPENROUTER_API_KEY": "openrouter_api_key",
     "CMG_BOOTSTRAP_KEY": "bootstrap_key",
     "CMG_ADMIN_EMAIL": "admin_email",

@@ -8,6 +8,7 @@ import pytest
 
 from support.api import Api
 from support.faulty_upstream import FaultyUpstream, closed_port
+from support.postgres import OwnPostgres
 from support.redis_server import RedisServer
 from support.service import Service, ServiceOptions, upstream_toml
 
@@ -102,5 +103,13 @@ def own_redis() -> Iterator[RedisServer]:
     """A Redis to kill."""
     server = RedisServer()
     server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[OwnPostgres]:
+    """A PostgreSQL to stop."""
+    server = OwnPostgres()
     yield server
     server.close()

@@ -13,6 +13,8 @@ from cmg.gateway.breaker import Breakers
 from cmg.gateway.chat import ChatHandler
 from cmg.gateway.parts import GatewayParts
 from cmg.gateway.recording import Recorder
+from cmg.gateway.routing.catalogue import Catalogue, built_in_models
+from cmg.gateway.routing.catalogue_store import KeptModel
 from cmg.gateway.routing.router import Router
 from cmg.gateway.routing.upstreams import build_upstreams
 from cmg.identity.models import APPLICATION_SCOPES, ApiKey, Caller, Workspace
@@ -33,10 +35,15 @@ KEY = ApiKey(id="k1", workspace_id="w1", name="tests", tags=("blue",), scopes=AP
 
 
 class SwiftClock(SystemClock):
-    """The machine's clock on which nobody waits: sleeps are kept in `slept` and pass at once."""
+    """The machine's clock on which nobody waits: sleeps are kept in `slept` and pass at once; `ahead_s` moves it."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
+        self.ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        """The machine's, moved."""
+        return super().monotonic() + self.ahead_s
 
     async def sleep(self, seconds: float) -> None:
         """Note it and go on."""
@@ -192,12 +199,14 @@ class GatewayCalls:
         self.quota = SharedMemoryQuota(folder / "quota", 0, self.clock, self.instruments)
         self.journal = KeptJournal(folder / "spool", self.instruments)
         prices, estimator = PriceBook(self.settings.prices), Estimator()
+        self.catalogue = Catalogue(database, prices, self.clock, built_in_models(self.settings))
         self.breakers = Breakers(self.clock, self.instruments)
         recorder = Recorder(self.journal, self.memory, self.quota, prices, estimator, self.clock, self.instruments)
         self.cache = Cache(None, clock=self.clock)
         self.parts = GatewayParts(
             settings=self.settings,
             router=Router(upstreams, self.settings.routes, ()),
+            catalogue=self.catalogue,
             breakers=self.breakers,
             quota=self.quota,
             estimator=estimator,
@@ -210,6 +219,11 @@ class GatewayCalls:
             clock=self.clock,
         )
         self.chat = ChatHandler(self.parts)
+
+    def lengths(self, **lengths: int | None) -> None:
+        """The model `m` of these upstreams takes so many tokens of context."""
+        facts: dict[str, Any] = {"model": "m", "first_seen": 1, "vanished": False}
+        self.catalogue.take([KeptModel(upstream=name, context_length=n, **facts) for name, n in lengths.items()], [])
 
     async def close(self) -> None:
         """Let the files go."""

@@ -103,6 +103,33 @@ class TestServer:
         return name
 
 
+class OwnPostgres:
+    """A server to stop and to start again under the same DSN; its data stays until `close`."""
+
+    def __init__(self) -> None:
+        self._folder = open_folder(f"run-own-{uuid.uuid4().hex[:8]}")
+        self._server = EmbeddedPostgres(self._folder, SystemClock(), settings=UNSAFE)
+        self.start()
+
+    @property
+    def dsn(self) -> str:
+        """Where it is, running or not."""
+        return self._server.dsn
+
+    def start(self) -> None:
+        """Start it."""
+        run_apart(self._server.start())
+
+    def stop(self) -> None:
+        """Stop it and wait for its end; connections are closed."""
+        assert run_apart(self._server.stop())
+
+    def close(self) -> None:
+        """Stop it if it runs, and remove its data."""
+        run_apart(self._server.stop())
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
 def remove_abandoned() -> None:
     """Stop and remove what killed test runs left behind: their locks tell that nobody is there."""
     for folder in (Path(tempfile.gettempdir()) / "cmg-tests").glob("run-*"):

@@ -33,6 +33,7 @@ class ServiceOptions:
     workers: int = 1
     environ: Mapping[str, str] = field(default_factory=dict)
     data_dir: Path | None = None
+    role: str = "all"
 
 
 def free_port() -> int:
@@ -92,7 +93,7 @@ class Service:
     def start(self, timeout_s: float = START_S) -> None:
         """Start the process and wait until it is ready; on failure the log is in the error."""
         lend_models(self.data_dir)
-        command = [str(CMG), "serve", "--workers", str(self.options.workers)]
+        command = [str(CMG), "serve", "--workers", str(self.options.workers), "--role", self.options.role]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=subprocess.STDOUT, env=self._environ(), cwd=self.data_dir

@@ -1,13 +1,16 @@
-"""Passing a request on to the backstage process over its unix socket, so that one port serves everything."""
+"""Passing a request on to backstage, so that one port serves everything.
+
+It answers on the machine's own unix socket, on another machine, or within this process.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
 from yarl import URL
 
-from cmg.kit.asgi import ClientGone, Request, Send
+from cmg.kit.asgi import ClientGone, Message, Receive, Request, Scope, Send
 from cmg.kit.errors import TooLarge, Unavailable
 
 CLIENT_HEADER = b"x-cmg-forwarded-client"
@@ -20,12 +23,19 @@ _STARTING_S = 5.0
 
 
 class Forwarder:
-    """One client session to backstage's socket. `body_bytes` bounds what is passed on. Build it inside the loop."""
+    """One client session to a backstage. `body_bytes` bounds what is passed on. Build it inside the loop.
 
-    def __init__(self, socket: Path, body_bytes: int) -> None:
+    Backstage of this machine answers on a socket and believes the client's address that it is told; another machine's
+    answers under a URL and believes `X-Forwarded-For` from those it trusts (`trusted_proxies`).
+    """
+
+    def __init__(self, backstage: Path | str, body_bytes: int) -> None:
         self._limit = body_bytes
+        self._base, self._tells, connector = "http://backstage", CLIENT_HEADER, _connector(backstage)
+        if isinstance(backstage, str):
+            self._base, self._tells = backstage.rstrip("/"), b"x-forwarded-for"
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(path=str(socket), limit=256),
+            connector=connector,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=_TOTAL_S, sock_connect=2),
@@ -36,10 +46,11 @@ class Forwarder:
         """Ask backstage and pass its answer on as it comes. Raises `Unavailable` while it is away."""
         path = request.scope.get("raw_path") or request.path.encode()
         query = request.scope["query_string"]
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in _end_to_end(request)]
-        headers.append((CLIENT_HEADER.decode(), request.client))
+        passed = [(name, value) for name, value in _end_to_end(request) if name != self._tells]
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in passed]
+        headers.append((self._tells.decode(), request.client))
         target = path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
-        url = URL(f"http://backstage{target}", encoded=True)  # the target goes on byte for byte
+        url = URL(f"{self._base}{target}", encoded=True)  # the target goes on byte for byte
         try:
             answer = await self._answer(request, url, headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -83,6 +94,30 @@ class Forwarder:
                 yield piece
             if not message.get("more_body"):
                 return
+
+
+class Within:
+    """Passing a request on to the application of this very process."""
+
+    def __init__(self, application: Callable[[Scope, Receive, Send], Awaitable[None]], body_bytes: int) -> None:
+        self._application, self._limit = application, body_bytes
+
+    async def handle(self, request: Request, send: Send) -> None:
+        """Have the application answer. Raises `TooLarge`."""
+        first: list[Message] = [{"type": "http.request", "body": await request.body(self._limit), "more_body": False}]
+
+        async def receive() -> Message:
+            return first.pop() if first else await request.receive()
+
+        told = [(name, value) for name, value in request.scope["headers"] if name != CLIENT_HEADER]
+        scope = {**request.scope, "headers": [*told, (CLIENT_HEADER, request.client.encode())]}
+        await self._application(scope, receive, send)
+
+
+def _connector(backstage: Path | str) -> aiohttp.BaseConnector:
+    if isinstance(backstage, str):
+        return aiohttp.TCPConnector(limit=256)
+    return aiohttp.UnixConnector(path=str(backstage), limit=256)
 
 
 def _has_body(request: Request) -> bool:

@@ -10,17 +10,18 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Literal
 
 from cmg.app import wiring
+from cmg.app.last_known import LastKnownFile
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.supervisor import Post, Supervisor
+from cmg.app.roles import Role
 from cmg.config import Settings
 from cmg.kit.clock import SystemClock
 from cmg.telemetry import logs
 
-Role = Literal["all", "gateway", "worker", "monitor"]
 _BACKSTAGE_S = 15.0
+_RETRY_S = 2.0
 _BIND_S = 5.0  # a killed predecessor's workers let go of the port within this
 _log = logs.get_logger("cmg.app.serve")
 
@@ -46,27 +47,60 @@ async def _serve(settings: Settings, role: Role) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with contextlib.closing(await _bind(settings)) as listening:
-        async with _machine(settings), wiring.open_services(settings) as services:
-            orders = Orders(settings=settings, dsn=services.dsn, role=role)
-            secrets = await wiring.prepare(services, orders)
+        async with _machine(settings), wiring.database_place(settings) as place:
+            orders = Orders(settings=settings, dsn=place.dsn, role=role)
             supervisor = Supervisor(orders, listening.fileno(), lambda n: wiring.vacate(orders, n), clock)
-            watching = asyncio.create_task(services.watch())
+            port = listening.getsockname()[1]
+            beside = [asyncio.create_task(place.watch())]
+            secrets = await _prepare(orders)
+            if secrets is None:
+                beside.append(asyncio.create_task(_prepare_late(orders, port)))
             supervisor.start([Post("backstage")])
-            await _answering(orders.backstage_socket)
-            supervisor.start(_gateways(settings, role))
-            if await wiring.needs_embedder(services):
+            if orders.duties.gateways:
+                await _answering(orders.backstage_socket)
+                supervisor.start([Post("gateway", number) for number in range(settings.workers)])
+            if await wiring.needs_embedder(orders):
                 supervisor.start([Post("embedder")])
-            print(_banner(settings, listening.getsockname()[1], secrets), flush=True)
+            print(_banner(orders, port, secrets), flush=True)
             await stop.wait()
             _log.info("stopping", grace_s=settings.shutdown_grace_s)
             await supervisor.stop()
-            watching.cancel()
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
 
-def _gateways(settings: Settings, role: Role) -> list[Post]:
-    if role in {"worker", "monitor"}:
-        return [Post("gateway", 0)]
-    return [Post("gateway", number) for number in range(settings.workers)]
+async def _prepare(orders: Orders) -> wiring.FirstSecrets | None:
+    """Prepare the machine; None when the database is away and the last known keys let calls go on.
+
+    Raises `StorageError` when it is away and nothing is known.
+    """
+    wiring.make_way(orders)
+    try:
+        return await wiring.prepare(orders)
+    except (wiring.DatabaseUnreachable, wiring.DatabaseAway) as error:
+        if LastKnownFile(orders.last_known).read() is None:
+            raise CannotStart(f"{error}; nothing was known from a run before, so no call could be answered") from error
+        _log.warning("the database is away: serving with what was last known", error=str(error))
+        return None
+
+
+async def _prepare_late(orders: Orders, port: int) -> None:
+    """Prepare as soon as the database is there, and tell the keys that were made then."""
+    told = None
+    while True:
+        try:
+            secrets = await wiring.prepare_late(orders)
+        except Exception as error:  # noqa: BLE001  whatever it is, calls go on meanwhile
+            if told != str(error):
+                _log.warning("the database cannot be prepared yet", error=repr(error))
+            told = str(error)
+            await asyncio.sleep(_RETRY_S)
+        else:
+            _log.info("the database is there again")
+            if secrets.admin_key or secrets.first_key:
+                print(_banner(orders, port, secrets), flush=True)
+            return
 
 
 async def _answering(backstage: Path) -> None:
@@ -121,19 +155,24 @@ async def _machine(settings: Settings) -> AsyncIterator[None]:
         os.close(lock)
 
 
-def _banner(settings: Settings, port: int, secrets: wiring.FirstSecrets) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+def _banner(orders: Orders, port: int, secrets: wiring.FirstSecrets | None) -> str:
+    host = f"[{orders.settings.host}]" if ":" in orders.settings.host else orders.settings.host
     url = f"http://{host}:{port}"
     lines = [f"Context Memory Gateway runs at {url}   (API: {url}/docs)"]
-    if secrets.admin_key:
+    if orders.role != "all":
+        lines = [f"Context Memory Gateway runs as {orders.role} at {url}"]
+    if secrets is None:
+        lines.append("The database cannot be reached: calls are answered with the keys and prices last known.")
+    if secrets and secrets.admin_key:
         lines.append(f"Administrator's one-time password (an admin API key; keep it): {secrets.admin_key}")
-    key = secrets.first_key
+    key = secrets.first_key if secrets else None
     if key:
         lines.append(f"First API key for an application (shown this once): {key}")
-    lines += [
-        "Try it:",
-        f"  curl {url}/v1/chat/completions -H 'Authorization: Bearer {key or '$CMG_KEY'}' \\",
-        "    -H 'Content-Type: application/json' \\",
-        '    -d \'{"model": "sim/echo", "user": "ada", "messages": [{"role": "user", "content": "Hello"}]}\'',
-    ]
+    if orders.duties.gateways:
+        lines += [
+            "Try it:",
+            f"  curl {url}/v1/chat/completions -H 'Authorization: Bearer {key or '$CMG_KEY'}' \\",
+            "    -H 'Content-Type: application/json' \\",
+            '    -d \'{"model": "sim/echo", "user": "ada", "messages": [{"role": "user", "content": "Hello"}]}\'',
+        ]
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,13 @@ from fastapi import APIRouter
 from cmg.app import control_plane
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.embedding import Probe, Sources
-from cmg.app.forward import Forwarder
+from cmg.app.forward import Forwarder, Within
 from cmg.app.health import Resource, Resources
+from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
 from cmg.app.operations import operations_router
 from cmg.app.processes.metrics import MergedMetrics, MetricsSocket
 from cmg.app.processes.orders import Orders
+from cmg.app.roles import by_role
 from cmg.audit.trail import AuditTrail
 from cmg.config import Settings
 from cmg.gateway.answers.idempotency import IdempotentCalls
@@ -27,7 +29,7 @@ from cmg.gateway.embeddings import EmbeddingsHandler
 from cmg.gateway.models_api import ModelsHandler
 from cmg.gateway.parts import GatewayParts
 from cmg.gateway.recording import Recorder
-from cmg.gateway.routing.catalogue import Catalogue
+from cmg.gateway.routing.catalogue import Catalogue, built_in_models
 from cmg.gateway.routing.catalogue_sync import CatalogueSync
 from cmg.gateway.routing.router import Router
 from cmg.gateway.routing.upstreams import Upstream, build_upstreams
@@ -39,6 +41,7 @@ from cmg.identity.keys import Keys
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
 from cmg.jobs.queue import Jobs
+from cmg.kit.asgi import Handler
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger import routes as ledger_routes
 from cmg.ledger import tokens
@@ -71,19 +74,26 @@ from cmg.storage.cache import Cache
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.changes import purge as purge_changes
 from cmg.storage.database import Database
-from cmg.storage.embedded import EmbeddedPostgres, StorageError
+from cmg.storage.embedded import EmbeddedPostgres
+from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
 from cmg.storage.migrate import migrate
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.merging import Departed
 
 __all__ = [
+    "DatabaseAway",
+    "DatabaseUnreachable",
+    "FirstSecrets",
     "StorageError",
     "build_backstage",
     "build_embedder",
     "build_gateway",
+    "database_place",
+    "make_way",
     "needs_embedder",
     "open_services",
     "prepare",
+    "prepare_late",
     "vacate",
 ]
 
@@ -119,12 +129,6 @@ class Services:
     keys: Keys
     workspaces: Workspaces
     usage: UsageReports
-    embedded: EmbeddedPostgres | None = None
-
-    async def watch(self) -> None:
-        """Keep the embedded database running; returns at once when there is none."""
-        if self.embedded is not None:
-            await self.embedded.watch()
 
 
 def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock) -> Services:
@@ -140,41 +144,88 @@ def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFe
     )
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the database is, and the embedded server if it is ours."""
+
+    dsn: str
+    embedded: EmbeddedPostgres | None = None
+
+    async def watch(self) -> None:
+        """Keep the embedded database running; returns at once when there is none."""
+        if self.embedded is not None:
+            await self.embedded.watch()
+
+
+@contextlib.asynccontextmanager
+async def database_place(settings: Settings) -> AsyncIterator[Place]:
+    """The database of the settings, which may be away, or the embedded one, started. Raises `StorageError`."""
+    if settings.database_url:
+        yield Place(settings.database_url)
+        return
+    embedded = EmbeddedPostgres(settings.data_dir, SystemClock())
+    dsn = await embedded.start()
+    try:
+        yield Place(dsn, embedded)
+    finally:
+        await embedded.stop()
+
+
+@contextlib.asynccontextmanager
+async def _services_on(settings: Settings, dsn: str) -> AsyncIterator[Services]:
+    clock = SystemClock()
+    await migrate(dsn, clock=clock)
+    database = Database(dsn, clock=clock, instruments=Instruments(), max_size=4)
+    try:
+        await database.open()
+        feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
+        await feed.load()
+        yield _services(settings, dsn, database, feed, clock)
+    finally:
+        await database.close()
+
+
 @contextlib.asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """The use cases on the migrated database, embedded or given; everything is closed on leaving.
 
     Raises `StorageError` when the database cannot be started or is not ours.
     """
-    clock = SystemClock()
-    async with contextlib.AsyncExitStack() as closing:
-        embedded = None
-        if settings.database_url:
-            dsn = settings.database_url
-        else:
-            embedded = EmbeddedPostgres(settings.data_dir, clock)
-            dsn = await embedded.start()
-            closing.push_async_callback(embedded.stop)
-        await migrate(dsn, clock=clock)
-        database = Database(dsn, clock=clock, instruments=Instruments(), max_size=4)
-        closing.push_async_callback(database.close)
-        await database.open()
-        feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
-        await feed.load()
-        yield replace(_services(settings, dsn, database, feed, clock), embedded=embedded)
+    async with database_place(settings) as place, _services_on(settings, place.dsn) as services:
+        yield services
 
 
-async def prepare(services: Services, orders: Orders) -> FirstSecrets:
-    """What must be true before the first worker runs: keys, an empty spool, fresh state of limits and budgets."""
+def make_way(orders: Orders) -> None:
+    """Remove what a killed predecessor left: nobody may be asked in its place."""
     orders.runtime.mkdir(mode=0o700, exist_ok=True)
     for left in orders.runtime.glob("*.metrics"):
         left.unlink(missing_ok=True)
-    await services.keys.ensure_bootstrap(orders.settings.bootstrap_key)
+
+
+async def prepare(orders: Orders) -> FirstSecrets:
+    """What must be true before the first worker runs: keys, an empty spool, fresh state of limits and budgets.
+
+    Raises `DatabaseUnreachable` or `DatabaseAway`; then `prepare_late` follows, if the last known keys let calls go on.
+    """
+    async with _services_on(orders.settings, orders.dsn) as services:
+        secrets = await _first_things(services)
+        drain = _drain(services.database, orders, SystemClock(), Instruments(), UsageSink())
+        await drain.drain_all()
+    if orders.duties.gateways:
+        create_file(orders.quota_file)
+    return secrets
+
+
+async def prepare_late(orders: Orders) -> FirstSecrets:
+    """The same while workers run already. They count on in the state of limits of the run before."""
+    async with _services_on(orders.settings, orders.dsn) as services:
+        return await _first_things(services)
+
+
+async def _first_things(services: Services) -> FirstSecrets:
+    await services.keys.ensure_bootstrap(services.settings.bootstrap_key)
     secrets = FirstSecrets(await services.keys.ensure_admin_key(), await services.keys.ensure_first_key())
-    clock, instruments = SystemClock(), Instruments()
-    await upkeep(services.database, orders.settings.retention, clock.now())
-    await _drain(services.database, orders, clock, instruments, UsageSink()).drain_all()
-    create_file(orders.quota_file)
+    await upkeep(services.database, services.settings.retention, SystemClock().now())
     return secrets
 
 
@@ -191,12 +242,19 @@ def _drain(
     return JournalDrain(database, orders.spool, sinks, clock, instruments, usage.committed)
 
 
-async def needs_embedder(services: Services) -> bool:
+async def needs_embedder(orders: Orders) -> bool:
     """Whether a model of this machine embeds, or did and users are still searched by it."""
-    if services.settings.memory.embedder in NAMES:
-        return True
-    known = await VectorStore(services.database).models()
-    return services.settings.memory.embedder != "none" and any(model.name in NAMES.values() for model in known)
+    asked = orders.settings.memory.embedder
+    if asked in NAMES or asked == "none":
+        return asked != "none"
+    database = Database(orders.dsn, clock=SystemClock(), instruments=Instruments(), max_size=1)
+    try:
+        await database.open()
+        return any(model.name in NAMES.values() for model in await VectorStore(database).models())
+    except DatabaseAway:
+        return False
+    finally:
+        await database.close()
 
 
 async def build_embedder(orders: Orders, resources: Resources) -> list[Coroutine[Any, Any, None]]:
@@ -212,27 +270,56 @@ async def build_embedder(orders: Orders, resources: Resources) -> list[Coroutine
     return [server.run()]
 
 
-async def _base(orders: Orders, resources: Resources, clock: Clock, instruments: Instruments) -> tuple[Any, ...]:
-    """What every process has: the database, the change feed and the snapshot of keys."""
+@dataclass(frozen=True)
+class _Base:
+    """What every process has: the database, what changes in it, and the snapshot of keys, models and prices."""
+
+    database: Database
+    changes: ChangeFeed
+    feed: SnapshotFeed
+    prices: PriceBook
+    catalogue: Catalogue
+    known: LastKnownFile
+
+
+async def _base(orders: Orders, resources: Resources, clock: Clock, instruments: Instruments) -> _Base:
+    settings = orders.settings
     database = Database(orders.dsn, clock=clock, instruments=instruments, max_size=_POOL)
 
     async def reachable() -> None:
         await database.ping()
 
-    resources.add(Resource("database", database.close, reachable))
+    needed = orders.duties.control_plane and not orders.duties.gateways
+    resources.add(Resource("database", database.close, reachable, needed=needed))
     await database.open()
-    changes = ChangeFeed(database, clock)
+    changes, prices = ChangeFeed(database, clock), PriceBook(settings.prices)
     feed = SnapshotFeed(database, changes, clock, instruments)
-    await changes.mark()
-    await feed.load()
+    catalogue = Catalogue(database, prices, clock, built_in_models(settings))
+    changes.subscribe("models", catalogue.changed)
+    changes.on_reset(catalogue.load)
+    base = _Base(database, changes, feed, prices, catalogue, LastKnownFile(orders.last_known))
+    await _learn(base)
     tokens.warm_up()
-    return database, changes, feed
+    return base
+
+
+async def _learn(base: _Base) -> None:
+    """The present from the database; while that is away, the last known, until the change feed reaches it."""
+    try:
+        await base.changes.mark()
+        await base.feed.load()
+        await base.catalogue.load()
+    except DatabaseAway:
+        if not take_last_known(base.known, base.feed, base.catalogue):
+            raise
+        base.changes.lose_place()
 
 
 async def build_gateway(orders: Orders, resources: Resources) -> Built:
     """The data plane of one worker."""
     settings, clock, instruments = orders.settings, SystemClock(), Instruments()
-    database, changes, feed = await _base(orders, resources, clock, instruments)
+    base = await _base(orders, resources, clock, instruments)
+    database, feed, prices, catalogue = base.database, base.feed, base.prices, base.catalogue
     journal = Journal(orders.spool, settings.journal, instruments)
 
     async def journal_open() -> None:
@@ -250,11 +337,6 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     resources.add(Resource("metrics", socket.close))
     forwarder = Forwarder(orders.backstage_socket, settings.limits.body_bytes)
     resources.add(Resource("forwarder", forwarder.close))
-    prices = PriceBook(settings.prices)
-    catalogue = Catalogue(database, prices, clock)
-    changes.subscribe("models", catalogue.changed)
-    changes.on_reset(catalogue.load)
-    await catalogue.load()
     network = HttpTransport(connections=settings.limits.connections)
     resources.add(Resource("upstream connections", network.close))
     upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
@@ -268,6 +350,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     parts = GatewayParts(
         settings=settings,
         router=router,
+        catalogue=catalogue,
         breakers=Breakers(clock, instruments),
         quota=quota,
         estimator=estimator,
@@ -282,8 +365,19 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     authenticator = Authenticator(feed, clock, instruments)
     memory_api = MemoryApi(memory, database, authenticator.require, settings.limits.body_bytes, clock, instruments)
     routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
-    plane = DataPlane(routes, authenticator, forwarder.handle, instruments, clock, settings.trusted_proxies)
-    return Built(plane, [changes.run(), parts.breakers.run()])
+    forward = by_role(orders.role, forwarder.handle, _remote(orders, resources))
+    plane = DataPlane(routes, authenticator, forward, instruments, clock, settings.trusted_proxies)
+    return Built(plane, [base.changes.run(), parts.breakers.run()])
+
+
+def _remote(orders: Orders, resources: Resources) -> Handler | None:
+    """The control plane of another machine, if the settings name one and this machine has none."""
+    settings = orders.settings
+    if orders.duties.control_plane or not settings.backstage_url:
+        return None
+    remote = Forwarder(settings.backstage_url, settings.limits.body_bytes)
+    resources.add(Resource("other machine", remote.close))
+    return remote.handle
 
 
 def _questions(
@@ -301,11 +395,16 @@ def _router(upstreams: Sequence[Upstream], settings: Settings) -> Router:
     return Router(upstreams, settings.routes, [entry["id"].removeprefix("sim/") for entry in SIMULATOR_MODELS])
 
 
-def _routes(resources: Resources, parts: GatewayParts, models: ModelsHandler, memory: MemoryApi) -> Routes:
+def _probes(resources: Resources) -> Routes:
     routes = Routes()
     routes.add_open("GET", "/livez", resources.livez)
     routes.add_open("GET", "/readyz", resources.readyz)
     routes.add_open("GET", "/health", resources.health)
+    return routes
+
+
+def _routes(resources: Resources, parts: GatewayParts, models: ModelsHandler, memory: MemoryApi) -> Routes:
+    routes = _probes(resources)
     routes.add("POST", "/v1/chat/completions", ChatHandler(parts).handle)
     routes.add("POST", "/v1/embeddings", EmbeddingsHandler(parts).handle)
     routes.add("GET", "/v1/models", models.list)
@@ -325,31 +424,59 @@ def _quota(orders: Orders, database: Database, clock: Clock, instruments: Instru
 
 
 async def build_backstage(orders: Orders, resources: Resources) -> Built:
-    """The control plane and the background work of one machine."""
+    """The background work of one machine, and the control plane where its role has it."""
     settings, clock, instruments = orders.settings, SystemClock(), Instruments()
-    database, changes, feed = await _base(orders, resources, clock, instruments)
-    services = _services(settings, orders.dsn, database, feed, clock)
+    base = await _base(orders, resources, clock, instruments)
+    services = _services(settings, orders.dsn, base.database, base.feed, clock)
+    metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
+    keeper = Keeper(base.known, base.feed, base.catalogue, clock)
+    work = [base.changes.run(), metrics.poll(), keeper.run()]
+    if orders.duties.drain:
+        work += _draining(orders, resources, services, base.feed, instruments)
+    if orders.duties.jobs:
+        work += _working(orders, resources, services, clock, instruments)
+    routers = [operations_router(resources, metrics, settings.metrics_allow)]
+    if orders.duties.control_plane:
+        routers += _control_routers(services, clock)
+    authenticator = Authenticator(base.feed, clock, instruments)
+    application: Any = control_plane.build(routers, authenticator)
+    if not orders.duties.gateways:
+        within = Within(application, settings.limits.body_bytes)
+        forward = by_role(orders.role, within.handle, _remote(orders, resources))
+        probes = _probes(resources)
+        application = DataPlane(probes, authenticator, forward, instruments, clock, settings.trusted_proxies)
+    return Built(application, work)
+
+
+def _draining(
+    orders: Orders, resources: Resources, services: Services, feed: SnapshotFeed, instruments: Instruments
+) -> list[Coroutine[Any, Any, None]]:
+    """What carries this machine's journals into the database, and looks at the budgets that were spent on."""
+    clock, database = SystemClock(), services.database
     watch = BudgetWatch(database, lambda: feed.current, services.keys.suspend_for_budget, clock, instruments)
-    usage_sink = UsageSink(watch.spent)
-    drain = _drain(database, orders, clock, instruments, usage_sink)
+    drain = _drain(database, orders, clock, instruments, UsageSink(watch.spent))
 
     async def flush() -> None:
         async with asyncio.timeout(_FLUSH_S):
             await drain.drain_all()
 
     resources.add(Resource("drain", flush))
-    metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
-    routers = _routers(services, resources, metrics, clock)
-    application = control_plane.build(routers, Authenticator(feed, clock, instruments))
+    return [drain.run(), watch.run()]
+
+
+def _working(
+    orders: Orders, resources: Resources, services: Services, clock: Clock, instruments: Instruments
+) -> list[Coroutine[Any, Any, None]]:
+    """What a cluster needs once: jobs, and the sync of models."""
     network = HttpTransport()
     resources.add(Resource("upstream connections", network.close))
-    upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
-    embedding = _backlog(Sources(orders, _by_name(upstreams)), resources, database, clock, instruments)
-    catalogue = CatalogueSync(upstreams, database, clock, instruments)
+    upstreams = build_upstreams(services.settings, network, SimulatorTransport(clock))
+    sources = Sources(orders, _by_name(upstreams))
+    embedding = _backlog(sources, resources, services.database, clock, instruments)
+    catalogue = CatalogueSync(upstreams, services.database, clock, instruments)
     jobs = _jobs(services, clock, instruments)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
-    work = [changes.run(), drain.run(), watch.run(), metrics.poll(), jobs.run(), catalogue.run(), *embedding]
-    return Built(application, work)
+    return [jobs.run(), catalogue.run(), *embedding]
 
 
 def _backlog(
@@ -384,11 +511,10 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     return jobs
 
 
-def _routers(services: Services, resources: Resources, metrics: MergedMetrics, clock: Clock) -> list[APIRouter]:
+def _control_routers(services: Services, clock: Clock) -> list[APIRouter]:
     return [
         identity_routes.router(services.keys, services.workspaces, services.audit, clock),
         ledger_routes.router(services.usage, BudgetEvents(services.database)),
-        operations_router(resources, metrics, services.settings.metrics_allow),
     ]
 
 
@@ -398,4 +524,5 @@ def routers_without_database() -> list[APIRouter]:
     database = Database("postgresql:///", clock=clock, instruments=instruments)
     feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
     metrics = MergedMetrics(Path(), instruments, Departed(Path("departed.metrics")), clock)
-    return _routers(_services(settings, "", database, feed, clock), Resources(clock), metrics, clock)
+    operations = operations_router(Resources(clock), metrics, settings.metrics_allow)
+    return [*_control_routers(_services(settings, "", database, feed, clock), clock), operations]

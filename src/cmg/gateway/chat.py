@@ -66,10 +66,10 @@ class ChatHandler:
 
     async def _run(self, asked: _Asked, send: Send, keeper: Keeper | None) -> None:
         """Admit, recall, call and record; every way out leaves exactly one record of an admitted call."""
-        call, chat = asked.call, asked.chat
-        await admit(self._parts, call, asked.candidates[0], Estimate(chat.size, chat.max_tokens, chat.n))
-        ladder = Ladder(asked.candidates, self._parts.breakers, self._parts.clock)
-        with Recorded(call, ladder, self._parts.recorder):
+        parts, call, chat = self._parts, asked.call, asked.chat
+        await admit(parts, call, asked.candidates[0], Estimate(chat.size, chat.max_tokens, chat.n))
+        ladder = Ladder(asked.candidates, parts.breakers, parts.catalogue.context_length, parts.clock)
+        with Recorded(call, ladder, parts.recorder):
             asked.note = await self._remembering.recall(call, chat)
             if chat.stream:
                 await self._stream(asked, ladder, Outgoing(send, keeper))

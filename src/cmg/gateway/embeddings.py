@@ -42,7 +42,7 @@ class EmbeddingsHandler:
 
     async def _answer(self, call: Call, asked: EmbeddingsRequest, candidates: list[Candidate], send: Send) -> None:
         parts = self._parts
-        ladder = Ladder(candidates, parts.breakers, parts.clock)
+        ladder = Ladder(candidates, parts.breakers, parts.catalogue.context_length, parts.clock)
         with Recorded(call, ladder, parts.recorder):
             body, answer = await first_good(
                 call,

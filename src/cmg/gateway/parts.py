@@ -8,6 +8,7 @@ from cmg.gateway.answers.response_cache import ResponseCache
 from cmg.gateway.breaker import Breakers
 from cmg.gateway.ports import Memory
 from cmg.gateway.recording import Recorder
+from cmg.gateway.routing.catalogue import Catalogue
 from cmg.gateway.routing.router import Router
 from cmg.kit.clock import Clock
 from cmg.ledger.journal import Journal
@@ -22,6 +23,7 @@ class GatewayParts:
 
     settings: Settings
     router: Router
+    catalogue: Catalogue
     breakers: Breakers
     quota: Quota
     estimator: Estimator

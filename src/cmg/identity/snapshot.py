@@ -6,7 +6,7 @@ two seconds; so a revoked key stops within 2 s in every process (`SnapshotFeed.a
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from cmg.identity.models import ApiKey, Workspace
@@ -65,6 +65,7 @@ class SnapshotFeed:
         self._loading = asyncio.Lock()
         self._lookups = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
         self._waiting = 0
+        self.version = 0  # grows with every change that was read from the database; 0: nothing was read yet
         self.current = Snapshot({}, {})
         changes.subscribe("keys", self.keys_changed)
         changes.subscribe("workspaces", self.workspaces_changed)
@@ -80,9 +81,15 @@ class SnapshotFeed:
         async with self._loading:
             keys, workspaces = await self._all(self._store.keys_after), await self._all(self._store.workspaces_after)
             self._generation += 1
+            self.version += 1
             self._unknown.clear()
             self.current = Snapshot(keys, workspaces)
             self._gauge()
+
+    def take(self, keys: Iterable[ApiKey], workspaces: Iterable[Workspace]) -> None:
+        """Begin with what was known some time ago, until the database can be asked."""
+        self.current = Snapshot({key.id: key for key in keys}, {one.id: one for one in workspaces})
+        self._gauge()
 
     async def keys_changed(self, ids: list[str]) -> None:
         """Reload these keys; those that are gone or revoked leave the snapshot."""
@@ -97,6 +104,7 @@ class SnapshotFeed:
                         self.current.keys.pop(key_id, None)
                 await self._know_workspaces(found)
                 self.current.keys.update(found)
+                self.version += 1
             self._gauge()
 
     async def workspaces_changed(self, ids: list[str]) -> None:
@@ -104,6 +112,7 @@ class SnapshotFeed:
         async with self._loading:
             found = {one.id: one for one in await self._store.workspaces_by_ids(self._database, ids)}
             self.current.workspaces.update(found)
+            self.version += 1
 
     async def find(self, key_id: str) -> ApiKey | None:
         """A key that the snapshot does not hold, looked up in the database once.

@@ -100,6 +100,10 @@ class ChangeFeed:
         """Take the present as the feed's place; what is loaded after this call needs no reset."""
         self._place = await self._database.fetchval(_SQL["newest_change"]) or 0
 
+    def lose_place(self) -> None:
+        """Begin with a reset: what the subscribers keep does not come from the present."""
+        self._place = None
+
     async def run(self) -> None:
         """Look for changes until cancelled; goes on by itself when the database comes back."""
         try:

@@ -9,7 +9,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from cmg.kit.clock import Clock
-from cmg.storage.errors import DatabaseAway, StorageError
+from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
 from cmg.telemetry.instruments import Instruments
 
 __all__ = ["Connection", "Database", "DatabaseAway", "connect_once"]
@@ -159,10 +159,12 @@ async def connect_once(dsn: str) -> asyncpg.Connection:
     try:
         return await asyncpg.connect(dsn, timeout=_COMMAND_CONNECT_S)
     except TimeoutError as error:
-        raise StorageError(
+        raise DatabaseUnreachable(
             f"the database did not answer within {_COMMAND_CONNECT_S:g} s: is CMG_DATABASE_URL right?"
         ) from error
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (OSError, *_AWAY) as error:
+        raise DatabaseUnreachable(f"no connection to the database: {error}; is CMG_DATABASE_URL right?") from error
+    except (ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StorageError(f"no connection to the database: {error}; is CMG_DATABASE_URL right?") from error
 
 

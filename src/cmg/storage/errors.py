@@ -11,3 +11,7 @@ class DatabaseAway(Unavailable):
 
 class StorageError(Exception):
     """Stored state cannot be used as it is (or its server not started); the message says what to do."""
+
+
+class DatabaseUnreachable(StorageError):
+    """The database did not answer a first connection: it may be away, or its address be wrong."""

@@ -1,7 +1,7 @@
 """One exposition out of several processes: counters and histograms summed, gauges by their declared mode.
 
 prometheus_client's own multiprocess mode loses exemplars, Info and process metrics; here each process hands
-out a snapshot of its registry and one process merges them. A process that died keeps counting: its last
+out a snapshot of its registry and one process merges them. A process that died is still counted: its last
 known totals are carried on, so that a sum never falls and `rate()` never sees a reset that was none.
 """
 
@@ -16,7 +16,9 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
 from cmg.catalogue.metrics import BY_NAME
+from cmg.telemetry.logs import get_logger
 
+_log = get_logger("cmg.telemetry.merging")
 _ADDED = frozenset({"counter", "histogram", "summary"})
 
 
@@ -88,30 +90,68 @@ def _joined(family: FamilySnapshot, one: Sample, other: Sample) -> Sample:
     return Sample(one.name, one.labels, value, other.exemplar or one.exemplar)
 
 
+class Kept(msgspec.Struct, array_like=True):
+    """The file: `gone`, summed over processes that have ended, and the last of each place: (incarnation, snapshot)."""
+
+    gone: Snapshot = []
+    last: dict[str, tuple[str, Snapshot]] = {}
+
+
+_decode_kept = msgspec.msgpack.Decoder(Kept).decode
+
+
 class Departed:
-    """Totals of processes that are gone, kept in a file so that they outlive the merging process too."""
+    """The last totals of every process, kept in a file so that they outlive it and the merging process too.
+
+    A place (`gateway-0`) is held by one incarnation of a process after the other. What was merged is in the file before
+    anybody sees it, so no counter that was shown ever falls, whoever is killed; what a process counted after it was
+    last asked dies with it, once.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._last: dict[str, Snapshot] = {}
-        self._gone: Snapshot = _decode(file.read_bytes()) if file.exists() else []
+        self._kept = _read(file)
 
-    def merged(self, living: dict[str, bytes | None]) -> Snapshot:
-        """Merge the living processes (incarnation → snapshot, None: did not answer) with the departed."""
-        for incarnation, answer in living.items():
-            if answer is not None:
-                self._last[incarnation] = _decode(answer)
-        departed = [self._last.pop(name) for name in list(self._last) if name not in living]
-        if departed:
-            self._bury(departed)
-        return merge([self._gone, *self._last.values()])
+    def merged(self, answers: dict[str, tuple[str, bytes] | None]) -> Snapshot:
+        """Merge the places that are held now: (incarnation, snapshot), or None for one that is counted as last seen.
 
-    def _bury(self, departed: list[Snapshot]) -> None:
-        counting = [[family for family in one if family.kind in _ADDED] for one in departed]
-        self._gone = merge([self._gone, *counting])
+        A file that cannot be written is logged: metrics are needed most when the disk is full.
+        """
+        last = self._kept.last
+        told = {place: (answer[0], _decode(answer[1])) for place, answer in answers.items() if answer is not None}
+        ended = [
+            snapshot
+            for place, (incarnation, snapshot) in last.items()
+            if place not in answers or (place in told and told[place][0] != incarnation)
+        ]
+        gone = merge([self._kept.gone, *map(_counting, ended)]) if ended else self._kept.gone
+        present = {place: last[place] for place in answers if place in last} | told
+        self._kept = Kept(gone, present)
+        self._write()
+        return merge([gone, *(snapshot for _, snapshot in present.values())])
+
+    def _write(self) -> None:
+        last = {place: (incarnation, _counting(one)) for place, (incarnation, one) in self._kept.last.items()}
         new = self._file.with_suffix(".new")
-        new.write_bytes(msgspec.msgpack.encode(self._gone))
-        new.replace(self._file)
+        try:
+            new.write_bytes(msgspec.msgpack.encode(Kept(self._kept.gone, last)))
+            new.replace(self._file)
+        except OSError as error:
+            _log.warning("the totals of the metrics cannot be written; a crash would lose them", error=repr(error))
+
+
+def _read(file: Path) -> Kept:
+    try:
+        return _decode_kept(file.read_bytes())
+    except FileNotFoundError:
+        return Kept()
+    except msgspec.DecodeError as error:
+        _log.warning("the totals of former processes cannot be read; counters begin anew", error=str(error))
+        return Kept()
+
+
+def _counting(families: Snapshot) -> Snapshot:
+    return [family for family in families if family.kind in _ADDED]
 
 
 class _Fixed(Collector):

@@ -174,6 +174,50 @@ async def test_a_too_long_context_goes_to_the_next_or_is_told(gateway: GatewayCa
     assert (await gateway.call(models=["two/m"])).status == 200
 
 
+TOO_LONG = error(400, "maximum context length is 8192 tokens")
+
+
+@pytest.mark.parametrize(
+    ("lengths", "asked"),
+    [
+        ({"one": 8192, "two": 8192, "three": 32_000}, ["one", "three"]),
+        ({"one": 8192, "two": 16_000, "three": 32_000}, ["one", "two", "three"]),
+        ({"one": 8192, "two": 16_000, "three": 12_000}, ["one", "two"]),
+        ({"one": 8192, "three": 32_000}, ["one", "three"]),
+        ({"one": 8192, "two": 4096}, ["one"]),
+        ({"two": 4096}, ["one", "two"]),
+        ({}, ["one", "two", "three"]),
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_too_long_context_goes_to_a_larger_model_only(
+    gateway: GatewayCalls, lengths: dict[str, int], asked: list[str], *, streamed: bool
+) -> None:
+    gateway.lengths(**lengths)
+    for host in ("one", "two", "three"):
+        gateway.transport.script(host, TOO_LONG)
+    reply = await gateway.call(models=["two/m", "three/m"], stream=streamed)
+    assert (reply.status, reply.json["error"]["code"]) == (400, "context_length_exceeded")
+    assert [one.url.split("/")[2] for one in gateway.transport.asked] == asked
+
+
+async def test_a_larger_model_answers_what_was_too_long(gateway: GatewayCalls) -> None:
+    gateway.lengths(one=8192, two=8192, three=32_000)
+    gateway.transport.script("one", error(413, "the prompt is too long"))
+    gateway.transport.script("three", whole())
+    reply = await gateway.call(models=["two/m", "three/m"])
+    assert (reply.status, reply.headers["x-cmg-upstream"]) == (200, "three")
+
+
+async def test_a_larger_model_that_rests_is_told_as_such(gateway: GatewayCalls) -> None:
+    gateway.lengths(one=8192, two=32_000)
+    gateway.transport.script("one", TOO_LONG)
+    for _ in range(20):
+        gateway.breakers.failure("two", "m")
+    refused = await gateway.call(models=["two/m"])
+    assert (refused.status, refused.json["error"]["code"]) == (503, "circuit_open")
+
+
 async def test_candidates_come_in_the_order_of_the_route(gateway: GatewayCalls) -> None:
     gateway.transport.script("two", error(500))
     gateway.transport.script("three", whole())

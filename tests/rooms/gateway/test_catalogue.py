@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cmg.config import PriceSettings, UpstreamSettings
-from cmg.gateway.routing.catalogue import Catalogue
+from cmg.config import PriceSettings, Settings, UpstreamSettings
+from cmg.gateway.routing.catalogue import Catalogue, built_in_models
 from cmg.gateway.routing.catalogue_sync import CatalogueSync
 from cmg.gateway.routing.upstreams import SIMULATOR, Upstream
 from cmg.gateway.upstreams.simulator import SIMULATOR_MODELS, SimulatorTransport
@@ -186,6 +186,27 @@ async def test_the_simulators_models_are_listed_under_its_prefix(syncing, catalo
     assert {info.id for info in catalogue.models()} == {model["id"] for model in SIMULATOR_MODELS}
     assert book.price("sim", "echo") is not None
     assert catalogue.context_length("sim", "echo") == SIMULATOR_MODELS[0]["context_length"]
+
+
+async def test_the_simulators_prices_are_known_before_any_sync(database, book, clock):
+    Catalogue(database, book, clock, built_in_models(Settings()))
+    cost, origin = book.cost("sim", "echo", TokenUsage(1000, 1000))
+    assert (cost, origin) == (500_000, "catalogue")
+    assert book.price("sim", "embed") is not None
+
+
+async def test_what_the_sync_says_replaces_what_is_built_in(syncing, database, book, clock):
+    catalogue = Catalogue(database, book, clock, built_in_models(Settings()))
+    simulated = {info.id for info in catalogue.models()}
+    await syncing(upstream(SimulatorTransport(clock), SIMULATOR, key=None)).sync()
+    await catalogue.load()
+    assert {info.id for info in catalogue.models()} == simulated
+    assert len(catalogue.models()) == len(simulated)
+
+
+async def test_an_upstream_named_as_the_simulator_gets_none_of_its_prices():
+    taken = UpstreamSettings(name=SIMULATOR, base_url="http://other/v1", models=["*"])
+    assert built_in_models(Settings(upstreams=[taken])) == []
 
 
 async def test_the_operators_own_price_beats_the_listed_one(syncing, database, clock):

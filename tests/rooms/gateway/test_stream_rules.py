@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
+from cmg.config import Settings, UpstreamSettings
 from cmg.gateway.upstreams.transport import FirstByteTimeout, Reset, Stalled, Truncated
 from support.gateway_calls import Client, GatewayCalls, Reply, chat_body
 from support.scripted_transport import (
     DONE,
     ROLE,
     STOP,
+    USAGE,
     USAGE_EVENT,
     Script,
     Step,
@@ -64,6 +67,62 @@ async def test_a_good_stream_passes_byte_for_byte(gateway: GatewayCalls) -> None
     row = gateway.row()
     assert (row.status, row.finish_reason, row.completion_tokens, row.cost_nano) == ("ok", "stop", 3, 250_000_000)
     assert row.ttft_ms is not None
+
+
+async def test_usage_is_asked_for_and_kept_from_who_did_not_ask(gateway: GatewayCalls) -> None:
+    nulls = [event.replace(b'"choices"', b'"usage": null, "choices"') for event in text(*WORDS)]
+    said = chunk({"content": ', "usage": null'}, usage=None)
+    gateway.transport.script("one", stream(ROLE, *nulls, said, STOP, USAGE_EVENT, DONE))
+    reply = await gateway.stream(stream_options={"include_obfuscation": False})
+    kept = chunk({"content": ', "usage": null'})
+    assert reply.body == b"".join([ROLE, *text(*WORDS), kept, STOP, DONE])
+    assert gateway.transport.asked[0].json["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+    row = gateway.row()
+    assert (row.completion_tokens, row.cost_nano, row.cost_origin) == (3, 250_000_000, "upstream")
+
+
+async def test_usage_beside_content_stays_in_the_answer(gateway: GatewayCalls) -> None:
+    steps = [ROLE, *text(*WORDS), chunk(finish="stop", usage=USAGE), DONE]
+    gateway.transport.script("one", stream(*steps))
+    assert (await gateway.stream()).body == b"".join(steps)
+    assert gateway.row().cost_origin == "upstream"
+
+
+REFUSALS = [
+    error(400, "Unrecognized request argument supplied: stream_options"),
+    Script([b'{"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}'], status=422),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_an_upstream_that_refuses_to_be_asked_for_usage_is_left_alone_with_it(
+    gateway: GatewayCalls, refusal: Script
+) -> None:
+    gateway.transport.script("one", refusal, good(*WORDS))
+    reply = await gateway.stream()
+    _whole(reply)
+    assert reply.headers["x-cmg-attempts"] == "1"
+    _whole(await gateway.stream())
+    assert ["stream_options" in one.json for one in gateway.transport.asked] == [True, False, False]
+    gateway.clock.ahead_s += 3601
+    _whole(await gateway.stream())
+    assert "stream_options" in gateway.transport.asked[-1].json
+
+
+@pytest.mark.parametrize(("wish", "asked"), [("never", [False]), ("ask", [True])])
+async def test_the_settings_decide_whether_usage_is_asked_for(tmp_path: Path, wish: str, asked: list[bool]) -> None:
+    local = UpstreamSettings(name="one", base_url="http://one/v1", models=["m*"], stream_usage=wish, retries=0)
+    gateway = GatewayCalls(tmp_path, settings=Settings(upstreams=[local]))
+    gateway.transport.script("one", error(400, "no stream_options here"))
+    assert (await gateway.stream()).status == 400
+    assert ["stream_options" in one.json for one in gateway.transport.asked] == asked
+    await gateway.close()
+
+
+async def test_another_bad_request_is_not_sent_twice(gateway: GatewayCalls) -> None:
+    gateway.transport.script("one", error(400, "temperature is too high"))
+    assert (await gateway.stream()).status == 400
+    assert len(gateway.transport.asked) == 1
 
 
 async def test_events_that_came_together_leave_together(gateway: GatewayCalls) -> None:
@@ -238,7 +297,7 @@ UNUSUAL = [
 @pytest.mark.parametrize("event", UNUSUAL)
 async def test_an_event_of_a_shape_we_do_not_know_passes(gateway: GatewayCalls, event: bytes) -> None:
     gateway.transport.script("one", stream(ROLE, *text(*WORDS), event, STOP, DONE))
-    reply = await gateway.stream()
+    reply = await gateway.stream(stream_options={"include_usage": True})
     assert event in reply.body
     assert reply.done
     assert gateway.row().status == "ok"

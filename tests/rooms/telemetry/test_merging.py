@@ -64,27 +64,46 @@ def test_exemplars_are_kept_and_shown_to_who_can_read_them() -> None:
     assert "trace-1" not in _text(families)
 
 
-def test_a_worker_that_left_keeps_counting(tmp_path: Path) -> None:
+def _calls(families: merging.Snapshot) -> float:
+    (line,) = [line for line in _text(families).splitlines() if line.startswith('cmg_t_calls_total{route="chat"}')]
+    return float(line.rsplit(" ", 1)[1])
+
+
+def test_a_worker_that_left_is_still_counted(tmp_path: Path) -> None:
     departed = Departed(tmp_path / "departed")
-    departed.merged({"w1": _worker(2, 7, 0.05), "w2": _worker(3, 1, 0.05)})
-    text = _text(departed.merged({"w2": _worker(4, 1, 0.05), "w3": _worker(1, 1, 0.05)}))
-    assert 'cmg_t_calls_total{route="chat"} 7.0' in text
-    assert "cmg_t_sum_bytes 2.0" in text, "a gauge leaves with its process"
+    departed.merged({"0": ("a", _worker(2, 7, 0.05)), "1": ("b", _worker(3, 1, 0.05))})
+    merged = departed.merged({"1": ("b", _worker(4, 1, 0.05)), "2": ("c", _worker(1, 1, 0.05))})
+    assert _calls(merged) == 7
+    assert "cmg_t_sum_bytes 2.0" in _text(merged), "a gauge leaves with its process"
+
+
+def test_a_worker_in_the_place_of_another_counts_beside_it_once(tmp_path: Path) -> None:
+    departed = Departed(tmp_path / "departed")
+    departed.merged({"0": ("a", _worker(5, 1, 0.05))})
+    shown = [_calls(departed.merged({"0": answer})) for answer in (None, ("b", _worker(0, 1, 0.05)), None)]
+    shown += [_calls(departed.merged({"0": ("b", _worker(calls, 1, 0.05))})) for calls in (2, 3)]
+    assert shown == [5, 5, 5, 7, 8]
 
 
 def test_a_worker_that_does_not_answer_once_is_counted_as_last_seen(tmp_path: Path) -> None:
     departed = Departed(tmp_path / "departed")
-    departed.merged({"w1": _worker(2, 1, 0.05)})
-    assert 'cmg_t_calls_total{route="chat"} 2.0' in _text(departed.merged({"w1": None}))
-    assert 'cmg_t_calls_total{route="chat"} 3.0' in _text(departed.merged({"w1": _worker(3, 1, 0.05)}))
+    departed.merged({"0": ("a", _worker(2, 1, 0.05))})
+    assert _calls(departed.merged({"0": None})) == 2
+    assert _calls(departed.merged({"0": ("a", _worker(3, 1, 0.05))})) == 3
 
 
-def test_the_departed_outlive_the_process_that_merges(tmp_path: Path) -> None:
+def test_what_was_shown_outlives_the_process_that_merges(tmp_path: Path) -> None:
     first = Departed(tmp_path / "departed")
-    first.merged({"w1": _worker(2, 1, 0.05)})
-    first.merged({})
-    text = _text(Departed(tmp_path / "departed").merged({"w2": _worker(1, 1, 0.05)}))
-    assert 'cmg_t_calls_total{route="chat"} 3.0' in text
+    first.merged({"0": ("a", _worker(2, 1, 0.05)), "own": ("x", _worker(3, 1, 0.05))})
+    second = Departed(tmp_path / "departed")
+    silent = second.merged({"0": None, "own": ("y", _worker(1, 1, 0.05))})
+    assert _calls(silent) == 6, "the killed merger's own counts stay, and a busy worker is counted as last seen"
+    assert _calls(second.merged({"0": ("a", _worker(4, 1, 0.05)), "own": ("y", _worker(1, 1, 0.05))})) == 8
+
+
+def test_a_damaged_file_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "departed").write_bytes(b"\x93 no totals")
+    assert _calls(Departed(tmp_path / "departed").merged({"0": ("a", _worker(2, 1, 0.05))})) == 2
 
 
 def test_label_sets_over_the_budget_fold_to_other() -> None:

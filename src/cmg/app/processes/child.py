@@ -46,16 +46,21 @@ async def gateway(orders: Orders) -> None:
 
 
 async def backstage(orders: Orders) -> None:
-    """Answer the control plane on its unix socket and do the background work until told to stop."""
+    """Do the background work until told to stop; answer the gateways on a unix socket, or without any on the port."""
     resources = Resources(SystemClock())
     built = await wiring.build_backstage(orders, resources)
     server = _server(built.application, orders)
+    listening = _unix_socket(orders) if orders.duties.gateways else socket.socket(fileno=orders.listening)
+    await _until_stopped(server.serve([listening]), server.end, resources, built.background)
+
+
+def _unix_socket(orders: Orders) -> socket.socket:
     path = orders.backstage_socket
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(path))
     path.chmod(0o600)
-    await _until_stopped(server.serve([listening]), server.end, resources, built.background)
+    return listening
 
 
 async def embedder(orders: Orders) -> None:

@@ -1,11 +1,11 @@
 """How `/metrics` sees every worker: each one answers a unix socket with a snapshot, backstage merges them.
 
-A worker that died keeps counting: its last snapshot is polled every few seconds and carried on (see
-`telemetry.merging`); what it counted after the last poll is lost, which a counter's reader cannot tell from idleness.
+A process that died is counted as it was last seen (see `telemetry.merging`): no counter falls and none counts twice,
+but what it counted after the last poll, at most `POLL_S` before its end, is lost. Calls and costs are never lost: they
+are in the ledger.
 """
 
 import asyncio
-import os
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from cmg.telemetry.logs import get_logger
 from cmg.telemetry.merging import Departed, Snapshot, snapshot
 
 POLL_S = 2.0
+_OWN = "backstage"
 _ANSWER_S = 2.0
 _MAX_BYTES = 64 * 2**20
 _decode = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
@@ -57,23 +58,16 @@ class MergedMetrics:
 
     def __init__(self, folder: Path, own: Instruments, departed: Departed, clock: Clock) -> None:
         self._folder, self._own, self._departed, self._clock = folder, own, departed, clock
-        self._incarnation = f"{uuid7_hex()}-{os.getpid()}"
-        self._names: dict[Path, str] = {}
+        self._incarnation = uuid7_hex()
         self._turn = asyncio.Lock()
 
     async def collect(self) -> Snapshot:
         """Ask every worker now and merge."""
         async with self._turn:
             sockets = sorted(self._folder.glob("*.metrics"))
-            answers = await asyncio.gather(*(self._ask(path) for path in sockets))
-            living: dict[str, bytes | None] = {self._incarnation: snapshot(self._own.registry)}
-            for path, answer in zip(sockets, answers, strict=True):
-                if answer is not None:
-                    self._names[path], living[answer[0]] = answer[0], answer[1]
-                elif path in self._names:
-                    # Silent: dead, or only busy. It is buried when another incarnation answers in its place.
-                    living.setdefault(self._names[path], None)
-            return self._departed.merged(living)
+            told = await asyncio.gather(*(self._ask(path) for path in sockets))
+            answers = {path.stem: answer for path, answer in zip(sockets, told, strict=True)}
+            return self._departed.merged({**answers, _OWN: (self._incarnation, snapshot(self._own.registry))})
 
     async def poll(self) -> None:
         """Collect for ever, so that little is lost when a worker is killed."""

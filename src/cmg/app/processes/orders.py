@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from cmg.app.roles import DUTIES, Duties, Role
 from cmg.config import Settings
 from cmg.kit.paths import runtime_dir
 
@@ -14,9 +15,14 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: Settings
     dsn: str
-    role: str = "all"
+    role: Role = "all"
     worker: int = 0
     listening: int = -1  # file descriptor of the listening socket
+
+    @property
+    def duties(self) -> Duties:
+        """What this machine runs."""
+        return DUTIES[self.role]
 
     @property
     def runtime(self) -> Path:
@@ -42,6 +48,11 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     def models(self) -> Path:
         """The folder of converted models."""
         return self.settings.data_dir / "models"
+
+    @property
+    def last_known(self) -> Path:
+        """The keys and models with which a process starts while the database is away."""
+        return self.settings.data_dir / "known.bin"
 
     @property
     def backstage_socket(self) -> Path:

@@ -15,8 +15,9 @@ from cmg.gateway.upstreams.transport import (
 )
 from cmg.kit.errors import CmgError, RateLimited, Unavailable, UpstreamFailed, UpstreamTimeout
 
-# again: the same candidate may answer another time; next: only another one may; stop: nobody would answer otherwise.
-Verdict = Literal["again", "next", "stop"]
+# again: the same candidate may answer another time; next: only another one may; larger: only one that takes a longer
+# context; stop: nobody would answer otherwise.
+Verdict = Literal["again", "next", "larger", "stop"]
 
 NULL = msgspec.Raw(b"null")  # what a field of any shape holds when it is missing: msgspec decodes no `Raw | None`
 _MESSAGE_MAX = 1000
@@ -93,8 +94,8 @@ def from_status(status: int, body: bytes, headers: Mapping[str, str], name: str)
     if status == 402:
         return Failure("http_402", "next", UpstreamFailed(f"{said}; its account needs credit", code="upstream_credit"))
     if _is_context_length(code, message) and status in {400, 413, 422}:
-        refused = UpstreamRefused(status, message, param=param, code="context_length_exceeded")
-        return Failure("context_length", "next", refused)
+        refused = UpstreamRefused(400, message, param=param, code="context_length_exceeded")
+        return Failure("context_length", "larger", refused)
     if status == 404:  # the model may have left this upstream and not the next
         return Failure("http_404", "next", UpstreamRefused(404, said, param=param, code=code))
     if 400 <= status < 500 and status not in {408, 425, 429}:
@@ -104,6 +105,12 @@ def from_status(status: int, body: bytes, headers: Mapping[str, str], name: str)
         limited = RateLimited(said, code="upstream_rate_limited", headers=_told(wait_s))
         return Failure("http_429", "again", limited, retry_after_s=wait_s)
     return Failure(f"http_{status}", "again", _server_error(status, said, wait_s), wait_s, sick=True)
+
+
+def refuses_field(failure: Failure, field: str) -> bool:
+    """Whether the upstream said that it does not take this field of the request."""
+    error = failure.error
+    return failure.kind in {"http_400", "http_422"} and (field in error.message or field in (error.param or ""))
 
 
 def _server_error(status: int, said: str, wait_s: float | None) -> CmgError:

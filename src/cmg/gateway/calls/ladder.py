@@ -1,7 +1,7 @@
 """The order in which candidates are tried: how often each, after which pause, and when to give up."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cmg.gateway.breaker import Breakers
 from cmg.gateway.calls.failure import Failure
@@ -10,6 +10,7 @@ from cmg.gateway.routing.upstreams import SIMULATOR
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError, Unavailable
 
+ContextLengths = Callable[[str, str], int | None]  # (upstream, its name for the model) → tokens
 _BACKOFF_S = 0.2
 _BACKOFF_MAX_S = 4.0
 _WAIT_ALONE_S = 10.0  # the longest Retry-After that is waited for when nobody else may answer
@@ -17,11 +18,16 @@ _WAIT_S = 1.0  # … and when somebody else may
 
 
 class Ladder:
-    """One call's attempts. `next()` gives who to ask, after its pause; `failed` and `answered` tell how it went."""
+    """One call's attempts. `next()` gives who to ask, after its pause; `failed` and `answered` tell how it went.
 
-    def __init__(self, candidates: Sequence[Candidate], breakers: Breakers, clock: Clock) -> None:
+    `contexts` tells how many tokens a model takes (None: unknown).
+    """
+
+    def __init__(
+        self, candidates: Sequence[Candidate], breakers: Breakers, contexts: ContextLengths, clock: Clock
+    ) -> None:
         self._left = list(candidates)
-        self._breakers, self._clock = breakers, clock
+        self._breakers, self._contexts, self._clock = breakers, contexts, clock
         self._tries = 0
         self._wait_s = 0.0
         self._opened_s: float | None = None  # the shortest wait for a breaker among those that were passed over
@@ -62,6 +68,8 @@ class Ladder:
             self._wait_s = failure.retry_after_s or _pause(self._tries)
         else:
             self._drop()
+        if failure.verdict == "larger":
+            self._keep_larger(candidate)
 
     def leave(self, failure: Failure) -> None:
         """The attempt failed after something had reached the client: this candidate is not asked again."""
@@ -100,8 +108,15 @@ class Ladder:
         self._left.pop(0)
         self._tries = 0
 
+    def _keep_larger(self, failed: Candidate) -> None:
+        """Leave those known to take more than the one that was too small; all of them when nothing is known of it."""
+        length, self._opened_s = self._contexts(*failed.place), None
+        if length is not None:
+            self._left = [one for one in self._left if (self._contexts(*one.place) or 0) > length]
+
     def _error(self) -> CmgError:
-        if self.last is not None:
+        larger_later = self._opened_s is not None and self.last is not None and self.last.verdict == "larger"
+        if self.last is not None and not larger_later:
             return self.last.error
         wait_s = max(1, round(self._opened_s or 1))
         return Unavailable(

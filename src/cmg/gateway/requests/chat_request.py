@@ -62,7 +62,7 @@ _messages = msgspec.json.Decoder(list[msgspec.Raw])
 class ChatRequest:
     """A checked request: `model` as asked (or the key's default), `messages`, `stream`, `n`, and the memory's wish."""
 
-    __slots__ = ("_body", "_fields", "max_tokens", "messages", "model", "models", "n", "stream", "wish")
+    __slots__ = ("_body", "_fields", "max_tokens", "messages", "model", "models", "n", "stream", "wants_usage", "wish")
 
     def __init__(self, body: bytes, fields: Fields, typed: ChatBody, model: str, wish: MemoryWish) -> None:
         self._body, self._fields = body, fields
@@ -70,6 +70,7 @@ class ChatRequest:
         self.model, self.wish = model, wish
         self.models = typed.models or []
         self.stream = bool(typed.stream)
+        self.wants_usage = typed.stream_options is not None and bool(typed.stream_options.include_usage)
         self.n = typed.n or 1
         self.max_tokens = typed.max_completion_tokens or typed.max_tokens
 
@@ -89,12 +90,18 @@ class ChatRequest:
         return None
 
     def body_for(
-        self, model: str, *, note: bytes | None = None, models: list[str] | None = None, prefill: str | None = None
+        self,
+        model: str,
+        *,
+        note: bytes | None = None,
+        models: list[str] | None = None,
+        prefill: str | None = None,
+        ask_usage: bool = False,
     ) -> bytes:
         """The body for an upstream: its name for the model, our fields stripped, the note before the last user message.
 
         `models`: fallbacks that the upstream itself shall try, by its own names. `prefill`: what was answered already,
-        as a last assistant message that the upstream goes on from.
+        as a last assistant message that the upstream goes on from. `ask_usage`: the stream shall report its usage.
         """
         fields = self._fields
         ours = [name for name in OUR_FIELDS if name in fields]
@@ -103,7 +110,8 @@ class ChatRequest:
         named = self._is_named(model)
         if self._body.count(b'"model"') > 1 or _ESCAPED in self._body:
             named = False  # upstreams differ in which of two they take: none shall get another than was checked
-        if not ours and not marked and not other_models and named and note is None and prefill is None:
+        as_it_came = not ours and not marked and not other_models and named and not ask_usage
+        if as_it_came and note is None and prefill is None:
             return self._body
         sent = dict(fields)
         for name in ours:
@@ -116,7 +124,13 @@ class ChatRequest:
             sent["model"] = raw(model)
         if marked or note is not None or prefill is not None:
             sent["messages"] = self._messages(note, prefill)
+        if ask_usage:
+            sent["stream_options"] = self._options_with_usage()
         return write_fields(sent)
+
+    def _options_with_usage(self) -> msgspec.Raw:
+        options = msgspec.json.decode(self._fields.get("stream_options", b"null"), type=Fields | None) or {}
+        return raw({**options, "include_usage": True})
 
     def _is_named(self, model: str) -> bool:
         return model == self.model and "model" in self._fields

@@ -1,13 +1,17 @@
 """What upstreams say about their models, as a gateway process knows it: read from the database, never from them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from cmg.config import Settings
 from cmg.gateway.routing import catalogue_store
 from cmg.gateway.routing.catalogue_store import KeptModel, SyncState
+from cmg.gateway.routing.listing import read_listing
+from cmg.gateway.routing.upstreams import SIMULATOR, simulates
+from cmg.gateway.upstreams.simulator import SIMULATOR_MODELS
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger.prices import ModelPrice, PriceBook
 from cmg.storage.database import Database
@@ -36,20 +40,38 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Catalogue:
     """The synced models of every upstream, and their prices put into the price book.
 
-    Empty until `load`. Subscribe `changed` to the topic "models" and give `load` to `on_reset` of the change feed.
+    Holds nothing but the `built_in` models, which need no sync, until `load`. Subscribe `changed` to the topic "models"
+    and give `load` to `on_reset` of the change feed.
     """
 
-    def __init__(self, database: Database, price_book: PriceBook, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        price_book: PriceBook,
+        clock: Clock | None = None,
+        built_in: Sequence[KeptModel] = (),
+    ) -> None:
         self._database, self._price_book = database, price_book
         self._clock = clock or SystemClock()
+        self._built_in = built_in
         self._listed: list[ModelInfo] = []
         self._by_place: dict[tuple[str, str], ModelInfo] = {}
         self._syncs: dict[str, SyncState] = {}
+        self.version = 0  # grows with every look at the database
+        self.stored: tuple[list[KeptModel], list[SyncState]] = ([], [])
+        self.take([], [])
 
     async def load(self) -> None:
         """Read everything anew. Raises `DatabaseAway`; what was known before then stays."""
         kept = await catalogue_store.all_models(self._database)
-        syncs = await catalogue_store.all_syncs(self._database)
+        self.take(kept, await catalogue_store.all_syncs(self._database))
+        self.version += 1
+
+    def take(self, stored: list[KeptModel], syncs: list[SyncState]) -> None:
+        """Know exactly these from now on, and the built-in ones that are not among them."""
+        self.stored = stored, syncs
+        known = {(one.upstream, one.model) for one in stored}
+        kept = [*stored, *(one for one in self._built_in if (one.upstream, one.model) not in known)]
         prices = _prices(kept)
         infos = [_info(one, priced=f"{one.upstream}/{one.model}" in prices) for one in kept]
         self._by_place = {(info.upstream, info.model): info for info in infos}
@@ -83,6 +105,17 @@ class Catalogue:
     def syncs(self) -> list[SyncState]:
         """How the last sync of each upstream went, by upstream."""
         return list(self._syncs.values())
+
+
+def built_in_models(settings: Settings) -> list[KeptModel]:
+    """The simulator's models, with their prices known from the first call on; none when an upstream took its name."""
+    if not simulates(settings):
+        return []
+    listed = read_listing(msgspec.json.encode({"data": SIMULATOR_MODELS}), f"{SIMULATOR}/")
+    return [
+        KeptModel(**msgspec.structs.asdict(one), upstream=SIMULATOR, first_seen=one.created or 0, vanished=False)
+        for one in listed
+    ]
 
 
 def _info(kept: KeptModel, *, priced: bool) -> ModelInfo:

@@ -9,6 +9,7 @@ from cmg.gateway.upstreams.transport import Timeouts, Transport
 SIMULATOR = "sim"
 OPENROUTER = "openrouter"
 OPENROUTER_URL = "https://openrouter.ai/api/v1"
+_FORGONE_S = 3600.0
 _KEY_VARIABLE = "OPENROUTER_API_KEY"
 
 
@@ -21,6 +22,8 @@ class Upstream:
         self.retries, self.prefill = settings.retries, settings.prefill
         self.openrouter = settings.kind == OPENROUTER
         self._models = tuple(settings.models)
+        self._stream_usage = settings.stream_usage
+        self._no_usage_until = float("-inf")
         self.timeouts = Timeouts(
             connect_s=settings.timeout_connect_s,
             first_byte_s=settings.timeout_first_token_s,
@@ -35,6 +38,16 @@ class Upstream:
         """Whether one of its globs matches the whole name."""
         return any(fnmatchcase(model, glob) for glob in self._models)
 
+    def asks_usage(self, now: float) -> bool:
+        """Whether a stream that begins now (monotonic seconds) is asked to report its usage."""
+        return self._stream_usage != "never" and now >= self._no_usage_until
+
+    def forgo_usage(self, now: float) -> bool:
+        """It refused to be asked: leave it alone with that for an hour. False when the settings insist on asking."""
+        if self._stream_usage == "auto":
+            self._no_usage_until = now + _FORGONE_S
+        return self._stream_usage == "auto"
+
 
 def build_upstreams(settings: Settings, network: Transport, simulator: Transport) -> list[Upstream]:
     """In the order of the settings, then OpenRouter; one of these names in the settings replaces the predefined."""
@@ -44,12 +57,22 @@ def build_upstreams(settings: Settings, network: Transport, simulator: Transport
     if OPENROUTER not in names:
         key = settings.openrouter_api_key
         described = UpstreamSettings(
-            name=OPENROUTER, base_url=OPENROUTER_URL, api_key=key, models=["*/*"], kind=OPENROUTER
+            name=OPENROUTER,
+            base_url=OPENROUTER_URL,
+            api_key=key,
+            models=["*/*"],
+            kind=OPENROUTER,
+            stream_usage="never",  # it reports unasked
         )
         predefined.append(Upstream(described, network, None if key else _KEY_VARIABLE))
-    if SIMULATOR not in names:
+    if simulates(settings):
         predefined.append(Upstream(UpstreamSettings(name=SIMULATOR, base_url="http://simulator/v1"), simulator))
     return [*own, *predefined]
+
+
+def simulates(settings: Settings) -> bool:
+    """Whether `sim/` is the built-in simulator."""
+    return all(one.name != SIMULATOR for one in settings.upstreams)
 
 
 def configured(upstreams: Sequence[Upstream]) -> list[Upstream]:

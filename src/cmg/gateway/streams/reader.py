@@ -53,16 +53,21 @@ _decode = msgspec.json.Decoder(Chunk).decode
 
 
 class StreamReader:
-    """The state of one attempt. `began`: something of the answer was there; `plain`: all of it is text of choice 0."""
+    """The state of one attempt. `began`: something of the answer was there; `plain`: all of it is text of choice 0.
 
-    __slots__ = ("_open", "began", "done", "finish_reason", "model", "name", "other", "plain", "text", "usage")
+    `told_usage`: the last event was nothing but the usage.
+    """
+
+    __slots__ = (
+        "_open", "began", "done", "finish_reason", "model", "name", "other", "plain", "text", "told_usage", "usage",
+    )  # fmt: skip
 
     def __init__(self, choices: int, name: str) -> None:
         self.name = name
         self._open = set(range(choices))
         self.text: list[str] = []
         self.other = 0  # bytes of what is no content: tool calls, reasoning
-        self.began = self.done = False
+        self.began = self.done = self.told_usage = False
         self.plain = choices == 1
         self.finish_reason: str | None = None
         self.model: str | None = None
@@ -95,7 +100,9 @@ class StreamReader:
         if chunk.model is not None:
             self.model = chunk.model
         if chunk.usage is not NULL:
-            self.usage = read_usage(chunk.usage) or self.usage
+            told = read_usage(chunk.usage)
+            self.usage = told or self.usage
+            self.told_usage = told is not None and not chunk.choices
         for choice in chunk.choices or ():
             if choice.delta is not None:
                 self._add(choice.delta, choice.index or 0)

@@ -1,6 +1,7 @@
 """Passing a stream on to the client, over as many attempts as it takes, without ever passing off a cut as whole."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from cmg.gateway.answering import Headers, answer_headers, trace_headers
 from cmg.gateway.answers.replaying import Keeper
 from cmg.gateway.calls.exchange import Failed, ask, is_event_stream, refuse, whole_body
-from cmg.gateway.calls.failure import Failure, from_body, from_transport
+from cmg.gateway.calls.failure import Failure, from_body, from_transport, refuses_field
 from cmg.gateway.calls.ladder import Ladder
 from cmg.gateway.recording import Call
 from cmg.gateway.requests.chat_request import ChatRequest
@@ -26,6 +27,7 @@ DONE_EVENT = b"data: [DONE]\n\n"
 _AFTER_FINISH_S = 1.0  # how long usage and [DONE] may take after the finish reason
 _TAIL_S = 0.25  # how long the end of the body may take after [DONE], so that its connection can be used again
 PATH = "/chat/completions"
+_NULL_USAGE = re.compile(rb',\s*"usage"\s*:\s*null')  # never within a string: quotes are escaped there
 
 
 class Outgoing:
@@ -110,12 +112,11 @@ class Relay:
     async def _attempt(self, candidate: Candidate, finish: Callable[[StreamReader], None]) -> None:
         sent = "".join(self._out.text)
         prefill = sent if sent and candidate.upstream.prefill else None
-        body = self._chat.body_for(candidate.model, note=self._note, models=self.models, prefill=prefill)
         self._passage = None
-        response = await self._ask(candidate, body)
+        response, hides_usage = await self._open(candidate, prefill)
         self.reader = reader = StreamReader(self._chat.n, candidate.name)
         going_on = Continuation("" if prefill else sent, candidate.name)
-        self._passage = passage = _Passage(reader, going_on)
+        self._passage = passage = _Passage(reader, going_on, hides_usage=hides_usage)
         pieces = response.chunks()
         try:
             async for events in self._batches(pieces, reader, candidate):
@@ -156,6 +157,25 @@ class Relay:
         except TransportError as error:
             if not reader.finished:
                 raise Broken(from_transport(error, candidate.name)) from error
+
+    async def _open(self, candidate: Candidate, prefill: str | None) -> tuple[UpstreamResponse, bool]:
+        """The answer, and whether it was asked for a usage that the client did not ask for.
+
+        An upstream that refuses the field gets the same call without it.
+        """
+        upstream, now = candidate.upstream, self._clock.monotonic()
+        asks = not self._chat.wants_usage and upstream.asks_usage(now)
+        try:
+            return await self._ask(candidate, self._body(candidate, prefill, ask_usage=asks)), asks
+        except Failed as failed:
+            if not asks or not refuses_field(failed.failure, "stream_options") or not upstream.forgo_usage(now):
+                raise
+        return await self._ask(candidate, self._body(candidate, prefill, ask_usage=False)), False
+
+    def _body(self, candidate: Candidate, prefill: str | None, *, ask_usage: bool) -> bytes:
+        return self._chat.body_for(
+            candidate.model, note=self._note, models=self.models, prefill=prefill, ask_usage=ask_usage
+        )
 
     async def _ask(self, candidate: Candidate, body: bytes) -> UpstreamResponse:
         asked = self._clock.monotonic()
@@ -201,10 +221,10 @@ class Relay:
 
 
 class _Passage:
-    """What one attempt's events let through and was not sent yet."""
+    """What one attempt's events let through and was not sent yet. `hides_usage`: the client did not ask for it."""
 
-    def __init__(self, reader: StreamReader, going_on: Continuation) -> None:
-        self.reader, self.going_on = reader, going_on
+    def __init__(self, reader: StreamReader, going_on: Continuation, *, hides_usage: bool) -> None:
+        self.reader, self.going_on, self._hides_usage = reader, going_on, hides_usage
         self.broken = False
         self._held: list[bytes] = []
         self._text: list[str] = []
@@ -221,6 +241,8 @@ class _Passage:
             before, finished = len(reader.text), reader.finished
             try:
                 reader.take(event)
+                if self._hides_usage and _without_usage(event, reader):
+                    continue
                 over = going_on.over
                 passed = going_on.rest(event, reader, before)
             except Broken:
@@ -241,6 +263,15 @@ class _Passage:
         out.plain, out.other = out.plain and self.reader.plain, self.reader.other
         self._held, self._text = [], []
         return data
+
+
+def _without_usage(event: SseEvent, reader: StreamReader) -> bool:
+    """Take the field off that is null until the usage comes; true for the event that is nothing but the usage."""
+    if b'"usage"' not in event.raw:
+        return False
+    event.raw = _NULL_USAGE.sub(b"", event.raw)
+    hidden, reader.told_usage = reader.told_usage, False
+    return hidden
 
 
 class Cut(Exception):

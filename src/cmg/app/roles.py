@@ -1,0 +1,77 @@
+"""What `cmg serve --role` runs on a machine, and which role answers a path that this one does not."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cmg.kit.asgi import Handler, Request, Send
+from cmg.kit.errors import NotFound
+
+Role = Literal["all", "gateway", "worker", "monitor"]
+_DATA_PLANE = "/v1/"
+_OPERATIONS = ("/metrics", "/health", "/health/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duties:
+    """The parts of a machine; health and metrics belong to every one.
+
+    `gateways`: the data plane, and the drain of its journals. `control_plane`: `/admin/v1`, `/docs`. `jobs`: what runs
+    once in a cluster: retention, the sync of models.
+    """
+
+    gateways: bool = False
+    control_plane: bool = False
+    jobs: bool = False
+
+    @property
+    def drain(self) -> bool:
+        """Journals are files of their machine: whoever may have some drains them."""
+        return self.gateways or self.jobs
+
+
+DUTIES: dict[Role, Duties] = {
+    "all": Duties(gateways=True, control_plane=True, jobs=True),
+    "gateway": Duties(gateways=True),
+    "worker": Duties(control_plane=True, jobs=True),
+    "monitor": Duties(),
+}
+
+
+def is_operations(path: str) -> bool:
+    """Whether every machine answers it for itself: health and metrics."""
+    return path == _OPERATIONS[0] or path == _OPERATIONS[1] or path.startswith(_OPERATIONS[2])
+
+
+def served(role: Role, path: str) -> bool:
+    """Whether a machine of this role answers the path itself."""
+    if is_operations(path):
+        return True
+    duties = DUTIES[role]
+    return duties.gateways if path.startswith(_DATA_PLANE) else duties.control_plane
+
+
+class AnsweredElsewhere(NotFound):
+    """404: another role answers this path; the message names it."""
+
+    code = "answered_by_another_role"
+
+    def __init__(self, role: Role, path: str) -> None:
+        data_plane = path.startswith(_DATA_PLANE)
+        answering = [one for one, duties in DUTIES.items() if (duties.gateways if data_plane else duties.control_plane)]
+        hint = "" if data_plane else "; set `backstage_url` to one of them to have it passed on"
+        told = f"{path} is answered by machines of the roles {' and '.join(answering)}; this one is a {role}{hint}"
+        super().__init__(told, code=self.code)
+
+
+def by_role(role: Role, local: Handler, remote: Handler | None) -> Handler:
+    """A handler for what is no route of the data plane: here, else by `remote` for the control plane, else 404."""
+
+    async def handle(request: Request, send: Send) -> None:
+        if served(role, request.path):
+            await local(request, send)
+        elif remote is not None and not request.path.startswith(_DATA_PLANE):
+            await remote(request, send)
+        else:
+            raise AnsweredElsewhere(role, request.path)
+
+    return handle
