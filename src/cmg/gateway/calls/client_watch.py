@@ -1,6 +1,7 @@
 """Notices that the client went away while its answer is still being made."""
 
 import asyncio
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self
 
@@ -38,11 +39,11 @@ class ClientWatch:
         if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError) and not self._task.uncancel():
             raise ClientGone
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Send a part of the answer."""
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        if not message.get("more_body", False) and message["type"] == "http.response.body":
             self._answered = True
-        await self._send(message)
+        return self._send(message)
 
     def _start(self) -> None:
         self._watching = asyncio.get_running_loop().create_task(self._watch())
