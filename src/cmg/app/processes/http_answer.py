@@ -16,6 +16,7 @@ from cmg.kit.asgi import Message, Receive, Scope, Send
 
 _STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
+_FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _COPIED_MAX = 64 * 1024  # a larger body is not copied to stand behind its head
 
 
@@ -63,29 +64,35 @@ class Answer:
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         cycle = self._cycle
         length, closes = None, False
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        parts = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        count = 2  # lines: the status, and the empty one behind the headers
         for given, value in (*cycle.default_headers, *headers):
-            name = given.lower()
-            lines.append(b"%s: %s\r\n" % (name, value))
+            name = given if given.islower() else given.lower()
+            parts += (name, b": ", value, b"\r\n")
+            count += 1
+            if name not in _FRAMING:
+                continue
             if name == b"content-length":
                 length = int(value)
             elif name == b"transfer-encoding":
                 self._chunked = value.lower() == b"chunked"
-            elif name == b"connection" and b"close" in value.lower():
+            elif b"close" in value.lower():
                 closes = True
         if closes:
             cycle.keep_alive = False
         elif not cycle.keep_alive:
-            lines.append(b"connection: close\r\n")
+            parts.append(b"connection: close\r\n")
+            count += 1
         self._bodiless = cycle.scope["method"] == "HEAD" or status in _NO_BODY
         if not self._bodiless and not self._chunked:
             self._chunked = length is None
             self._left = length or 0
             if length is None:
-                lines.append(b"transfer-encoding: chunked\r\n")
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+                parts.append(b"transfer-encoding: chunked\r\n")
+                count += 1
+        parts.append(b"\r\n")
+        head = b"".join(parts)
+        if head.count(b"\n") != count or head.count(b"\r") != count or b"\0" in head:
             raise RuntimeError("a header of the answer holds a line break or a NUL")
         cycle.response_started, cycle.waiting_for_100_continue = True, False
         self._head, self._flush = head, self._loop.call_soon(self._write, b"")

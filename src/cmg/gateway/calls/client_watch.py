@@ -24,10 +24,11 @@ class ClientWatch:
         self._watching: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
         self._task: asyncio.Task[None] = task
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._start)
+        self._timer = loop.call_later(_PATIENCE_S, self._start)
         return self
 
     def __exit__(

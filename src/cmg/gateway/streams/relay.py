@@ -1,7 +1,7 @@
 """Passing a stream on to the client, over as many attempts as it takes, without ever passing off a cut as whole."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 
@@ -17,7 +17,7 @@ from cmg.gateway.sse import EventTooLarge, SseEvent, SseParser
 from cmg.gateway.streams.continuation import Continuation
 from cmg.gateway.streams.reader import Broken, StreamReader
 from cmg.gateway.upstreams.transport import TransportError, UpstreamResponse
-from cmg.kit.asgi import Send
+from cmg.kit.asgi import Message, Send
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError
 
@@ -45,13 +45,18 @@ class Outgoing:
         self.begun, self._headers = True, headers
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def pass_on(self, data: bytes, *, more: bool = True) -> None:
+    def pass_on(self, data: bytes, *, more: bool = True) -> Awaitable[None]:
         """Send bytes of the body; the last ones with `more` false."""
-        if self._keeper is not None:
-            self._kept.append(data)
-            if not more:
-                await self._keeper.keep(self._headers, b"".join(self._kept), stream=True)
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        message: Message = {"type": "http.response.body", "body": data, "more_body": more}
+        if self._keeper is None:
+            return self._send(message)
+        self._kept.append(data)
+        return self._send(message) if more else self._keep(self._keeper, message)
+
+    async def _keep(self, keeper: Keeper, last: Message) -> None:
+        """Keep the whole answer, then send its last bytes."""
+        await keeper.keep(self._headers, b"".join(self._kept), stream=True)
+        await self._send(last)
 
     async def error(self, error: CmgError) -> None:
         """End with an SSE `error` event and no `[DONE]`."""
