@@ -3,8 +3,9 @@
     python tests/bench/run.py [--quick] [--no-memory] [--profile FILE] [--json FILE]
 
 The gateway's one worker and nginx's one worker are pinned to core 0 and loaded in turns; the load, the mock upstream
-and everything else is on core 1, all before other work of the machine where that is allowed. CPU is that of the gateway process (or nginx's worker) alone, from the scheduler's
-nanosecond counters. Figures are medians over the rounds. Needs `wrk`, `nginx` and two cores; under 10 minutes.
+and everything else is on core 1, all before other work of the machine where that is allowed. CPU is that of the
+gateway process (or nginx's worker) alone, from the scheduler's nanosecond counters. Figures are medians over the
+rounds. Needs `wrk`, `nginx` and two cores; under 10 minutes.
 """
 
 import argparse
