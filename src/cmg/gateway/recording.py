@@ -67,7 +67,7 @@ class Recorder:
     estimator: Estimator
     clock: Clock
     instruments: Instruments
-    series: "dict[tuple[str, str], _Series]" = field(default_factory=dict)
+    _series: "dict[tuple[str, str], _Series]" = field(default_factory=dict, init=False, repr=False)
 
     def price(self, call: Call, usage: TokenUsage) -> None:
         """Set what the call used and cost."""
@@ -99,7 +99,7 @@ class Recorder:
 
     def _count(self, call: Call, latency_s: float) -> None:
         upstream = call.candidate.upstream.name if call.candidate is not None else "none"
-        series = self.series.get((call.route, upstream)) or self._series_of(call.route, upstream)
+        series = self._series.get((call.route, upstream)) or self._series_of(call.route, upstream)
         self.instruments.series("cmg_llm_calls_total", call.route, upstream, call.status).inc()
         series.duration.observe(latency_s)
         series.cost.inc(call.cost_nano / 1e9)
@@ -112,7 +112,7 @@ class Recorder:
     def _series_of(self, route: Route, upstream: str) -> "_Series":
         """The series of a route and an upstream of the settings, kept at hand."""
         series = self.instruments.series
-        made = self.series[route, upstream] = _Series(
+        made = self._series[route, upstream] = _Series(
             duration=series("cmg_llm_call_duration_seconds", route, upstream),
             cost=series("cmg_llm_cost_usd_total", upstream),
             prompt=series("cmg_llm_tokens_total", upstream, "prompt"),

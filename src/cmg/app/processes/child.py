@@ -24,7 +24,7 @@ _KEEP_ALIVE_S = 75
 _CLOSE_S = 5.0
 # The collector looks at what is new after so many more allocations than releases (Python's own figure, 700, is that of
 # a dozen calls in flight), and at what got older after so many of those looks.
-_COLLECT_AFTER = (20_000, 20, 20)
+_COLLECT_AFTER = (5_000, 10, 10)
 _log = logs.get_logger("cmg.app.child")
 
 
