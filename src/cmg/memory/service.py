@@ -24,7 +24,8 @@ from cmg.telemetry.instruments import Instruments
 NOTE_FLOOR = 0.3  # of the best score: what is injected costs tokens on every call, so weak matches stay out
 NOTE_LINES = 64
 _OWN_WRITES_S = 0.1  # how long a recall waits for the user's own last turn
-_LOOK_S = 0.002
+_LOOK_S = 0.002  # the first pause; each is longer than the one before, or a slow database would cost us looks
+_LOOK_LONGER = 1.5
 _HEADS = 16_384  # histories whose turns are known to be journalled
 _UNCONFIRMED = 1024
 _PATIENCE_S, _PAUSE_S = 2.0, 1.0  # when nothing has come back for so long, recall is not tried for a moment
@@ -154,10 +155,11 @@ class MemoryService:
 
     async def _own_writes(self, owner: Owner) -> None:
         """Wait a moment until the user's last turn, of whichever worker of this machine, is in the database."""
-        waited = 0.0
+        waited, pause = 0.0, _LOOK_S
         while self._recent.waiting(owner) and waited < _OWN_WRITES_S:
-            await asyncio.sleep(_LOOK_S)
-            waited += _LOOK_S
+            await asyncio.sleep(pause)
+            waited += pause
+            pause *= _LOOK_LONGER
 
     def _unseen(self, scope: Scope, said: Sequence[Turn]) -> list[KeptTurn]:
         """The turns behind the longest known history, each with how often the same was said before it."""
