@@ -69,6 +69,8 @@ class MemorySettings(Part, frozen=True):
     token_budget: Count = 1200
     inject_role: str = "user"
     retention_days: Count = 0  # 0: kept until erased
+    item_days: Count = 0  # since items were last mentioned or used; 0: as long as what they were drawn from
+    half_life_days: Count = 90  # of the salience; 0: no ageing
 
 
 class LimitSettings(Part, frozen=True):

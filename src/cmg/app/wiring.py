@@ -56,7 +56,8 @@ from cmg.ledger.spending import Spending
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
 from cmg.memory.handlers import MemoryApi
-from cmg.memory.retention import MemoryRetention
+from cmg.memory.items.upkeep import ItemUpkeep
+from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.service import MemoryService
 from cmg.memory.turn_sink import TURNS, TurnSink
 from cmg.storage.cache import Cache
@@ -73,6 +74,7 @@ __all__ = ["StorageError", "build_backstage", "build_gateway", "open_services", 
 _POOL = 8
 _FLUSH_S = 3.0
 _JOBS_S = 1.0
+_LONG_JOB_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -304,14 +306,19 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     database, retention, settings = services.database, services.settings.retention, services.settings
     jobs = Jobs(database, clock, instruments, log_days=retention.jobs_log_days)
     idempotent = IdempotentCalls(database, clock, retention.idempotency_hours)
-    turns = MemoryRetention(
-        database, clock, turn_days=settings.memory.retention_days, operation_days=retention.operations_days
+    items = ItemUpkeep(database, clock, half_life_days=settings.memory.half_life_days)
+    kept = KeptFor(
+        turn_days=settings.memory.retention_days,
+        item_days=settings.memory.item_days,
+        operation_days=retention.operations_days,
     )
+    turns = MemoryRetention(database, clock, items, kept)
     jobs.register("ledger.upkeep", lambda _: upkeep(database, retention, clock.now()), every="7 * * * *")
     jobs.register("changes.purge", lambda _: purge_changes(database, clock), every="11 * * * *")
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
     jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
-    jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *")
+    jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *", timeout_s=_LONG_JOB_S)
+    jobs.register("memory.age", lambda _: items.age(), every="43 3 * * *", timeout_s=_LONG_JOB_S)
     jobs.register("idempotency.purge", lambda _: idempotent.purge(), every="*/10 * * * *")
     return jobs
 

@@ -88,7 +88,7 @@ class Hit(msgspec.Struct, array_like=True, frozen=True):
     score: float
     tokens: int
     note_tokens: int
-    kind: Kind
+    kind: str
     role: str
     name: str | None
     thread_id: str

@@ -123,9 +123,11 @@ FROM memory_users u
 CROSS JOIN unnest($3::text::bigint[]) WITH ORDINALITY AS given (seq, place)
 JOIN memory_turns hit ON hit.user_no = u.user_no AND hit.seq = given.seq
 CROSS JOIN LATERAL (
-    (SELECT seq, 1 AS step FROM memory_turns WHERE thread_no = hit.thread_no AND seq > hit.seq ORDER BY seq LIMIT 1)
+    (SELECT seq, 1 AS step FROM memory_turns WHERE thread_no = hit.thread_no AND seq > hit.seq
+        AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq LIMIT 1)
     UNION ALL
-    (SELECT seq, -1 FROM memory_turns WHERE thread_no = hit.thread_no AND seq < hit.seq ORDER BY seq DESC LIMIT 1)
+    (SELECT seq, -1 FROM memory_turns WHERE thread_no = hit.thread_no AND seq < hit.seq
+        AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq DESC LIMIT 1)
 ) near
 JOIN memory_turns t ON t.user_no = u.user_no AND t.seq = near.seq
 JOIN memory_threads h ON h.thread_no = t.thread_no
@@ -147,24 +149,11 @@ DELETE FROM memory_operations
 WHERE id IN (SELECT id FROM memory_operations WHERE created_at < $1 ORDER BY created_at LIMIT $2);
 
 -- name: expired_users
--- Users who have turns stored before a moment, a bounded number, in the order in which writers hold them.
+-- Users who said something that was stored before a moment, a bounded number.
 -- cross-workspace: retention holds for the whole service
-SELECT DISTINCT user_no FROM (SELECT user_no FROM memory_turns WHERE recorded_at < $1 LIMIT $2) old ORDER BY user_no;
-
--- name: purge_turns
--- Delete one user's turns stored before a moment, and count the user down.
--- cross-workspace: retention holds for the whole service
-WITH held AS (
-    SELECT user_no FROM memory_users WHERE user_no = $1 FOR UPDATE
-), gone AS (
-    DELETE FROM memory_turns WHERE user_no = (SELECT user_no FROM held) AND recorded_at < $2 RETURNING length
-), sums AS (
-    SELECT count(*) AS turns, coalesce(sum(length), 0) AS length FROM gone
-), counted AS (
-    UPDATE memory_users u SET turns = u.turns - s.turns, length = u.length - s.length
-    FROM sums s WHERE u.user_no = $1
-)
-SELECT turns FROM sums;
+SELECT DISTINCT user_no FROM (
+    SELECT user_no FROM memory_turns
+    WHERE recorded_at < $1 AND kind IN ('message', 'document', 'diff', 'log') LIMIT $2) old ORDER BY user_no;
 
 -- name: purge_threads
 -- Delete threads that nobody has touched since a moment and that hold nothing any more, a bounded number.

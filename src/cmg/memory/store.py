@@ -103,14 +103,14 @@ class MemoryStore:
         """Delete operations older than a moment, in bounded steps; returns how many."""
         return await self._purge(database, "purge_operations", before)
 
-    async def purge_turns(self, database: Database, before: datetime) -> int:
-        """Delete turns stored before a moment and the threads they leave empty; returns how many turns."""
-        total = 0
-        while users := await database.fetch(self._sql["expired_users"], before, _PURGE_ROWS, timeout_s=60):
-            for row in users:
-                total += await database.fetchval(self._sql["purge_turns"], row[0], before, timeout_s=60)
-        await self._purge(database, "purge_threads", before)
-        return total
+    async def users_with_turns_before(self, database: Database, before: datetime) -> list[int]:
+        """Some users who said something that was stored before a moment."""
+        rows = await database.fetch(self._sql["expired_users"], before, _PURGE_ROWS, timeout_s=60)
+        return [row[0] for row in rows]
+
+    async def purge_threads(self, database: Database, before: datetime) -> int:
+        """Delete empty threads that nobody has touched since a moment; returns how many."""
+        return await self._purge(database, "purge_threads", before)
 
     async def _purge(self, database: Database, query: str, before: datetime) -> int:
         total = count = _PURGE_ROWS

@@ -5,8 +5,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from cmg.memory.models import Kind
-
 MESSAGES = 1000
 MESSAGE_CHARACTERS = 100_000
 CONTENT_CHARACTERS = 1_000_000
@@ -109,7 +107,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """Something remembered; `tokens` counts its content (o200k)."""
 
     id: str
-    kind: Kind
+    kind: str
     content: str
     score: float
     tokens: int
