@@ -96,6 +96,7 @@ class RetentionSettings(Part, frozen=True):
     operations_days: Count = 7
     events_days: Count = 90
     jobs_log_days: Count = 7
+    erasures_days: Count = 400
 
 
 class Settings(Part, frozen=True):

@@ -13,6 +13,7 @@ from cmg.app import control_plane
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.forward import Forwarder
 from cmg.app.health import Resource, Resources
+from cmg.app.memory_control import MemoryControl, Onlooker, add_memory_routes, build_control
 from cmg.app.operations import operations_router
 from cmg.app.processes.metrics import MergedMetrics, MetricsSocket
 from cmg.app.processes.orders import Orders
@@ -55,10 +56,16 @@ from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.ledger.spending import Spending
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
+from cmg.memory.api.access import Access
+from cmg.memory.control.erasure import TOPIC as ERASURES
+from cmg.memory.control.tombstone_store import erased
 from cmg.memory.handlers import MemoryApi
 from cmg.memory.items.upkeep import ItemUpkeep
 from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.service import MemoryService
+from cmg.memory.tools.calls import Tools
+from cmg.memory.tools.endpoint import PATH as MCP
+from cmg.memory.tools.endpoint import McpEndpoint
 from cmg.memory.turn_sink import TURNS, TurnSink
 from cmg.storage.cache import Cache
 from cmg.storage.changes import ChangeFeed
@@ -104,6 +111,7 @@ class Services:
     keys: Keys
     workspaces: Workspaces
     usage: UsageReports
+    control: MemoryControl
     embedded: EmbeddedPostgres | None = None
 
     async def watch(self) -> None:
@@ -122,6 +130,7 @@ def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFe
         keys=Keys(database, audit, clock),
         workspaces=Workspaces(database, audit, clock),
         usage=UsageReports(database, lambda: feed.current.workspaces, clock),
+        control=build_control(settings, database, clock),
     )
 
 
@@ -158,7 +167,8 @@ async def prepare(services: Services, orders: Orders) -> FirstSecrets:
     secrets = FirstSecrets(await services.keys.ensure_admin_key(), await services.keys.ensure_first_key())
     clock, instruments = SystemClock(), Instruments()
     await upkeep(services.database, orders.settings.retention, clock.now())
-    await _drain(services.database, orders, clock, instruments, UsageSink()).drain_all()
+    await services.control.erasure.replay()  # before anything that a backup brought back is drained or served
+    await _drain(services.database, orders, clock, instruments, UsageSink(erased=erased)).drain_all()
     create_file(orders.quota_file)
     return secrets
 
@@ -243,6 +253,9 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     authenticator = Authenticator(feed, clock, instruments)
     memory_api = MemoryApi(memory, database, authenticator.require, settings.limits.body_bytes, clock, instruments)
     routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
+    control = build_control(settings, database, clock)
+    add_memory_routes(routes, control, control.memories(memory), authenticator.require)
+    changes.subscribe(ERASURES, journal.begin_segment)
     plane = DataPlane(routes, authenticator, forwarder.handle, instruments, clock, settings.trusted_proxies)
     return Built(plane, [changes.run(), parts.breakers.run()])
 
@@ -280,7 +293,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     database, changes, feed = await _base(orders, resources, clock, instruments)
     services = _services(settings, orders.dsn, database, feed, clock)
     watch = BudgetWatch(database, lambda: feed.current, services.keys.suspend_for_budget, clock, instruments)
-    usage_sink = UsageSink(watch.spent)
+    usage_sink = UsageSink(watch.spent, erased)
     drain = _drain(database, orders, clock, instruments, usage_sink)
 
     async def flush() -> None:
@@ -290,7 +303,12 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     resources.add(Resource("drain", flush))
     metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
     routers = _routers(services, resources, metrics, clock)
-    application = control_plane.build(routers, Authenticator(feed, clock, instruments))
+    authenticator = Authenticator(feed, clock, instruments)
+    reader = MemoryService(database, Onlooker(orders.spool), settings.memory, clock, instruments)
+    mcp = McpEndpoint(
+        Tools(services.control.memories(reader), Access(authenticator.require)), settings.limits.body_bytes
+    )
+    application = control_plane.build(routers, authenticator, {MCP: mcp})
     network = HttpTransport()
     resources.add(Resource("upstream connections", network.close))
     upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
@@ -298,6 +316,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     jobs = _jobs(services, clock, instruments)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
     work = [changes.run(), drain.run(), watch.run(), metrics.poll(), jobs.run(), catalogue.run()]
+    work += [mcp.run(), services.control.keep_file()]
     return Built(application, work)
 
 
@@ -319,6 +338,7 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
     jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *", timeout_s=_LONG_JOB_S)
     jobs.register("memory.age", lambda _: items.age(), every="43 3 * * *", timeout_s=_LONG_JOB_S)
+    jobs.register("memory.tombstones", lambda _: services.control.purge(), every="47 * * * *")
     jobs.register("idempotency.purge", lambda _: idempotent.purge(), every="*/10 * * * *")
     return jobs
 

@@ -11,6 +11,7 @@ from cmg.kit.asgi import Request, Send, decode, send_json
 from cmg.kit.clock import Clock, rfc3339
 from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.kit.ids import uuid7
+from cmg.memory.api.access import Access
 from cmg.memory.api.reading import filters_of, messages_of
 from cmg.memory.api.schemas import (
     MAX_ITEMS,
@@ -57,6 +58,7 @@ class MemoryApi:
         self._service, self._database, self._require = service, database, require
         self._body_limit, self._clock, self._instruments = body_limit, clock, instruments
         self._store = MemoryStore()
+        self._access = Access(require)
         self._writer = TurnWriter(self._store, clock)
 
     async def ingest(self, request: Request, send: Send, caller: Caller) -> None:
@@ -67,6 +69,7 @@ class MemoryApi:
         """
         self._require(caller, "memory:write")
         asked = decode(_ingest, await request.body(self._body_limit))
+        self._access.check(caller, asked.user_id)
         now = self._clock.now()
         messages = messages_of(asked, caller.workspace_id, now)
         items = _ingested(messages)
@@ -106,6 +109,7 @@ class MemoryApi:
         """
         self._require(caller, "memory:read")
         asked = decode(_recall, await request.body(self._body_limit))
+        self._access.check(caller, asked.user_id)
         if not (asked.query or asked.purpose):
             raise InvalidRequest("send a `query`, or a `purpose`", param="query")
         budget = asked.token_budget

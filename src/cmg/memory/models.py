@@ -35,6 +35,7 @@ class TurnBatch(msgspec.Struct, array_like=True, frozen=True):
     app_id: str | None
     implicit: bool
     turns: tuple[KeptTurn, ...]
+    journalled_at: float = 0.0
 
 
 class Owner(NamedTuple):

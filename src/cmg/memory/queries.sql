@@ -16,8 +16,12 @@ ON CONFLICT (user_no, thread_id) DO UPDATE SET updated_at = excluded.updated_at
 RETURNING user_no, thread_id, thread_no;
 
 -- name: known_turns
--- Which of these ids are stored already, and with which content.
-SELECT id, digest FROM memory_turns WHERE id = ANY($1::uuid[]) AND workspace_id = ANY($2::text[]);
+-- Which of these ids are stored already, and with which content; none for those that somebody deleted.
+SELECT id, digest FROM memory_turns WHERE id = ANY($1::uuid[]) AND workspace_id = ANY($2::text[])
+UNION ALL
+SELECT item_id, NULL FROM memory_deleted d
+WHERE item_id = ANY($1::uuid[]) AND workspace_id = ANY($2::text[])
+    AND NOT EXISTS (SELECT FROM memory_turns t WHERE t.id = d.item_id);
 
 -- name: add_turns
 -- Store passages in the given order; the words of all lie in one array ($18), each row has its slice of it.

@@ -103,6 +103,10 @@ class MemoryService:
             return []
         return await self._store.search(self._database, wanted, timeout_s)
 
+    async def settle(self, owner: Owner) -> None:
+        """Wait a moment until the user's last turn is in the database, whichever worker of this machine took it."""
+        await self._own_writes(owner)
+
     async def find_around(self, owner: Owner, hits: Sequence[Hit], timeout_s: float) -> list[Hit]:
         """The neighbours of the best hits in their threads. Raises `DatabaseAway`."""
         best = [hit.seq for hit in hits[:_NEIGHBOURED]]
@@ -130,6 +134,7 @@ class MemoryService:
             thread.app_id,
             thread.implicit,
             tuple(kept),
+            self._clock.time(),
         )
         self._instruments.series("cmg_memory_turns_total", "chat", "journalled").inc(len(kept))
         return [(TURNS, _encoded(batch))]

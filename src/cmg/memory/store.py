@@ -48,8 +48,8 @@ class MemoryStore:
 
     async def known(
         self, conn: Connection, ids: Sequence[uuid.UUID], workspaces: Iterable[str]
-    ) -> Mapping[uuid.UUID, int]:
-        """The digests of those of these passages that are stored."""
+    ) -> Mapping[uuid.UUID, int | None]:
+        """The digests of those of these passages that are stored; None for those that somebody deleted."""
         rows = await conn.fetch(self._sql["known_turns"], ids, list(set(workspaces)))
         return {row[0]: row[1] for row in rows}
 

@@ -7,6 +7,7 @@ import msgspec
 
 from cmg.kit.clock import Clock, at
 from cmg.ledger import tokens
+from cmg.memory.control.tombstone_store import erased
 from cmg.memory.models import KeptTurn, Message, Owner, Thread, TurnBatch, content_id
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.cleaning import clean
@@ -31,11 +32,13 @@ class TurnSink:
 
         Raises `msgspec.DecodeError` for a payload that is no batch of turns; contents are cleaned, never refused.
         """
-        batches = [_decoder.decode(payload) for payload in payloads]
-        await self._writer.write(conn, [message for batch in batches for message in self._messages(batch)])
+        batches = [decode_batch(payload) for payload in payloads]
+        gone = await erased(conn, [_whose(batch) for batch in batches])
+        kept = [one for one in batches if not _before(one, gone.get(_whose(one)))] if gone else batches
+        await self._writer.write(conn, [message for batch in kept for message in self._messages(batch)])
 
     def _messages(self, batch: TurnBatch) -> list[Message]:
-        owner = Owner(clean(batch.workspace_id), clean(batch.user_id))
+        owner = Owner(*_whose(batch))
         thread = Thread(owner, clean(batch.thread_id), batch.implicit, batch.agent_id, batch.app_id)
         return [self._message(thread, turn) for turn in batch.turns]
 
@@ -54,3 +57,17 @@ class TurnSink:
     def _moment(self, epoch_s: float) -> datetime:
         """The time of a turn; what is no time a calendar knows becomes the present."""
         return at(epoch_s) if 0 <= epoch_s <= _LATEST_S else self._clock.now()
+
+
+def decode_batch(payload: bytes) -> TurnBatch:
+    """The batch of a payload. Raises `msgspec.DecodeError`."""
+    return _decoder.decode(payload)
+
+
+def _whose(batch: TurnBatch) -> tuple[str, str]:
+    return clean(batch.workspace_id), clean(batch.user_id)
+
+
+def _before(batch: TurnBatch, erased_at: datetime | None) -> bool:
+    """Whether it was said before its user was erased."""
+    return erased_at is not None and batch.journalled_at <= erased_at.timestamp()

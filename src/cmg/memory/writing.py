@@ -23,7 +23,8 @@ class TurnWriter:
     async def write(self, conn: Connection, messages: Sequence[Message], *, strict: bool = False) -> int:
         """Store what is not stored yet, in the given order; returns how many passages were new.
 
-        An id that is stored with another content stays as it is; with `strict` that raises `Conflict`.
+        An id that is stored with another content stays as it is; with `strict` that raises `Conflict`. What somebody
+        deleted comes back only with `strict`: a caller asks for it; a history that is sent again does not.
         """
         wanted = _distinct(messages, strict=strict)
         if not wanted:
@@ -34,7 +35,7 @@ class TurnWriter:
         known = await self._store.known(conn, list(wanted), workspaces)
         rows: list[Row] = []
         for count, (item_id, message) in enumerate(wanted.items(), 1):
-            if item_id not in known:
+            if item_id not in known or (strict and known[item_id] is None):
                 rows += rows_of(message, *numbers[message.thread])
             elif strict and known[item_id] != message.digest:
                 raise _conflict(message)
