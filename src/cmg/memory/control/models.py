@@ -48,7 +48,7 @@ class StoredItem(msgspec.Struct, frozen=True, kw_only=True):
     mentions: int | None
     uses: int | None
     used_at: datetime | None
-    feedback: int | None
+    feedback: float | None
 
 
 class StoredThread(msgspec.Struct, frozen=True, kw_only=True):

@@ -46,9 +46,11 @@ class Mem0Api:
         self._memories, self._adding = memories, adding
         self._access, self._body_limit = access, body_limit
 
-    async def ping(self, _request: Request, send: Send, _caller: Caller) -> None:
-        """The key is good."""
-        await send_json(send, 200, {"status": "ok", "org_id": None, "project_id": None, "user_email": None})
+    async def ping(self, _request: Request, send: Send, caller: Caller) -> None:
+        """The key is good; the client does not work without an organisation and a project, which are the workspace."""
+        workspace = caller.workspace_id
+        told = {"status": "ok", "org_id": workspace, "project_id": workspace, "user_email": None}
+        await send_json(send, 200, told)
 
     async def add(self, request: Request, send: Send, caller: Caller) -> None:
         """Remember messages. Raises `InvalidRequest`."""
