@@ -71,6 +71,8 @@ class MemorySettings(Part, frozen=True):
     retention_days: Count = 0  # 0: kept until erased
     item_days: Count = 0  # since items were last mentioned or used; 0: as long as what they were drawn from
     half_life_days: Count = 90  # of the salience; 0: no ageing
+    extraction: str = "rules"  # of facts: "rules", "off", or the name of a chat model
+    extraction_delay_s: Positive = 3  # after a thread's last turn
 
 
 class LimitSettings(Part, frozen=True):

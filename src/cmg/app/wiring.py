@@ -59,8 +59,10 @@ from cmg.ledger.usage_sink import UsageSink
 from cmg.memory.api.access import Access
 from cmg.memory.control.erasure import TOPIC as ERASURES
 from cmg.memory.control.tombstone_store import erased
+from cmg.memory.extraction.worker import ExtractionWorker, RuleExtractor
 from cmg.memory.handlers import MemoryApi
 from cmg.memory.items.upkeep import ItemUpkeep
+from cmg.memory.items.writing import ItemWriter
 from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.service import MemoryService
 from cmg.memory.tools.calls import Tools
@@ -181,7 +183,7 @@ def vacate(orders: Orders, worker: int) -> None:
 def _drain(
     database: Database, orders: Orders, clock: Clock, instruments: Instruments, usage: UsageSink
 ) -> JournalDrain:
-    sinks: dict[str, RecordSink] = {USAGE: usage, TURNS: TurnSink(clock)}
+    sinks: dict[str, RecordSink] = {USAGE: usage, TURNS: TurnSink(clock, orders.settings.memory)}
     return JournalDrain(database, orders.spool, sinks, clock, instruments, usage.committed)
 
 
@@ -317,6 +319,10 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
     work = [changes.run(), drain.run(), watch.run(), metrics.poll(), jobs.run(), catalogue.run()]
     work += [mcp.run(), services.control.keep_file()]
+    if settings.memory.extraction != "off":
+        extraction = _extraction(services, clock, instruments)
+        jobs.register("memory.extraction_purge", lambda _: extraction.purge(), every="47 3 * * *")
+        work.append(extraction.run())
     return Built(application, work)
 
 
@@ -341,6 +347,11 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     jobs.register("memory.tombstones", lambda _: services.control.purge(), every="47 * * * *")
     jobs.register("idempotency.purge", lambda _: idempotent.purge(), every="*/10 * * * *")
     return jobs
+
+
+def _extraction(services: Services, clock: Clock, instruments: Instruments) -> ExtractionWorker:
+    writer = ItemWriter(clock, half_life_days=services.settings.memory.half_life_days)
+    return ExtractionWorker(services.database, clock, instruments, RuleExtractor(), writer)
 
 
 def _routers(services: Services, resources: Resources, metrics: MergedMetrics, clock: Clock) -> list[APIRouter]:

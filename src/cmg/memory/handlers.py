@@ -59,7 +59,8 @@ class MemoryApi:
         self._body_limit, self._clock, self._instruments = body_limit, clock, instruments
         self._store = MemoryStore()
         self._access = Access(require)
-        self._writer = TurnWriter(self._store, clock)
+        self._writer = TurnWriter(self._store, clock, service.settings)
+        self._draws_facts = service.settings.extraction != "off"
 
     async def ingest(self, request: Request, send: Send, caller: Caller) -> None:
         """Store messages or a document in one transaction, then answer 202, or 200 with `wait`.
@@ -77,13 +78,15 @@ class MemoryApi:
         owner = owner_of(caller.workspace_id, asked.user_id)
         async with self._database.transaction(_WRITE_S) as conn:
             new = await self._writer.write(conn, messages, strict=True)
-            state = ("done", msgspec.json.encode(items).decode(), now)
+            thread_id = messages[0].thread.thread_id if messages and self._draws_facts else None
+            state = ("done", msgspec.json.encode(items).decode(), now, thread_id)
             await self._store.add_operation(conn, operation_id, owner, state)
         self._count(new, len(items) - new)
         done = Operation(
             operation_id=str(operation_id),
             status="done",
             items=items,
+            facts="queued" if self._draws_facts and messages else None,
             created_at=rfc3339(now.timestamp()),
             finished_at=rfc3339(now.timestamp()),
         )
@@ -163,6 +166,7 @@ def _operation(row: Any) -> Operation:
         status=row["status"],
         items=_items.decode(row["items"]),
         error=row["error"],
+        facts=row["facts"],
         created_at=rfc3339(row["created_at"].timestamp()),
         finished_at=None if row["finished_at"] is None else rfc3339(row["finished_at"].timestamp()),
     )

@@ -3,7 +3,7 @@
 INSERT INTO memory_users (workspace_id, user_id, updated_at)
 SELECT workspace_id, user_id, $3 FROM unnest($1::text[], $2::text[]) AS wanted (workspace_id, user_id)
 ORDER BY workspace_id, user_id
-ON CONFLICT (workspace_id, user_id) DO UPDATE SET updated_at = excluded.updated_at
+ON CONFLICT (workspace_id, user_id) DO UPDATE SET updated_at = greatest(memory_users.updated_at, excluded.updated_at)
 RETURNING workspace_id, user_id, user_no;
 
 -- name: touch_threads
@@ -12,7 +12,7 @@ INSERT INTO memory_threads (workspace_id, user_no, thread_id, implicit, created_
 SELECT workspace_id, user_no, thread_id, implicit, $5, $5
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::boolean[]) AS wanted (workspace_id, user_no, thread_id, implicit)
 ORDER BY user_no, thread_id
-ON CONFLICT (user_no, thread_id) DO UPDATE SET updated_at = excluded.updated_at
+ON CONFLICT (user_no, thread_id) DO UPDATE SET updated_at = greatest(memory_threads.updated_at, excluded.updated_at)
 RETURNING user_no, thread_id, thread_no;
 
 -- name: known_turns
@@ -138,13 +138,19 @@ JOIN memory_threads h ON h.thread_no = t.thread_no
 WHERE u.workspace_id = $1 AND u.user_id = $2;
 
 -- name: add_operation
--- Note an ingest with what it stored.
-INSERT INTO memory_operations (id, workspace_id, user_id, status, items, created_at, finished_at)
-VALUES ($1, $2, $3, $4, $5, $6, $6);
+-- Note an ingest with what it stored, and the thread ($7, or null) whose facts are drawn.
+INSERT INTO memory_operations (id, workspace_id, user_id, status, items, created_at, finished_at, thread_no)
+VALUES ($1, $2, $3, $4, $5, $6, $6, (
+    SELECT h.thread_no FROM memory_threads h JOIN memory_users u USING (user_no)
+    WHERE u.workspace_id = $2 AND u.user_id = $3 AND h.thread_id = $7));
 
 -- name: operation
--- One operation of the workspace.
-SELECT id, status, items, error, created_at, finished_at FROM memory_operations WHERE id = $1 AND workspace_id = $2;
+-- One operation of the workspace, and how far the facts of its thread are: null when it asked for none.
+SELECT o.id, o.status, o.items, o.error, o.created_at, o.finished_at,
+    CASE WHEN o.thread_no IS NULL THEN NULL WHEN e.thread_no IS NULL THEN 'done' WHEN e.failed_at IS NULL THEN 'queued'
+        ELSE 'failed' END AS facts
+FROM memory_operations o LEFT JOIN memory_extractions e USING (thread_no)
+WHERE o.id = $1 AND o.workspace_id = $2;
 
 -- name: purge_operations
 -- Delete operations that began before a moment, oldest first, a bounded number.

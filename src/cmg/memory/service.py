@@ -60,6 +60,7 @@ class MemoryService:
         self._recent = RecentWriters(journal.folder)
         self._clock, self._instruments = clock, instruments
         self._store = MemoryStore()
+        self.settings = settings
         self.token_budget = settings.token_budget  # of a note when nobody says
         self._deadline_s = settings.recall_deadline_ms / 1000
         self._heads: dict[int, None] = {}

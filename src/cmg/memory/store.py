@@ -92,7 +92,7 @@ class MemoryStore:
     async def add_operation(
         self, conn: Connection, operation_id: uuid.UUID, owner: Owner, state: tuple[Any, ...]
     ) -> None:
-        """Note an operation; `state` is (status, items as JSON, at)."""
+        """Note an operation; `state` is (status, items as JSON, at, the thread whose facts are drawn)."""
         await conn.execute(self._sql["add_operation"], operation_id, *owner, *state)
 
     async def operation(self, database: Database, operation_id: uuid.UUID, workspace_id: str) -> Any:

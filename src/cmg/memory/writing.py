@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.kit.errors import Conflict
+from cmg.memory.extraction.store import ExtractionStore
 from cmg.memory.models import Message
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.rows import Row, rows_of
@@ -15,10 +17,11 @@ _BREATH = 16  # messages between two looks at other work on the event loop: abou
 
 
 class TurnWriter:
-    """Writes messages inside the caller's transaction."""
+    """Writes messages inside the caller's transaction, and has their threads read for facts."""
 
-    def __init__(self, store: MemoryStore, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: MemoryStore, clock: Clock, settings: MemorySettings) -> None:
+        self._store, self._clock, self._settings = store, clock, settings
+        self._extraction = ExtractionStore()
 
     async def write(self, conn: Connection, messages: Sequence[Message], *, strict: bool = False) -> int:
         """Store what is not stored yet, in the given order; returns how many passages were new.
@@ -41,7 +44,11 @@ class TurnWriter:
                 raise _conflict(message)
             if not count % _BREATH:
                 await asyncio.sleep(0)
-        return await self._store.add(conn, rows, at)
+        new = await self._store.add(conn, rows, at)
+        if new and self._settings.extraction != "off":
+            threads = {(row.thread_no, row.workspace_id) for row in rows}
+            await self._extraction.queue(conn, threads, at, self._settings.extraction_delay_s)
+        return new
 
 
 def _distinct(messages: Sequence[Message], *, strict: bool) -> dict[UUID, Message]:

@@ -46,7 +46,7 @@ async def test_operations_are_kept_for_their_days(memory: Memory, days: int, lef
     from cmg.memory.models import owner_of
 
     async with memory.database.transaction() as conn:
-        state = ("done", "[]", memory.clock.now())
+        state = ("done", "[]", memory.clock.now(), None)
         await MemoryStore().add_operation(conn, uuid7(), owner_of("default", "ana"), state)
     memory.clock.advance(days * DAY_S)
     await _retention(memory, turn_days=0).purge()

@@ -54,12 +54,16 @@ class IngestedItem(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of an ingest; `done`: everything is searchable."""
+    """The state of an ingest; `done`: everything is searchable.
+
+    `facts`: whether its thread was read for facts, which happens a moment later; null when it is not.
+    """
 
     operation_id: str
     status: Literal["queued", "done", "failed"]
     items: list[IngestedItem]
     error: str | None = None
+    facts: Literal["queued", "done", "failed"] | None = None
     created_at: str | None = None
     finished_at: str | None = None
 

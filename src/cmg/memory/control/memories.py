@@ -48,7 +48,7 @@ class Memories:
         self, database: Database, service: MemoryService, writer: ItemWriter, feedback: Feedback, clock: Clock
     ) -> None:
         self._database, self._service, self._writer, self._feedback = database, service, writer, feedback
-        self._turns = TurnWriter(MemoryStore(), clock)
+        self._turns = TurnWriter(MemoryStore(), clock, service.settings)
         self.store = ControlStore(database, clock)
         self.removal = Removal(database, writer, clock)
 

@@ -73,6 +73,7 @@ class Removal:
         async with self._database.transaction(_STEP_S) as conn:
             user = await store.hold(conn, owner)
             if user is not None:
+                await store.drop_empty_threads(conn, owner.workspace_id, user)
                 await store.drop_user(conn, owner.workspace_id, user)
         return removed
 

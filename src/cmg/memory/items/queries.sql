@@ -138,6 +138,19 @@ WHERE t.workspace_id = $2 AND u.user_id = $3
         SELECT item_id FROM memory_facts WHERE root_id = (SELECT id FROM root) AND workspace_id = $2)
 ORDER BY t.retired_at IS NULL, coalesce(t.valid_from, t.created_at), version;
 
+-- name: read_again
+-- A turn that was read for facts has other words now: its thread is read again from there on.
+WITH edited AS (
+    SELECT thread_no, seq FROM memory_turns WHERE id = $1 AND workspace_id = $2 AND kind = 'message'
+), reset AS (
+    UPDATE memory_threads h SET extracted_seq = edited.seq - 1
+    FROM edited WHERE h.thread_no = edited.thread_no AND h.workspace_id = $2 AND h.extracted_seq >= edited.seq
+    RETURNING h.thread_no
+)
+INSERT INTO memory_extractions AS e (thread_no, workspace_id, first_at, due_at)
+SELECT thread_no, $2, $3, $3 FROM reset
+ON CONFLICT (thread_no) DO UPDATE SET wanted = e.wanted + 1;
+
 -- name: facts_of_source
 -- The facts, earlier versions too, that were drawn from a passage, with their quotes.
 SELECT item_id, quote FROM memory_facts WHERE sources @> ARRAY[$1::uuid] AND workspace_id = $2;

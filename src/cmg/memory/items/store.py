@@ -92,6 +92,10 @@ class ItemStore:
         rows = await source.fetch(self._sql["item_versions"], item_id, *owner)
         return [Version(**dict(row)) for row in rows]
 
+    async def read_again(self, conn: Connection, workspace_id: str, item_id: UUID, at: datetime) -> None:
+        """Have the facts of an edited turn drawn again, if they were drawn."""
+        await conn.execute(self._sql["read_again"], item_id, workspace_id, at)
+
     async def facts_of(self, conn: Connection, workspace_id: str, source: UUID) -> dict[UUID, str | None]:
         """Fact → quote of what was drawn from a passage."""
         rows = await conn.fetch(self._sql["facts_of_source"], source, workspace_id)

@@ -45,7 +45,8 @@ class ItemWriter:
         if not items:
             return []
         now = self._clock.now()
-        numbers = await self._turns.hold(conn, (item.thread for item in items), now)
+        latest = max(item.created_at or now for item in items)  # what was drawn does not make its thread look newer
+        numbers = await self._turns.hold(conn, (item.thread for item in items), min(now, latest))
         workspaces = {item.thread.owner.workspace_id for item in items}
         said = await self._store.said(conn, {one for item in items for one in item.sources}, workspaces)
         kept = []
@@ -75,6 +76,7 @@ class ItemWriter:
         await self._renew(conn, holding, old.id, change, (now, now))
         if changes.content and changes.content != old.content:
             await self._removal.unquote(conn, holding, item_id, str(change["content"]))
+            await self._store.read_again(conn, owner.workspace_id, item_id, now)
         return (await self._store.versions(conn, owner, item_id))[-1]
 
     async def delete(self, conn: Connection, owner: Owner, ids: Collection[UUID]) -> int:

@@ -79,7 +79,7 @@ class Adding:
     async def _note(self, wanted: IngestRequest, workspace_id: str, items: list[StoredItem]) -> UUID:
         event_id, now = uuid7(), self._clock.now()
         told = [{"id": str(item.id), "message_id": item.message_id} for item in items]
-        state = ("done", msgspec.json.encode(told).decode(), now)
+        state = ("done", msgspec.json.encode(told).decode(), now, None)
         async with self._database.transaction() as conn:
             await self._store.add_operation(conn, event_id, owner_of(workspace_id, wanted.user_id), state)
         return event_id

@@ -52,3 +52,27 @@ CREATE TABLE memory_feedback (
 );
 
 CREATE INDEX memory_feedback_by_item ON memory_feedback (item_id, id);
+
+-- How far a thread was read for facts, and which threads have something new to read: one row a thread with work to do.
+ALTER TABLE memory_threads ADD COLUMN extracted_seq bigint NOT NULL DEFAULT 0;
+
+CREATE TABLE memory_extractions (
+    thread_no    bigint PRIMARY KEY REFERENCES memory_threads ON DELETE CASCADE,
+    workspace_id text NOT NULL,
+    wanted       bigint NOT NULL DEFAULT 1,     -- how often new turns asked for it: another number than a worker saw, more to do
+    first_at     timestamptz NOT NULL,          -- since when something waits
+    due_at       timestamptz NOT NULL,          -- a moment after the last turn, so that a conversation is read in one go
+    lease_until  timestamptz,                   -- a worker has it until then; a killed one's is taken over
+    attempts     integer NOT NULL DEFAULT 0,    -- begun and not ended
+    failed_at    timestamptz,                   -- given up until the thread gets another turn
+    error        text
+) WITH (fillfactor = 70);
+
+CREATE INDEX memory_extractions_due ON memory_extractions (due_at) WHERE failed_at IS NULL;
+
+-- An ingest's operation can tell how far its thread's facts are.
+ALTER TABLE memory_operations ADD COLUMN thread_no bigint;
+
+-- What was said before is read once, oldest threads first.
+INSERT INTO memory_extractions (thread_no, workspace_id, first_at, due_at)
+SELECT thread_no, workspace_id, updated_at, updated_at FROM memory_threads;
