@@ -95,7 +95,7 @@ def test_delete_all_touches_that_user_alone(client: Any, user: str, mem0: Any) -
         client.delete_all()
 
 
-def test_batches(client: Any, user: str) -> None:
+def test_batches_change_and_delete_several(client: Any, user: str) -> None:
     ids = [client.add(text, user_id=user)["results"][0]["id"] for text in ("One", "Two", "Three")]
     client.batch_update([{"memory_id": ids[0], "text": "First"}, {"memory_id": ids[1], "text": "Second"}])
     assert set(words(client.get_all(filters={"user_id": user}))) == {"First", "Second", "Three"}
@@ -118,7 +118,7 @@ def test_an_agent_alone_has_a_memory(client: Any) -> None:
     assert words(client.search("verse", filters={"agent_id": agent})) == ["Answers in verse"]
 
 
-def test_pages(client: Any, user: str) -> None:
+def test_a_list_comes_in_pages(client: Any, user: str) -> None:
     for number in range(5):
         client.add(f"Number {number}", user_id=user)
     first = client.get_all(filters={"user_id": user}, page=1, page_size=2)

@@ -1,7 +1,6 @@
 """Builds what people and operators do with memories, for the gateways, for backstage and for the command line."""
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from cmg.kit.ids import uuid7_hex
 from cmg.ledger.people.ledger_users import LedgerUsers
 from cmg.ledger.people.refused_records import RefusedRecords
 from cmg.ledger.spool.settling import settled
-from cmg.memory.api.access import Access
+from cmg.memory.api.access import Access, Require
 from cmg.memory.api.memories_api import MemoriesApi
 from cmg.memory.api.parameters import speaks_mem0
 from cmg.memory.api.people_api import PeopleApi
@@ -30,6 +29,7 @@ from cmg.memory.items.writing import ItemWriter
 from cmg.memory.mem0.adding import Adding
 from cmg.memory.mem0.mem0_api import Mem0Api
 from cmg.memory.service import MemoryService
+from cmg.memory.tools.calls import Tools
 from cmg.memory.turn_sink import TURNS, decode_batch
 from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
@@ -67,6 +67,10 @@ class MemoryControl:
         feedback = Feedback(self.clock, half_life_days=self.settings.memory.half_life_days)
         return Memories(self.database, service, self.writer, feedback, self.clock)
 
+    def tools(self, memories: Memories, require: Require) -> Tools:
+        """The memory as tools for agents."""
+        return Tools(memories, Access(require))
+
     async def purge(self) -> int:
         """Delete tombstones, and notes of deleted turns, that no backup can need any more."""
         return await TombstoneRetention(self.database, self.clock, self.settings.retention.erasures_days).purge()
@@ -97,9 +101,7 @@ def build_control(settings: Settings, database: Database, clock: Clock) -> Memor
     return MemoryControl(settings, database, writer, erasure, Export(ControlStore(database, clock), clock), file, clock)
 
 
-def add_memory_routes(
-    routes: Routes, control: MemoryControl, memories: Memories, require: Callable[[Caller, str], None]
-) -> None:
+def add_memory_routes(routes: Routes, control: MemoryControl, memories: Memories, require: Require) -> None:
     """The paths of the memory's own API and of mem0's clients."""
     access, body_limit = Access(require), control.settings.limits.body_bytes
     own = MemoriesApi(memories, access, body_limit, control.clock)

@@ -56,7 +56,6 @@ from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.ledger.spending import Spending
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
-from cmg.memory.api.access import Access
 from cmg.memory.control.erasure import TOPIC as ERASURES
 from cmg.memory.control.tombstone_store import erased
 from cmg.memory.extraction.worker import ExtractionWorker, RuleExtractor
@@ -65,9 +64,6 @@ from cmg.memory.items.upkeep import ItemUpkeep
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.service import MemoryService
-from cmg.memory.tools.calls import Tools
-from cmg.memory.tools.endpoint import PATH as MCP
-from cmg.memory.tools.endpoint import McpEndpoint
 from cmg.memory.turn_sink import TURNS, TurnSink
 from cmg.storage.cache import Cache
 from cmg.storage.changes import ChangeFeed
@@ -306,11 +302,12 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
     routers = _routers(services, resources, metrics, clock)
     authenticator = Authenticator(feed, clock, instruments)
+    from cmg.memory.tools.endpoint import PATH, McpEndpoint  # noqa: PLC0415  26 MB that the gateways need not load
+
     reader = MemoryService(database, Onlooker(orders.spool), settings.memory, clock, instruments)
-    mcp = McpEndpoint(
-        Tools(services.control.memories(reader), Access(authenticator.require)), settings.limits.body_bytes
-    )
-    application = control_plane.build(routers, authenticator, {MCP: mcp})
+    tools = services.control.tools(services.control.memories(reader), authenticator.require)
+    mcp = McpEndpoint(tools, settings.limits.body_bytes)
+    application = control_plane.build(routers, authenticator, {PATH: mcp})
     network = HttpTransport()
     resources.add(Resource("upstream connections", network.close))
     upstreams = build_upstreams(settings, network, SimulatorTransport(clock))

@@ -131,6 +131,12 @@ class Explained(msgspec.Struct, frozen=True, kw_only=True):
     age: float
 
 
+class FeedbackAnswer(Explained, frozen=True, kw_only=True):
+    """An item's salience after a judgement, and what it is made of."""
+
+    item_id: str
+
+
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """One judgement that was made."""
 

@@ -14,6 +14,7 @@ from cmg.memory.api.control_schemas import (
     Deleted,
     Expanded,
     Explained,
+    FeedbackAnswer,
     FeedbackRequest,
     Judged,
     Raw,
@@ -68,7 +69,7 @@ class PeopleApi:
         self._access.check_item(caller, item.user_id)
         judged = (asked.feedback_type, asked.value, asked.comment)
         found = await self._memories.judge(caller.workspace_id, item.id, judged)
-        await send_json(send, 200, {"item_id": str(item.id), **msgspec.structs.asdict(found)})
+        await send_json(send, 200, FeedbackAnswer(item_id=str(item.id), **msgspec.structs.asdict(found)))
 
     async def threads(self, request: Request, send: Send, caller: Caller) -> None:
         """A user's threads, newest first. Raises `InvalidRequest`."""

@@ -1,6 +1,6 @@
 """Erases a person from everything that holds their words or their id, and keeps it so.
 
-First the tombstone, then the places: whatever is still on its way meets the tombstone when it arrives.
+First the tombstone, then the places: whatever is still on its way is stored when the tombstone is, or meets it.
 """
 
 import hmac

@@ -163,6 +163,14 @@ WHERE u.workspace_id = $1 AND u.user_no = $2 AND NOT EXISTS (SELECT FROM memory_
 -- Delete the operations of a user.
 DELETE FROM memory_operations WHERE workspace_id = $1 AND user_id = $2;
 
+-- name: read_tombstones
+-- Until the transaction ends, nobody is erased: what it stores of somebody is there to be deleted, or it knows.
+SELECT pg_advisory_xact_lock_shared($1);
+
+-- name: write_tombstones
+-- Wait until every transaction is over that looked for tombstones before this one.
+SELECT pg_advisory_xact_lock($1);
+
 -- name: salt
 -- The salt of a workspace's tombstones.
 SELECT salt FROM memory_tombstones WHERE workspace_id = $1 ORDER BY erased_at LIMIT 1;

@@ -14,19 +14,22 @@ from cmg.storage.named_sql import load
 from cmg.storage.retention import purge_batch
 
 _SQL = load("cmg.memory.control")
+_LOCK = 0x636D6705
 _SALT_BYTES = 16
 _STEP_S = 30.0
 
 
 async def erased(conn: Connection, owners: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
-    """Those of these (workspace, user) pairs that were erased, with the moment."""
+    """Who of these (workspace, user) pairs was erased, and when; for a transaction that stores what is theirs."""
+    await conn.execute(_SQL["read_tombstones"], _LOCK)
     pairs = list(dict.fromkeys(owners))
     workspaces, users = [one[0] for one in pairs], [bounded_id(one[1]) for one in pairs]
     return {pairs[row[0] - 1]: row[1] for row in await conn.fetch(_SQL["erased"], workspaces, users)}
 
 
 async def bury(conn: Connection, owner: Owner, at: datetime) -> Tombstone:
-    """Add the tombstone of a user in the caller's transaction."""
+    """Add the tombstone of a user in the caller's transaction, after every one that did not know of it."""
+    await conn.execute(_SQL["write_tombstones"], _LOCK)
     salt = await conn.fetchval(_SQL["salt"], owner.workspace_id) or secrets.token_bytes(_SALT_BYTES)
     stone = Tombstone(owner.workspace_id, salt, digest_of(salt, owner.user_id), at)
     await conn.execute(_SQL["add_tombstone"], *msgspec.structs.astuple(stone))
