@@ -72,6 +72,10 @@ class MemorySettings(Part, frozen=True):
     inject_role: str = "user"
     retention_days: Count = 0  # 0: kept until erased
     embedder: Annotated[str, Meta(pattern=r"^(local|static|none|[a-z0-9][a-z0-9_-]{0,40}/.+)$")] = "local"
+    item_days: Count = 0  # since items were last mentioned or used; 0: as long as what they were drawn from
+    half_life_days: Count = 90  # of the salience; 0: no ageing
+    extraction: str = "rules"  # of facts: "rules", "off", or the name of a chat model
+    extraction_delay_s: Positive = 3  # after a thread's last turn
 
 
 class LimitSettings(Part, frozen=True):
@@ -97,6 +101,7 @@ class RetentionSettings(Part, frozen=True):
     operations_days: Count = 7
     events_days: Count = 90
     jobs_log_days: Count = 7
+    erasures_days: Count = 400
 
 
 class Settings(Part, frozen=True):

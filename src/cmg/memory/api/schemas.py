@@ -5,8 +5,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from cmg.memory.models import Kind
-
 MESSAGES = 1000
 MESSAGE_CHARACTERS = 100_000
 CONTENT_CHARACTERS = 1_000_000
@@ -56,12 +54,16 @@ class IngestedItem(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of an ingest; `done`: everything is searchable by words and vectors. `finished_at`: it was stored."""
+    """The state of an ingest; `done`: everything is searchable by words and vectors. `finished_at`: it was stored.
+
+    `facts`: whether its thread was read for facts, which happens a moment later; null when it is not.
+    """
 
     operation_id: str
     status: Literal["queued", "done", "failed"]
     items: list[IngestedItem]
     error: str | None = None
+    facts: Literal["queued", "done", "failed"] | None = None
     created_at: str | None = None
     finished_at: str | None = None
 
@@ -109,7 +111,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """Something remembered; `tokens` counts its content (o200k)."""
 
     id: str
-    kind: Kind
+    kind: str
     content: str
     score: float
     tokens: int
