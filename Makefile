@@ -23,14 +23,13 @@ help: ## list these commands
 run: $(STAMPS)/runtime ## start everything on this machine and print how to reach it
 	@exec $(BIN)/cmg serve
 
-# The acceptance tests measure times of whole services, so they run alone. On a busy machine a time may still be missed:
-# what failed gets one more try, and a second failure is one.
+# The acceptance tests measure times of whole services, so they run alone.
 test: $(STAMPS)/dev ## the whole suite (CMG_TEST_REQUIRE=all forbids skipping)
 ifneq ($(ARGS),)
 	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 else
-	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile tests/house tests/rooms || $(PYTEST) --last-failed tests/house tests/rooms
-	$(PYTEST) tests/acceptance || $(PYTEST) --last-failed tests/acceptance
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile tests/house tests/rooms
+	$(PYTEST) tests/acceptance
 endif
 
 check: $(STAMPS)/dev ## lint, format, types, floors, house rules, the API's compatibility
