@@ -68,7 +68,7 @@ $(BIN)/python:
 
 # $(call install,LOCK): the packages of one lock file, every one checked against its hash, then this project itself.
 define install
-	@echo "Installing the $$(grep -c '==' $1) packages of $1 (once) …"
+	@echo "Installing the $$(grep '==' $1 | grep -vc "== 'never'") packages of $1 (once) …"
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r $1 \
 		| awk '/^(Collecting|Processing|Requirement already)/ { if (++n % 10 == 0) { print "  " n " …"; fflush() } }'
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
