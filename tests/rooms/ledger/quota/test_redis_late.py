@@ -231,3 +231,16 @@ async def test_a_part_is_given_back_when_another_machine_needs_it(
     for _ in range(20):
         went += len(await pair[1].ask(asked, 1))
     assert went == 18, "it takes a moment, and nobody is refused"
+
+
+async def test_a_call_that_is_cancelled_ends_whatever_it_waits_for(
+    pair: list[Machine], make_key, demand: MakeDemand
+) -> None:
+    asked = demand(make_key(rpm=100_000))
+    for steps in range(200):
+        call = asyncio.create_task(pair[0].quota.acquire(asked))
+        for _ in range(steps % 40):
+            await asyncio.sleep(0)
+        if call.cancel():
+            await asyncio.wait({call})
+            assert call.cancelled(), f"{steps % 40} steps after it began"
