@@ -141,7 +141,7 @@ class _InRedis:
             url,
             max_connections=_CONNECTIONS,
             timeout=_DEADLINE_S,
-            socket_timeout=_DEADLINE_S,
+            socket_timeout=None,  # else each send is a `wait_for`, which in Python 3.11 may swallow a cancellation
             socket_connect_timeout=_DEADLINE_S,
         )
         self._redis = redis.asyncio.Redis(connection_pool=pool)

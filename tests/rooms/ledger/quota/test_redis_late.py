@@ -1,6 +1,7 @@
 """Limits and budgets of two machines hold when Redis is late, frozen or emptied, and when a loop is held up."""
 
 import asyncio
+import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 from cmg.kit.clock import SystemClock
 from cmg.kit.errors import CmgError
 from cmg.ledger.quota.cluster import link
+from cmg.ledger.quota.cluster.link import RedisAway
 from cmg.ledger.quota.cluster.quota import RedisQuota
 from cmg.ledger.quota.models import Demand, Grant
 from cmg.ledger.quota.shared_memory import SharedMemoryQuota, create_file
@@ -231,3 +233,57 @@ async def test_a_part_is_given_back_when_another_machine_needs_it(
     for _ in range(20):
         went += len(await pair[1].ask(asked, 1))
     assert went == 18, "it takes a moment, and nobody is refused"
+
+
+async def test_a_call_that_is_cancelled_ends_whatever_it_waits_for(
+    pair: list[Machine], make_key, demand: MakeDemand
+) -> None:
+    asked = demand(make_key(rpm=100_000))
+    for steps in range(200):
+        call = asyncio.create_task(pair[0].quota.acquire(asked))
+        for _ in range(steps % 40):
+            await asyncio.sleep(0)
+        if call.cancel():
+            await asyncio.wait({call})
+            assert call.cancelled(), f"{steps % 40} steps after it began"
+
+
+def lose_answers(quota: RedisQuota, dice: random.Random) -> None:
+    """From now on a third of what is asked is not heard of, done or not."""
+    run_all = quota._link.run_all
+
+    async def sometimes(commands):
+        fate = dice.random()
+        if fate < 0.15:
+            raise RedisAway("never sent on")
+        answers = await run_all(commands)
+        if fate < 0.3:
+            raise RedisAway("the answer was lost")
+        return answers
+
+    quota._link.run_all = sometimes  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_answers_are_lost_no_budget_is_passed(
+    pair: list[Machine], make_key, demand: MakeDemand, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("cmg.ledger.quota.cluster.quota._PAUSES_S", (0.01, 0.01))
+    dice = random.Random(seed)
+    key = make_key(usd=1.0)
+    for machine in pair:
+        lose_answers(machine.quota, dice)
+    promised, flying = 0, []
+    for _ in range(250):
+        machine = dice.choice(pair)
+        asked = demand(key, usd=dice.randrange(1, 8) / 100)
+        for grant in await machine.ask(asked, 1):
+            promised += asked.cost_nano
+            flying.append((machine, grant, asked.cost_nano))
+        if flying and dice.random() < 0.4:
+            owner, grant, nano = flying.pop(dice.randrange(len(flying)))
+            owner.settle([grant], nano // 2)
+            promised -= nano - nano // 2
+        assert promised <= 100 * CENT
+    assert all(machine.fallbacks for machine in pair)
+    assert promised > 50 * CENT
