@@ -71,6 +71,7 @@ class MemorySettings(Part, frozen=True):
     token_budget: Count = 1200
     inject_role: str = "user"
     retention_days: Count = 0  # 0: kept until erased
+    embedder: Annotated[str, Meta(pattern=r"^(local|static|none|[a-z0-9][a-z0-9_-]{0,40}/.+)$")] = "local"
 
 
 class LimitSettings(Part, frozen=True):
@@ -161,6 +162,7 @@ def load(environ: Mapping[str, str] = os.environ, path: Path | None = None) -> S
     origins = _overlay(tree, environ)
     tree.setdefault("data_dir", "/var/lib/cmg" if os.geteuid() == 0 else "data")
     settings = _convert(tree, lambda setting: origins.get(setting.split("[")[0].split(".")[0], setting))
+    _check_embedder(settings, lambda setting: _place(file, text, setting) if file else setting)
     return _resolve_secrets(settings, environ, lambda setting: _place(file, text, setting) if file else setting)
 
 
@@ -232,6 +234,17 @@ def _place(file: Path, text: str, setting: str) -> str:
             break
     head = re.compile(rf"\s*\[\[?\s*{re.escape(key.partition('[')[0])}\s*\]\]?")
     return f"{file}:{next((n for n, row in enumerate(lines, 1) if head.match(row)), line)}"
+
+
+def _check_embedder(settings: Settings, place: Any) -> None:
+    """An embedder `<upstream>/<model>` names an upstream that there is."""
+    upstream, slash, _ = settings.memory.embedder.partition("/")
+    known = [*(one.name for one in settings.upstreams), "openrouter", "sim"]
+    if slash and upstream not in known:
+        where = place("memory.embedder")
+        raise SettingsError(
+            f"{where}: memory.embedder: there is no upstream {upstream!r}; known are: {', '.join(known)}"
+        )
 
 
 def _resolve_secrets(settings: Settings, environ: Mapping[str, str], place: Any) -> Settings:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from support.models import lend_models
 from support.processes import alive, command_line, descendants, kill, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,6 +92,7 @@ class Service:
 
     def start(self, timeout_s: float = START_S) -> None:
         """Start the process and wait until it is ready; on failure the log is in the error."""
+        lend_models(self.data_dir)
         command = [str(CMG), "serve", "--workers", str(self.options.workers), "--role", self.options.role]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

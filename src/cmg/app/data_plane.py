@@ -101,6 +101,8 @@ class DataPlane:
         except CmgError as error:
             route = self._label(request)
             await self._refuse(request, answer, error)
+            # Else the request's bytes, held by the frames that the error remembers, wait for the collector.
+            error.__traceback__ = error.__context__ = error.__cause__ = None
         except ClientGone:
             route, answer.status = self._label(request), CLIENT_GONE
         except asyncio.CancelledError:
@@ -197,10 +199,10 @@ class _Answer:
         self._send = send
         self.status = 0
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-        await self._send(message)
+        return self._send(message)
 
 
 def _id_of(request: Request) -> bytes:

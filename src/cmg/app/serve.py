@@ -59,6 +59,8 @@ async def _serve(settings: Settings, role: Role) -> None:
             if orders.duties.gateways:
                 await _answering(orders.backstage_socket)
                 supervisor.start([Post("gateway", number) for number in range(settings.workers)])
+            if await wiring.needs_embedder(orders):
+                supervisor.start([Post("embedder")])
             print(_banner(orders, port, secrets), flush=True)
             await stop.wait()
             _log.info("stopping", grace_s=settings.shutdown_grace_s)

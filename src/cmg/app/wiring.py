@@ -11,6 +11,7 @@ from fastapi import APIRouter
 
 from cmg.app import control_plane, observations
 from cmg.app.data_plane import DataPlane, Routes
+from cmg.app.embedding import Probe, Sources
 from cmg.app.forward import Forwarder, Within
 from cmg.app.health import Resource, Resources
 from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
@@ -58,10 +59,17 @@ from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.ledger.spending import Spending
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
+from cmg.memory.embedding.engines import NAMES, Engines, Kind
+from cmg.memory.embedding.query_embedder import QueryEmbedder
+from cmg.memory.embedding.server import EmbedderServer
 from cmg.memory.handlers import MemoryApi
 from cmg.memory.retention import MemoryRetention
 from cmg.memory.service import MemoryService
 from cmg.memory.turn_sink import TURNS, TurnSink
+from cmg.memory.vectors.backlog import Backlog
+from cmg.memory.vectors.index_store import IndexStore
+from cmg.memory.vectors.models import KnownModels
+from cmg.memory.vectors.store import VectorStore
 from cmg.storage.cache import Cache
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.changes import purge as purge_changes
@@ -78,9 +86,11 @@ __all__ = [
     "FirstSecrets",
     "StorageError",
     "build_backstage",
+    "build_embedder",
     "build_gateway",
     "database_place",
     "make_way",
+    "needs_embedder",
     "open_services",
     "prepare",
     "prepare_late",
@@ -227,8 +237,39 @@ def vacate(orders: Orders, worker: int) -> None:
 def _drain(
     database: Database, orders: Orders, clock: Clock, instruments: Instruments, usage: UsageSink
 ) -> JournalDrain:
-    sinks: dict[str, RecordSink] = {USAGE: usage, TURNS: TurnSink(clock)}
+    embedded = orders.settings.memory.embedder != "none"
+    sinks: dict[str, RecordSink] = {USAGE: usage, TURNS: TurnSink(clock, embedded=embedded)}
     return JournalDrain(database, orders.spool, sinks, clock, instruments, usage.committed)
+
+
+async def needs_embedder(orders: Orders) -> bool:
+    """Whether a model of this machine embeds, or did and users are still searched by it."""
+    if not (orders.duties.gateways or orders.duties.jobs):
+        return False  # nobody here would ask it
+    asked = orders.settings.memory.embedder
+    if asked in NAMES or asked == "none":
+        return asked != "none"
+    database = Database(orders.dsn, clock=SystemClock(), instruments=Instruments(), max_size=1)
+    try:
+        await database.open()
+        return any(model.name in NAMES.values() for model in await VectorStore(database).models())
+    except DatabaseAway:
+        return False
+    finally:
+        await database.close()
+
+
+async def build_embedder(orders: Orders, resources: Resources) -> list[Coroutine[Any, Any, None]]:
+    """The process that runs the models of this machine; returns its work."""
+    instruments = Instruments()
+    socket = MetricsSocket(orders.runtime / "embedder-0.metrics", instruments)
+    await socket.open()
+    resources.add(Resource("metrics", socket.close))
+    asked: Kind = "static" if orders.settings.memory.embedder == "static" else "local"
+    server = EmbedderServer(orders.embedder_socket, Engines(asked, orders.models), instruments)
+    await server.open()
+    resources.add(Resource("embedder", server.close))
+    return [server.run()]
 
 
 @dataclass(frozen=True)
@@ -300,9 +341,11 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     resources.add(Resource("forwarder", forwarder.close))
     network = HttpTransport(connections=settings.limits.connections)
     resources.add(Resource("upstream connections", network.close))
-    router = _router(build_upstreams(settings, network, SimulatorTransport(clock)), settings)
+    upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
+    router = _router(upstreams, settings)
+    questions = _questions(Sources(orders, _by_name(upstreams)), resources, database, clock, instruments)
     estimator = Estimator()
-    memory = MemoryService(database, journal, settings.memory, clock, instruments)
+    memory = MemoryService(database, journal, settings.memory, clock, instruments, questions)
     recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments)
     cache = _cache(settings, resources, clock, instruments)
     parts = GatewayParts(
@@ -342,6 +385,17 @@ def _remote(orders: Orders, resources: Resources) -> Handler | None:
     remote = Forwarder(settings.backstage_url, settings.limits.body_bytes)
     resources.add(Resource("other machine", remote.close))
     return remote.handle
+
+
+def _questions(
+    sources: Sources, resources: Resources, database: Database, clock: Clock, instruments: Instruments
+) -> QueryEmbedder | None:
+    """What gives the questions of recalls their vectors; None without an embedder."""
+    if sources.current is None:
+        return None
+    resources.add(Resource("embedder", sources.close, Probe(sources.current, clock).ask))
+    known = KnownModels(VectorStore(database), clock)
+    return QueryEmbedder(sources.current, sources.named, known, clock, instruments)
 
 
 def _router(upstreams: Sequence[Upstream], settings: Settings) -> Router:
@@ -395,7 +449,8 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     if orders.duties.drain:
         work += _draining(orders, resources, services, base.feed, instruments)
     if orders.duties.jobs:
-        work += _working(resources, services, CatalogueSync(upstreams, base.database, clock, instruments), instruments)
+        work += _working(resources, services, upstreams, instruments)
+        work += _backlog(Sources(orders, _by_name(upstreams)), resources, base.database, clock, instruments)
     routers = [operations_router(resources, metrics, settings.metrics_allow)]
     if orders.duties.control_plane:
         routers += _control_routers(services, clock)
@@ -427,13 +482,30 @@ def _draining(
 
 
 def _working(
-    resources: Resources, services: Services, catalogue: CatalogueSync, instruments: Instruments
+    resources: Resources, services: Services, upstreams: Sequence[Upstream], instruments: Instruments
 ) -> list[Coroutine[Any, Any, None]]:
     """What a cluster needs once: jobs, and the sync of models."""
-    jobs = _jobs(services, SystemClock(), instruments)
+    clock = SystemClock()
+    catalogue = CatalogueSync(upstreams, services.database, clock, instruments)
+    jobs = _jobs(services, clock, instruments)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
     resources.report(observations.queue(jobs))
     return [jobs.run(), catalogue.run()]
+
+
+def _backlog(
+    sources: Sources, resources: Resources, database: Database, clock: Clock, instruments: Instruments
+) -> list[Coroutine[Any, Any, None]]:
+    """The background work that gives every passage its vectors; none without an embedder."""
+    if sources.current is None:
+        return []
+    resources.add(Resource("embedder", sources.close, Probe(sources.current, clock).ask))
+    store = VectorStore(database)
+    return [Backlog(sources.current, store, IndexStore(database), clock, instruments).run()]
+
+
+def _by_name(upstreams: Sequence[Upstream]) -> dict[str, Upstream]:
+    return {upstream.name: upstream for upstream in upstreams}
 
 
 def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:

@@ -57,4 +57,6 @@ def used(usage: Usage | None, texts: Sequence[str], answered: str, other_bytes: 
 
 def _printable(text: str) -> bytes:
     """A header's value: an upstream's words may hold anything."""
-    return "".join(letter for letter in text if letter.isprintable())[:200].encode("latin-1", "replace")
+    if not text.isprintable():
+        text = "".join(letter for letter in text if letter.isprintable())
+    return text[:200].encode("latin-1", "replace")

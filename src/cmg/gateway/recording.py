@@ -1,7 +1,9 @@
 """The record of one call: filled while it runs, written once, before the answer's last byte."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+import msgspec
 
 from cmg.gateway.ports import Memory
 from cmg.gateway.routing.router import Candidate
@@ -14,7 +16,7 @@ from cmg.ledger.models import USAGE, CostOrigin, Status, TokenUsage, UsageRecord
 from cmg.ledger.prices import PriceBook
 from cmg.ledger.quota.estimator import Estimator
 from cmg.ledger.quota.models import NOTHING, Grant, Quota
-from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.instruments import Child, Instruments
 
 Route = Literal["chat", "embeddings"]
 
@@ -65,6 +67,7 @@ class Recorder:
     estimator: Estimator
     clock: Clock
     instruments: Instruments
+    _series: "dict[tuple[str, str], _Series]" = field(default_factory=dict, init=False, repr=False)
 
     def price(self, call: Call, usage: TokenUsage) -> None:
         """Set what the call used and cost."""
@@ -95,16 +98,40 @@ class Recorder:
         self._count(call, latency_s)
 
     def _count(self, call: Call, latency_s: float) -> None:
-        series = self.instruments.series
         upstream = call.candidate.upstream.name if call.candidate is not None else "none"
-        series("cmg_llm_calls_total", call.route, upstream, call.status).inc()
-        series("cmg_llm_call_duration_seconds", call.route, upstream).observe(latency_s)
-        series("cmg_llm_cost_usd_total", upstream).inc(call.cost_nano / 1e9)
-        series("cmg_llm_tokens_total", upstream, "prompt").inc(call.usage.prompt)
-        series("cmg_llm_tokens_total", upstream, "completion").inc(call.usage.completion)
-        series("cmg_gateway_overhead_seconds").observe(max(0.0, latency_s - call.waited_s))
+        series = self._series.get((call.route, upstream)) or self._series_of(call.route, upstream)
+        self.instruments.series("cmg_llm_calls_total", call.route, upstream, call.status).inc()
+        series.duration.observe(latency_s)
+        series.cost.inc(call.cost_nano / 1e9)
+        series.prompt.inc(call.usage.prompt)
+        series.completion.inc(call.usage.completion)
+        series.overhead.observe(max(0.0, latency_s - call.waited_s))
         if call.ttft_s is not None:
-            series("cmg_llm_time_to_first_token_seconds", upstream).observe(call.ttft_s)
+            series.first_token.observe(call.ttft_s)
+
+    def _series_of(self, route: Route, upstream: str) -> "_Series":
+        """The series of a route and an upstream of the settings, kept at hand."""
+        series = self.instruments.series
+        made = self._series[route, upstream] = _Series(
+            duration=series("cmg_llm_call_duration_seconds", route, upstream),
+            cost=series("cmg_llm_cost_usd_total", upstream),
+            prompt=series("cmg_llm_tokens_total", upstream, "prompt"),
+            completion=series("cmg_llm_tokens_total", upstream, "completion"),
+            overhead=series("cmg_gateway_overhead_seconds"),
+            first_token=series("cmg_llm_time_to_first_token_seconds", upstream),
+        )
+        return made
+
+
+class _Series(msgspec.Struct, frozen=True):
+    """What every call of one route to one upstream moves."""
+
+    duration: Child
+    cost: Child
+    prompt: Child
+    completion: Child
+    overhead: Child
+    first_token: Child
 
 
 def _record(call: Call, at: float, latency_s: float) -> UsageRecord:

@@ -21,8 +21,24 @@ def uuid7_hex() -> str:
 
 def _uuid7_int() -> int:
     millis = time.time_ns() // 1_000_000
-    value = (millis << 80) | int.from_bytes(os.urandom(10))
+    value = (millis << 80) | int.from_bytes(_ten_random_bytes())
     return value & ~(0xF << 76) & ~(0x3 << 62) | (0x7 << 76) | (0x2 << 62)
+
+
+_random: list[bytes] = []
+
+
+def _ten_random_bytes() -> bytes:
+    """The operating system's, fetched for 400 ids at once: a system call for each costs more than all the rest."""
+    try:
+        return _random.pop()
+    except IndexError:
+        fetched = os.urandom(4000)
+        _random.extend(fetched[at : at + 10] for at in range(10, 4000, 10))
+        return fetched[:10]
+
+
+os.register_at_fork(after_in_child=_random.clear)  # a child must not give out its parent's ids
 
 
 def public_id(length: int = 12) -> str:

@@ -24,7 +24,7 @@ from cmg.memory.api.schemas import (
 )
 from cmg.memory.models import Hit, Message, owner_of
 from cmg.memory.packing import pack
-from cmg.memory.search import Search, weighted_terms
+from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.passages import passages
@@ -35,6 +35,8 @@ from cmg.telemetry.instruments import Instruments
 OPERATIONS = "/v1/operations/"
 _SEARCH_S = 5.0
 _WRITE_S = 20.0
+_VECTORS_S = 30.0  # how long an ingest with `wait` waits for vectors
+_LOOK_S = 0.05
 _SPARE_ITEMS = 20  # found beyond `max_items`: repeated contents fall out
 _ingest = msgspec.json.Decoder(IngestRequest)
 _recall = msgspec.json.Decoder(RecallRequest)
@@ -57,13 +59,13 @@ class MemoryApi:
         self._service, self._database, self._require = service, database, require
         self._body_limit, self._clock, self._instruments = body_limit, clock, instruments
         self._store = MemoryStore()
-        self._writer = TurnWriter(self._store, clock)
+        self._writer = TurnWriter(self._store, clock, embedded=service.embedded)
 
     async def ingest(self, request: Request, send: Send, caller: Caller) -> None:
-        """Store messages or a document in one transaction, then answer 202, or 200 with `wait`.
+        """Store messages or a document in one transaction, then answer 202.
 
-        Raises `InvalidRequest`, `Conflict` (an id that is stored with other content; nothing is stored then),
-        `DatabaseAway`.
+        With `wait` 200, once the vectors are there too; after 30 s without them 202 all the same. Raises
+        `InvalidRequest`, `Conflict` (an id that is stored with other content; nothing is stored then), `DatabaseAway`.
         """
         self._require(caller, "memory:write")
         asked = decode(_ingest, await request.body(self._body_limit))
@@ -77,14 +79,8 @@ class MemoryApi:
             state = ("done", msgspec.json.encode(items).decode(), now)
             await self._store.add_operation(conn, operation_id, owner, state)
         self._count(new, len(items) - new)
-        done = Operation(
-            operation_id=str(operation_id),
-            status="done",
-            items=items,
-            created_at=rfc3339(now.timestamp()),
-            finished_at=rfc3339(now.timestamp()),
-        )
-        await send_json(send, 200 if asked.wait else 202, done)
+        row = await self._settled(operation_id, caller.workspace_id, _VECTORS_S if asked.wait else 0.0)
+        await send_json(send, 200 if asked.wait and not row["waiting"] else 202, _operation(row))
 
     async def operation(self, request: Request, send: Send, caller: Caller) -> None:
         """The state of an ingest. Raises `NotFound`, also for another workspace's."""
@@ -100,10 +96,7 @@ class MemoryApi:
         await send_json(send, 200, _operation(row))
 
     async def recall(self, request: Request, send: Send, caller: Caller) -> None:
-        """What is remembered about a question, then the hits' neighbours while there is room (without filters only).
-
-        Raises `InvalidRequest`, `DatabaseAway`.
-        """
+        """What is remembered about a question, best first. Raises `InvalidRequest`, `DatabaseAway`."""
         self._require(caller, "memory:read")
         asked = decode(_recall, await request.body(self._body_limit))
         if not (asked.query or asked.purpose):
@@ -111,12 +104,8 @@ class MemoryApi:
         budget = asked.token_budget
         if budget is None and asked.max_items is None:
             budget = self._service.token_budget
-        wanted = _search(asked, caller.workspace_id, budget)
-        hits = await self._service.find(wanted, _SEARCH_S)
+        hits = await self._service.find(_wanted(asked, caller.workspace_id, budget), _SEARCH_S)
         taken = pack(hits, _tokens, token_budget=budget, max_items=asked.max_items)
-        if not wanted.filters.any and (asked.max_items is None or len(taken) < asked.max_items):
-            hits = taken + await self._service.find_around(wanted.owner, taken, _SEARCH_S)
-            taken = pack(hits, _tokens, token_budget=budget, max_items=asked.max_items)
         used = sum(hit.tokens for hit in taken)
         answer = RecallAnswer(
             items=[_item(hit) for hit in taken],
@@ -125,18 +114,27 @@ class MemoryApi:
         )
         await send_json(send, 200, answer)
 
+    async def _settled(self, operation_id: uuid.UUID, workspace_id: str, patience_s: float) -> Any:
+        """The row of an operation as soon as nothing of it waits for a vector, or when patience ends."""
+        until = self._clock.monotonic() + patience_s
+        while True:
+            row = await self._store.operation(self._database, operation_id, workspace_id)
+            if row is None:
+                raise NotFound("the operation was erased while it was waited for", param="user_id")
+            if not row["waiting"] or self._clock.monotonic() >= until:
+                return row
+            await self._clock.sleep(_LOOK_S)
+
     def _count(self, new: int, known: int) -> None:
         self._instruments.series("cmg_memory_turns_total", "ingest", "stored").inc(new)
         self._instruments.series("cmg_memory_turns_total", "ingest", "duplicate").inc(known)
 
 
-def _search(asked: RecallRequest, workspace_id: str, budget: int | None) -> Search:
-    owner = owner_of(workspace_id, asked.user_id)
-    terms, weights = weighted_terms(owner, asked.query or asked.purpose or "", asked.purpose if asked.query else None)
-    return Search(
-        owner=owner,
-        terms=terms,
-        weights=weights,
+def _wanted(asked: RecallRequest, workspace_id: str, budget: int | None) -> Wanted:
+    return Wanted(
+        owner=owner_of(workspace_id, asked.user_id),
+        query=asked.query or "",
+        purpose=asked.purpose,
         limit=MAX_ITEMS if asked.max_items is None else asked.max_items + _SPARE_ITEMS,
         token_budget=None if budget is None else budget + budget // 2,
         filters=filters_of(asked),
@@ -154,13 +152,19 @@ def _ingested(messages: list[Message]) -> list[IngestedItem]:
 
 
 def _operation(row: Any) -> Operation:
+    """Stored at once, an ingest is done when its vectors are there; that is looked up, not noted down."""
+    status, error, finished_at = row["status"], row["error"], row["finished_at"]
+    if row["waiting"]:
+        status, finished_at = "queued", None
+    elif row["refused"]:
+        status, error = "failed", f"the embedder refused {row['refused']} passages: they are found by their words alone"
     return Operation(
         operation_id=str(row["id"]),
-        status=row["status"],
+        status=status,
         items=_items.decode(row["items"]),
-        error=row["error"],
+        error=error,
         created_at=rfc3339(row["created_at"].timestamp()),
-        finished_at=None if row["finished_at"] is None else rfc3339(row["finished_at"].timestamp()),
+        finished_at=None if finished_at is None else rfc3339(finished_at.timestamp()),
     )
 
 

@@ -116,9 +116,9 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     metadata: str | None = None
 
     @property
-    def any(self) -> bool:
-        """Whether it narrows at all."""
-        return any(getattr(self, name) is not None for name in self.__struct_fields__)
+    def narrows(self) -> bool:
+        """Whether it leaves out anything that is known."""
+        return any(getattr(self, name) is not None for name in self.__struct_fields__ if name != "as_of")
 
 
 def owner_of(workspace_id: str, user_id: str) -> Owner:

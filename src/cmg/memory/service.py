@@ -10,11 +10,11 @@ import msgspec
 from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.kit.turns import NOTE_MARK, MemoryStatus, Recollection, Scope, Turn
+from cmg.memory.embedding.query_embedder import QueryEmbedder
 from cmg.memory.models import KEPT_ROLES, Filters, Hit, KeptTurn, Owner, TurnBatch, owner_of, thread_of
 from cmg.memory.packing import pack
+from cmg.memory.ranking.finder import NO_FILTERS, Finder, Wanted
 from cmg.memory.recent import RecentWriters
-from cmg.memory.search import NO_FILTERS, Search, weighted_terms
-from cmg.memory.store import MemoryStore
 from cmg.memory.text.cleaning import clean
 from cmg.memory.text.note import frame_tokens, line, note
 from cmg.memory.turn_sink import TURNS
@@ -24,11 +24,11 @@ from cmg.telemetry.instruments import Instruments
 NOTE_FLOOR = 0.3  # of the best score: what is injected costs tokens on every call, so weak matches stay out
 NOTE_LINES = 64
 _OWN_WRITES_S = 0.1  # how long a recall waits for the user's own last turn
-_LOOK_S = 0.002
+_LOOK_S = 0.002  # the first pause; each is longer than the one before, or a slow database would cost us looks
+_LOOK_LONGER = 1.5
 _HEADS = 16_384  # histories whose turns are known to be journalled
 _UNCONFIRMED = 1024
 _PATIENCE_S, _PAUSE_S = 2.0, 1.0  # when nothing has come back for so long, recall is not tried for a moment
-_NEIGHBOURED = 20  # hits whose neighbours are looked up
 _SPARE = 1.2  # more than the budget is fetched: repeated contents and those in the request fall out
 _SPARE_TOKENS = 100
 NOTHING = Recollection(None, 0, 0, "ok")
@@ -55,13 +55,15 @@ class MemoryService:
         settings: MemorySettings,
         clock: Clock,
         instruments: Instruments,
+        questions: QueryEmbedder | None = None,
     ) -> None:
-        self._database = database
+        """`questions` gives vectors; None: recall goes by words alone."""
         self._recent = RecentWriters(journal.folder)
         self._clock, self._instruments = clock, instruments
-        self._store = MemoryStore()
         self.token_budget = settings.token_budget  # of a note when nobody says
+        self.embedded = settings.embedder != "none"
         self._deadline_s = settings.recall_deadline_ms / 1000
+        self._finder = Finder(database, questions, clock, self._deadline_s / 2)
         self._heads: dict[int, None] = {}
         self._unconfirmed: dict[Scope, int] = {}
         self._failing_since: float | None = None
@@ -96,17 +98,10 @@ class MemoryService:
         self._failing_since = None
         return self._recalled(found, started)
 
-    async def find(self, wanted: Search, timeout_s: float) -> list[Hit]:
+    async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
         """The hits of a search, best first. Raises `DatabaseAway`."""
         await self._own_writes(wanted.owner)
-        if not wanted.terms:
-            return []
-        return await self._store.search(self._database, wanted, timeout_s)
-
-    async def find_around(self, owner: Owner, hits: Sequence[Hit], timeout_s: float) -> list[Hit]:
-        """The neighbours of the best hits in their threads. Raises `DatabaseAway`."""
-        best = [hit.seq for hit in hits[:_NEIGHBOURED]]
-        return await self._store.neighbours(self._database, owner, best, timeout_s) if best else []
+        return await self._finder.find(wanted, timeout_s)
 
     def remember(self, scope: Scope, turns: Sequence[Turn]) -> list[tuple[str, bytes]]:
         """What the journal has to keep of these turns: the request's messages in order, then the answer.
@@ -145,16 +140,14 @@ class MemoryService:
 
     async def _for_note(self, owner: Owner, asked: tuple[str, str | None], budget: int, filters: Filters) -> list[Hit]:
         room = budget - frame_tokens()
-        terms, weights = weighted_terms(owner, *asked)
         if room <= 0:
             return []
-        wanted = Search(
+        wanted = Wanted(
             owner=owner,
-            terms=terms,
-            weights=weights,
+            query=asked[0],
+            purpose=asked[1],
             limit=NOTE_LINES,
             token_budget=int(room * _SPARE) + _SPARE_TOKENS,
-            for_note=True,
             floor=NOTE_FLOOR,
             filters=filters,
         )
@@ -162,10 +155,11 @@ class MemoryService:
 
     async def _own_writes(self, owner: Owner) -> None:
         """Wait a moment until the user's last turn, of whichever worker of this machine, is in the database."""
-        waited = 0.0
+        waited, pause = 0.0, _LOOK_S
         while self._recent.waiting(owner) and waited < _OWN_WRITES_S:
-            await asyncio.sleep(_LOOK_S)
-            waited += _LOOK_S
+            await asyncio.sleep(pause)
+            waited += pause
+            pause *= _LOOK_LONGER
 
     def _unseen(self, scope: Scope, said: Sequence[Turn]) -> list[KeptTurn]:
         """The turns behind the longest known history, each with how often the same was said before it."""

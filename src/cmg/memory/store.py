@@ -5,16 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from cmg.memory.models import Filters, Hit, Owner, Thread
-from cmg.memory.search import Search
+from cmg.memory.models import Owner, Thread
 from cmg.memory.text.rows import Row
 from cmg.storage.database import Connection, Database
 from cmg.storage.named_sql import load
 
 _PURGE_ROWS = 2000
-_hits = msgspec.json.Decoder(list[Hit])
 
 
 class MemoryStore:
@@ -53,8 +49,8 @@ class MemoryStore:
         rows = await conn.fetch(self._sql["known_turns"], ids, list(set(workspaces)))
         return {row[0]: row[1] for row in rows}
 
-    async def add(self, conn: Connection, rows: Sequence[Row], at: datetime) -> int:
-        """Store passages, in order; returns how many were new."""
+    async def add(self, conn: Connection, rows: Sequence[Row], at: datetime, *, embedded: bool) -> int:
+        """Store passages, in order; `embedded`: they wait for vectors then. Returns how many were new."""
         if not rows:
             return 0
         *columns, metadata, terms = zip(*rows, strict=True)
@@ -64,30 +60,8 @@ class MemoryStore:
             first.append(len(flat) + 1)
             flat.extend(one)
             last.append(len(flat))
-        return int(await conn.fetchval(self._sql["add_turns"], *columns, flat, first, last, at, metadata))
-
-    async def search(self, database: Database, wanted: Search, timeout_s: float) -> list[Hit]:
-        """One user's passages, best first. Raises `DatabaseAway`."""
-        narrow = wanted.filters
-        found = await database.fetchval(
-            self._sql["search"],
-            *wanted.owner,
-            _array(wanted.terms),
-            _array(wanted.weights),
-            wanted.limit,
-            wanted.token_budget,
-            wanted.for_note,
-            wanted.floor,
-            narrow.any,
-            *(getattr(narrow, name) for name in Filters.__struct_fields__),
-            timeout_s=timeout_s,
-        )
-        return _hits.decode(found)
-
-    async def neighbours(self, database: Database, owner: Owner, seqs: Sequence[int], timeout_s: float) -> list[Hit]:
-        """What stands right after and before these passages; with repetitions, with a score of 0."""
-        found = await database.fetchval(self._sql["neighbours"], *owner, _array(seqs), timeout_s=timeout_s)
-        return _hits.decode(found)
+        arguments = (*columns, flat, first, last, at, metadata, embedded)
+        return int(await conn.fetchval(self._sql["add_turns"], *arguments))
 
     async def add_operation(
         self, conn: Connection, operation_id: uuid.UUID, owner: Owner, state: tuple[Any, ...]
@@ -120,8 +94,3 @@ class MemoryStore:
             count = int(done.rpartition(" ")[2])
             total += count
         return total
-
-
-def _array(values: Sequence[float]) -> str:
-    """Numbers as PostgreSQL writes an array."""
-    return f"{{{','.join(map(str, values))}}}"

@@ -21,9 +21,9 @@ _LATEST_S = 253_402_300_799  # the end of the year 9999
 class TurnSink:
     """Stores batches of turns; a batch that comes again finds its turns stored."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, embedded: bool) -> None:
         self._clock = clock
-        self._writer = TurnWriter(MemoryStore(), clock)
+        self._writer = TurnWriter(MemoryStore(), clock, embedded=embedded)
         tokens.warm_up()  # the first turn must not wait for the vocabulary
 
     async def write(self, conn: Connection, payloads: Sequence[bytes]) -> None:

@@ -17,8 +17,9 @@ _BREATH = 16  # messages between two looks at other work on the event loop: abou
 class TurnWriter:
     """Writes messages inside the caller's transaction."""
 
-    def __init__(self, store: MemoryStore, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: MemoryStore, clock: Clock, *, embedded: bool) -> None:
+        """`embedded`: there is an embedder that will give vectors to what is written."""
+        self._store, self._clock, self._embedded = store, clock, embedded
 
     async def write(self, conn: Connection, messages: Sequence[Message], *, strict: bool = False) -> int:
         """Store what is not stored yet, in the given order; returns how many passages were new.
@@ -40,7 +41,7 @@ class TurnWriter:
                 raise _conflict(message)
             if not count % _BREATH:
                 await asyncio.sleep(0)
-        return await self._store.add(conn, rows, at)
+        return await self._store.add(conn, rows, at, embedded=self._embedded)
 
 
 def _distinct(messages: Sequence[Message], *, strict: bool) -> dict[UUID, Message]:

@@ -1,5 +1,6 @@
 """Ids sort by time, are unique, and can be read aloud."""
 
+import os
 import time
 import uuid
 
@@ -16,6 +17,21 @@ def test_row_ids_sort_by_their_millisecond_and_never_repeat() -> None:
     made = [uuid7_hex() for _ in range(2000)]
     assert len(set(made)) == len(made)
     assert [one[:12] for one in made] == sorted(one[:12] for one in made)
+
+
+def test_a_forked_child_does_not_give_out_its_parents_ids() -> None:
+    uuid7_hex()
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.write(writer, "".join(uuid7_hex()[-16:] for _ in range(10)).encode())
+        os._exit(0)
+    os.wait()
+    told = os.read(reader, 1000).decode()
+    os.close(reader)
+    os.close(writer)
+    ours = {uuid7_hex()[-16:] for _ in range(10)}
+    assert len(told) == 160
+    assert not ours & {told[at : at + 16] for at in range(0, 160, 16)}
 
 
 def test_a_hex_id_is_a_uuid_without_dashes() -> None:

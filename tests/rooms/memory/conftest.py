@@ -15,7 +15,7 @@ from cmg.telemetry.instruments import Instruments
 from support.manual_clock import START, ManualClock
 
 WORKSPACE = "default"
-PATIENT = MemorySettings(recall_deadline_ms=5000)
+PATIENT = MemorySettings(recall_deadline_ms=5000, embedder="none")
 
 
 def scope(user: str = "ana", thread: str = "monday", workspace: str = WORKSPACE, *, implicit: bool = False) -> Scope:
@@ -43,7 +43,7 @@ class Memory:
         self.database, self.clock, self.spool = database, clock, spool
         self.journal = Journal(spool)
         self.service = MemoryService(database, self.journal, PATIENT, clock, instruments)
-        self.sink = TurnSink(clock)
+        self.sink = TurnSink(clock, embedded=False)
         self.payloads: list[bytes] = []
 
     def remember(self, where: Scope, turns: list[Turn]) -> list[bytes]:

@@ -1,12 +1,13 @@
-"""The main of a gateway and of a backstage process: `python -m cmg.app.processes.child <kind> <worker>`."""
+"""The main of a gateway, a backstage and an embedder process: `python -m cmg.app.processes.child <kind> <worker>`."""
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import uvicorn
@@ -14,12 +15,16 @@ import uvloop
 
 from cmg.app import wiring
 from cmg.app.health import Resources
+from cmg.app.processes.http_answer import Protocol
 from cmg.app.processes.orders import Orders, decode
 from cmg.kit.clock import SystemClock
 from cmg.telemetry import logs
 
 _KEEP_ALIVE_S = 75
 _CLOSE_S = 5.0
+# The collector looks at what is new after so many more allocations than releases (Python's own figure, 700, is that of
+# a dozen calls in flight), and at what got older after so many of those looks.
+_COLLECT_AFTER = (5_000, 10, 10)
 _log = logs.get_logger("cmg.app.child")
 
 
@@ -31,13 +36,18 @@ class _Server(uvicorn.Server):
         """Signals are the child's own."""
         yield
 
+    def end(self) -> None:
+        """Finish what runs, then return from `serve`."""
+        self.should_exit = True
+
 
 async def gateway(orders: Orders) -> None:
     """Serve the data plane on the inherited socket until told to stop."""
     resources = Resources(SystemClock())
     built = await wiring.build_gateway(orders, resources)
     server = _server(built.application, orders)
-    await _until_stopped(server, socket.socket(fileno=orders.listening), resources, built.background)
+    listening = socket.socket(fileno=orders.listening)
+    await _until_stopped(server.serve([listening]), server.end, resources, built.background)
 
 
 async def backstage(orders: Orders) -> None:
@@ -46,7 +56,7 @@ async def backstage(orders: Orders) -> None:
     built = await wiring.build_backstage(orders, resources)
     server = _server(built.application, orders)
     listening = _unix_socket(orders) if orders.duties.gateways else socket.socket(fileno=orders.listening)
-    await _until_stopped(server, listening, resources, built.background)
+    await _until_stopped(server.serve([listening]), server.end, resources, built.background)
 
 
 def _unix_socket(orders: Orders) -> socket.socket:
@@ -58,10 +68,18 @@ def _unix_socket(orders: Orders) -> socket.socket:
     return listening
 
 
+async def embedder(orders: Orders) -> None:
+    """Embed what the other processes ask for until told to stop."""
+    resources = Resources(SystemClock())
+    background = await wiring.build_embedder(orders, resources)
+    told = asyncio.Event()
+    await _until_stopped(told.wait(), told.set, resources, background)
+
+
 def _server(application: Any, orders: Orders) -> _Server:
     config = uvicorn.Config(
         application,
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -77,13 +95,19 @@ def _server(application: Any, orders: Orders) -> _Server:
 
 
 async def _until_stopped(
-    server: _Server, listening: socket.socket, resources: Resources, background: list[Coroutine[Any, Any, None]]
+    serving: Coroutine[Any, Any, Any],
+    end: Callable[[], None],
+    resources: Resources,
+    background: list[Coroutine[Any, Any, None]],
 ) -> None:
     loop = asyncio.get_running_loop()
+    gc.collect()
+    gc.freeze()  # what is there now stays: the collector need not walk through it again and again
+    gc.set_threshold(*_COLLECT_AFTER)
 
     def stop() -> None:
         resources.stopping = True
-        server.should_exit = True
+        end()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
@@ -92,7 +116,7 @@ async def _until_stopped(
     for task in tasks:
         task.add_done_callback(lambda done: _ended(done, stop))
     try:
-        await server.serve(sockets=[listening])
+        await serving
     finally:
         loop.remove_reader(0)
         for task in tasks:
@@ -126,7 +150,7 @@ def main(kind: str, worker: str) -> None:
         sys.exit(1)  # the supervisor died before it had said what to do
     orders = decode(line)
     logs.configure(orders.settings.log_level, f"{kind}-{worker}")
-    uvloop.run({"gateway": gateway, "backstage": backstage}[kind](orders))
+    uvloop.run({"gateway": gateway, "backstage": backstage, "embedder": embedder}[kind](orders))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import msgspec
 
 from cmg.app.roles import DUTIES, Duties, Role
 from cmg.config import Settings
-from cmg.kit.paths import runtime_dir
+from cmg.kit.paths import EMBEDDER_SOCKET, runtime_dir
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +38,16 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     def quota_file(self) -> Path:
         """The memory-mapped state of limits and budgets."""
         return self.settings.data_dir / "quota.shm"
+
+    @property
+    def embedder_socket(self) -> Path:
+        """Where the embedder answers."""
+        return self.runtime / EMBEDDER_SOCKET
+
+    @property
+    def models(self) -> Path:
+        """The folder of converted models."""
+        return self.settings.data_dir / "models"
 
     @property
     def last_known(self) -> Path:

@@ -1,6 +1,7 @@
 """Notices that the client went away while its answer is still being made."""
 
 import asyncio
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self
 
@@ -23,10 +24,11 @@ class ClientWatch:
         self._watching: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None
         self._task: asyncio.Task[None] = task
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE_S, self._start)
+        self._timer = loop.call_later(_PATIENCE_S, self._start)
         return self
 
     def __exit__(
@@ -38,11 +40,11 @@ class ClientWatch:
         if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError) and not self._task.uncancel():
             raise ClientGone
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Send a part of the answer."""
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        if not message.get("more_body", False) and message["type"] == "http.response.body":
             self._answered = True
-        await self._send(message)
+        return self._send(message)
 
     def _start(self) -> None:
         self._watching = asyncio.get_running_loop().create_task(self._watch())

@@ -11,6 +11,7 @@ from cmg.identity.models import Caller
 from cmg.kit.errors import InvalidRequest, ModelNotFound
 
 _CANDIDATES_MAX = 32
+_REMEMBERED = 4096  # names whose upstream is kept at hand: clients choose them, so there must be an end
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
@@ -40,6 +41,7 @@ class Router:
         self._by_name: Mapping[str, Upstream] = {upstream.name: upstream for upstream in upstreams}
         self._routes = {route.model: route.candidates for route in routes}
         self._simulated = simulated
+        self._found: dict[str, Candidate] = {}
 
     def candidates(self, model: str, fallbacks: Sequence[str], caller: Caller) -> list[Candidate]:
         """Who may answer `model`, then each of `fallbacks`; nobody twice.
@@ -77,6 +79,15 @@ class Router:
         return known
 
     def _one(self, name: str, param: str) -> Candidate:
+        found = self._found.get(name)
+        if found is None:
+            found = self._look_up(name, param)
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            self._found[name] = found
+        return found
+
+    def _look_up(self, name: str, param: str) -> Candidate:
         prefix, slash, rest = name.partition("/")
         if slash and rest and prefix in self._by_name:
             return self._checked(Candidate(self._by_name[prefix], rest), name, param)

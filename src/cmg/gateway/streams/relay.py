@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 
@@ -18,7 +18,7 @@ from cmg.gateway.sse import EventTooLarge, SseEvent, SseParser
 from cmg.gateway.streams.continuation import Continuation
 from cmg.gateway.streams.reader import Broken, StreamReader
 from cmg.gateway.upstreams.transport import TransportError, UpstreamResponse
-from cmg.kit.asgi import Send
+from cmg.kit.asgi import Message, Send
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError
 
@@ -47,13 +47,18 @@ class Outgoing:
         self.begun, self._headers = True, headers
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def pass_on(self, data: bytes, *, more: bool = True) -> None:
+    def pass_on(self, data: bytes, *, more: bool = True) -> Awaitable[None]:
         """Send bytes of the body; the last ones with `more` false."""
-        if self._keeper is not None:
-            self._kept.append(data)
-            if not more:
-                await self._keeper.keep(self._headers, b"".join(self._kept), stream=True)
-        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        message: Message = {"type": "http.response.body", "body": data, "more_body": more}
+        if self._keeper is None:
+            return self._send(message)
+        self._kept.append(data)
+        return self._send(message) if more else self._keep(self._keeper, message)
+
+    async def _keep(self, keeper: Keeper, last: Message) -> None:
+        """Keep the whole answer, then send its last bytes."""
+        await keeper.keep(self._headers, b"".join(self._kept), stream=True)
+        await self._send(last)
 
     async def error(self, error: CmgError) -> None:
         """End with an SSE `error` event and no `[DONE]`."""
@@ -117,9 +122,12 @@ class Relay:
         self.reader = reader = StreamReader(self._chat.n, candidate.name)
         going_on = Continuation("" if prefill else sent, candidate.name)
         self._passage = passage = _Passage(reader, going_on, hides_usage=hides_usage)
-        pieces = response.chunks()
+        pieces, parser, ended = response.chunks(), SseParser(), False
         try:
-            async for events in self._batches(pieces, reader, candidate):
+            while not reader.done and not ended:
+                events, ended = await self._events(pieces, parser, reader)
+                if not events:
+                    continue
                 try:
                     passage.take(events)
                 finally:  # what came before a broken event is delivered, unless another candidate can begin afresh
@@ -131,32 +139,32 @@ class Relay:
             response.close()
         self._ladder.answered()
 
-    async def _batches(
-        self, pieces: AsyncIterator[bytes], reader: StreamReader, candidate: Candidate
-    ) -> AsyncIterator[list[SseEvent]]:
-        """Whole events as they come, those that came together in one list. Raises `Broken`.
+    async def _events(
+        self, pieces: AsyncIterator[bytes], parser: SseParser, reader: StreamReader
+    ) -> tuple[list[SseEvent], bool]:
+        """The whole events that came together, and whether nothing comes behind them. Raises `Broken`.
 
         After the finish reason a failure or a short silence ends the stream as well as `[DONE]` does.
         """
-        parser, call, monotonic = SseParser(), self._call, self._clock.monotonic
+        waiting = self._clock.monotonic()
         try:
-            while not reader.done:
-                waiting = monotonic()
-                try:
-                    piece = await _piece(pieces, reader)
-                except (StopAsyncIteration, TimeoutError):
-                    break
-                finally:
-                    call.waited_s += monotonic() - waiting
-                if events := parser.feed(piece):
-                    yield events
-            if not reader.done and (events := parser.finish()):
-                yield events
-        except EventTooLarge as error:
-            raise Broken(from_body(str(error), candidate.name)) from error
+            if reader.finished:
+                async with asyncio.timeout(_AFTER_FINISH_S):
+                    piece = await anext(pieces)
+            else:
+                piece = await anext(pieces)
+        except (StopAsyncIteration, TimeoutError):
+            piece = None
         except TransportError as error:
-            if not reader.finished:
-                raise Broken(from_transport(error, candidate.name)) from error
+            if reader.finished:
+                return [], True
+            raise Broken(from_transport(error, reader.name)) from error
+        finally:
+            self._call.waited_s += self._clock.monotonic() - waiting
+        try:
+            return (parser.finish(), True) if piece is None else (parser.feed(piece), False)
+        except EventTooLarge as error:
+            raise Broken(from_body(str(error), reader.name)) from error
 
     async def _open(self, candidate: Candidate, prefill: str | None) -> tuple[UpstreamResponse, bool]:
         """The answer, and whether it was asked for a usage that the client did not ask for.
@@ -280,13 +288,6 @@ class Cut(Exception):
     def __init__(self, error: CmgError) -> None:
         super().__init__(error.message)
         self.error = error
-
-
-async def _piece(pieces: AsyncIterator[bytes], reader: StreamReader) -> bytes:
-    if not reader.finished:
-        return await anext(pieces)
-    async with asyncio.timeout(_AFTER_FINISH_S):
-        return await anext(pieces)
 
 
 async def _tail(pieces: AsyncIterator[bytes]) -> None:

@@ -56,7 +56,7 @@ class IngestedItem(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of an ingest; `done`: everything is searchable."""
+    """The state of an ingest; `done`: everything is searchable by words and vectors. `finished_at`: it was stored."""
 
     operation_id: str
     status: Literal["queued", "done", "failed"]

@@ -1,0 +1,56 @@
+"""One user's passages as columns: what the search statement sends in binary arrays, read without a loop."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+_HEADER = 20  # PostgreSQL's array_send: dimensions, flags, element type, length, first index; four bytes each
+
+
+class Corpus(NamedTuple):
+    """Passages in the order of thread and place, one entry each; distances are None without vectors.
+
+    `thread` tells neighbours apart (facts have threads of their own, so they are nobody's neighbours). `person` is an
+    index into the people's names, -1 without a name. `fits` marks what the filters let through, `sampled` what stands
+    for the whole when the corpus holds candidates only. `cosine`, `window_cosine` are NaN where there is no vector
+    yet. A posting says how often (`repeats`) an asked term (`term`, an index) stands in a passage (`row`).
+    """
+
+    seq: Ints
+    thread: Ints
+    said_at: Floats
+    length: Ints
+    by_user: Flags
+    person: Ints
+    asks: Flags
+    salience: Floats
+    tokens: Ints
+    fits: Flags
+    cosine: Floats | None
+    window_cosine: Floats | None
+    row: Ints
+    term: Ints
+    repeats: Floats
+    sampled: Flags | None = None
+    total: int = 0  # passages of the user; more than there are here, when these are candidates
+
+
+def column(sent: bytes | None, kind: str) -> NDArray[Any]:
+    """A one-dimensional array without NULLs as `array_send` wrote it; `kind` is numpy's, big-endian, as `>i8`."""
+    if sent is None or len(sent) <= _HEADER:
+        return np.empty(0, np.dtype(kind).newbyteorder("="))
+    cells = np.frombuffer(sent, np.dtype([("size", ">i4"), ("value", kind)]), offset=_HEADER)
+    return cells["value"].astype(np.dtype(kind).newbyteorder("="))
+
+
+def rows_of(seq: Ints, wanted: Ints) -> Ints:
+    """The places of these numbers in `seq`; -1 where one is not there."""
+    order = np.argsort(seq, kind="stable")
+    at = np.searchsorted(seq, wanted, sorter=order)
+    at = np.minimum(at, max(len(seq) - 1, 0))
+    found = order[at] if len(seq) else np.full(len(wanted), -1)
+    return np.where(seq[found] == wanted, found, -1) if len(seq) else found

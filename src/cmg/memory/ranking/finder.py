@@ -1,0 +1,117 @@
+"""Finds one user's passages for a question: who takes part, what the question means, how every passage ranks."""
+
+from collections import OrderedDict
+
+import msgspec
+import numpy as np
+
+from cmg.kit.clock import Clock
+from cmg.memory.embedding.query_embedder import QueryEmbedder, QueryVector
+from cmg.memory.models import Filters, Hit, Owner
+from cmg.memory.ranking.corpus import Corpus, Flags
+from cmg.memory.ranking.question import Question, asked
+from cmg.memory.ranking.scoring import Scores, score
+from cmg.memory.ranking.store import ALL_RANKED, Asked, Profile, RankingStore
+from cmg.storage.database import Database
+
+NO_FILTERS = Filters()
+_PROFILES = 4096
+_PROFILE_S = 10.0  # how long a new speaker's name, or a change of models, may stay unknown
+_CLOSE = 0.35  # a cosine from which a passage is about the same without a word in common
+_NEAR_BEST = 0.75  # of the best cosine
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """One search. `limit`: passages at most; `token_budget` bounds their tokens, with `for_note` those of their lines.
+
+    `floor`: leave out what holds less than this share of the best passage's words, unless it means nearly the same.
+    """
+
+    owner: Owner
+    query: str
+    purpose: str | None = None
+    limit: int
+    token_budget: int | None = None
+    floor: float = 0.0
+    filters: Filters = NO_FILTERS
+
+
+class Finder:
+    """Searches for one process; what it holds between searches is bounded."""
+
+    def __init__(self, database: Database, embedder: QueryEmbedder | None, clock: Clock, embed_s: float) -> None:
+        self._store, self._embedder = RankingStore(database), embedder
+        self._clock, self._embed_s = clock, embed_s
+        self._profiles: OrderedDict[Owner, tuple[float, Profile]] = OrderedDict()
+
+    async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
+        """The passages, best first. Raises `DatabaseAway`."""
+        profile = await self._profile(wanted.owner, timeout_s)
+        if profile is None or not (wanted.query or wanted.purpose):
+            return []
+        query, purpose = (wanted.query, wanted.purpose) if wanted.query else (wanted.purpose or "", None)
+        question = asked(wanted.owner, query, purpose, profile.people)
+        vector = await self._vector(question.bare, profile, min(self._embed_s, timeout_s))
+        if not question.terms and vector is None:
+            return []
+        among = None
+        if profile.passages > ALL_RANKED and not wanted.filters.narrows and wanted.filters.as_of is None:
+            among = await self._store.candidates(wanted.owner, question, vector, timeout_s)
+        asked_for = Asked(question, vector, wanted.filters, self._clock.now(), among)
+        corpus = await self._store.corpus(wanted.owner, asked_for, profile.passages, timeout_s)
+        if corpus is None:
+            return []
+        chosen, totals = _chosen(corpus, question, wanted)
+        hits = await self._store.passages(wanted.owner, corpus.seq[chosen].tolist(), timeout_s)
+        scores = dict(zip(corpus.seq[chosen].tolist(), totals, strict=True))
+        return [msgspec.structs.replace(hit, score=scores[hit.seq]) for hit in hits]
+
+    async def _vector(self, text: str, profile: Profile, timeout_s: float) -> QueryVector | None:
+        """The question's vector by the model that the user is searched by, None when there is none in time."""
+        if self._embedder is None or not text.strip():
+            return None
+        if not profile.model_no:
+            return await self._embedder.vector(text, timeout_s)
+        vectors = await self._embedder.vectors(text, timeout_s)
+        return next((one for one in vectors if one.model_no == profile.model_no), None)
+
+    async def _profile(self, owner: Owner, timeout_s: float) -> Profile | None:
+        now = self._clock.monotonic()
+        held = self._profiles.get(owner)
+        if held is not None and held[0] > now:
+            return held[1]
+        found = await self._store.profile(owner, timeout_s)
+        if found is not None:
+            self._profiles[owner] = (now + _PROFILE_S, found)
+            self._profiles.move_to_end(owner)
+            if len(self._profiles) > _PROFILES:
+                self._profiles.popitem(last=False)
+        return found
+
+
+def _chosen(corpus: Corpus, question: Question, wanted: Wanted) -> tuple[np.ndarray, list[float]]:
+    """Which rows are given out, with their scores: hits before mere neighbours, best first, newer before older."""
+    scores = score(corpus, question)
+    allowed = corpus.fits & scores.related
+    if wanted.floor:
+        allowed &= _strong(corpus, scores, wanted.floor)
+    order = np.lexsort((-corpus.seq, -scores.total, ~scores.hit))
+    order = order[allowed[order]]
+    if wanted.token_budget is not None:
+        used = np.cumsum(corpus.tokens[order])
+        order = order[
+            (used - corpus.tokens[order] < wanted.token_budget) & (corpus.tokens[order] <= wanted.token_budget)
+        ]
+    order = order[: wanted.limit]
+    return order, scores.total[order].tolist()
+
+
+def _strong(corpus: Corpus, scores: Scores, floor: float) -> Flags:
+    """What a note may hold: each of its lines costs tokens on every call."""
+    best = float(scores.words.max())
+    strong = (scores.words >= floor * best) & (scores.words > 0)
+    if corpus.cosine is not None:
+        known = np.nan_to_num(corpus.cosine, nan=-1.0)
+        strong = strong | (known >= max(_CLOSE, _NEAR_BEST * float(known.max())))
+    found: Flags = strong
+    return found

@@ -1,0 +1,138 @@
+-- name: profile
+-- A user's number of passages, the names under which the newest of them were said as a JSON list, and the model.
+-- JSON, since the driver would ask the server for the codec of an array on every new connection.
+SELECT u.turns, (
+    SELECT coalesce(json_agg(DISTINCT name), '[]')::text FROM (
+        SELECT name FROM memory_turns WHERE user_no = u.user_no ORDER BY seq DESC LIMIT 64
+    ) newest WHERE name IS NOT NULL), u.vector_model_no
+FROM memory_users u WHERE u.workspace_id = $1 AND u.user_id = $2;
+
+-- name: corpus
+-- Everything that ranking needs of one user's passages, a column each as a binary array, in the order of thread and place.
+-- Arrays of numbers come in as text and go out as bytes: a tenth of the price of rows. $7 is when the question is asked,
+-- $8 as of when, if not then; from $9 on the filters of a search; $18 which passages, when it is not all of them;
+-- $19 to fetch what fits alone. The newest 10,000 at most.
+-- Facts are nobody's neighbours: each is its own thread.
+WITH owner AS MATERIALIZED (
+    SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2
+), asked AS MATERIALIZED (
+    SELECT term, place - 1 AS place FROM unnest($3::text::bigint[]) WITH ORDINALITY AS given (term, place)
+), chosen AS MATERIALIZED (
+    SELECT * FROM (
+        SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, o.user_no,
+            CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
+            right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
+            coalesce(CASE WHEN $10::jsonb IS NULL THEN t.kind IN ('message', 'document', 'diff', 'log', 'memory')
+                    ELSE $10 ? t.kind END
+                AND (NOT $9 OR (
+                    ($11::text IS NULL OR t.thread_no IN (
+                        SELECT thread_no FROM memory_threads WHERE user_no = o.user_no AND thread_id = $11))
+                    AND ($12::text IS NULL OR t.agent_id = $12) AND ($13::text IS NULL OR t.app_id = $13)
+                    AND ($14::text IS NULL OR t.role = $14) AND ($15::timestamptz IS NULL OR t.created_at >= $15)
+                    AND ($16::timestamptz IS NULL OR t.created_at < $16) AND ($17::jsonb IS NULL OR t.metadata @> $17))
+                ), false) AS fits
+        FROM owner o JOIN memory_turns t ON t.user_no = o.user_no
+        WHERE t.workspace_id = $1 AND ($18::text IS NULL OR t.seq = ANY($18::text::bigint[]))
+            AND (t.expires_at IS NULL OR t.expires_at > $7)
+            AND CASE WHEN $8::timestamptz IS NULL THEN t.retired_at IS NULL AND (t.valid_to IS NULL OR t.valid_to > $7)
+                ELSE t.recorded_at <= $8 AND (t.retired_at IS NULL OR t.retired_at > $8) END
+    ) judged
+    WHERE NOT $19 OR fits
+    ORDER BY seq DESC LIMIT 10000
+), passages AS MATERIALIZED (
+    SELECT c.*, v.turn, v.around
+    FROM chosen c LEFT JOIN LATERAL (
+        SELECT turn <#> $5::text::halfvec AS turn, coalesce("window", turn) <#> $5::text::halfvec AS around
+        FROM memory_vectors WHERE user_no = c.user_no AND model_no = $4 AND seq = c.seq
+    ) v ON $5::text IS NOT NULL
+    ORDER BY thread, c.seq
+), postings AS MATERIALIZED (
+    SELECT t.seq, a.place, cardinality(array_positions(t.terms, a.term)) AS count
+    FROM memory_turns t JOIN asked a ON a.term = ANY(t.terms)
+    WHERE $18::text IS NULL AND t.terms && (SELECT array_agg(term) FROM asked) AND t.workspace_id = $1
+        AND t.user_no + 0 = (SELECT user_no FROM owner)
+    UNION ALL
+    SELECT t.seq, a.place, cardinality(array_positions(t.terms, a.term))
+    FROM memory_turns t JOIN asked a ON a.term = ANY(t.terms)
+    WHERE $18::text IS NOT NULL AND t.workspace_id = $1
+        AND t.user_no = (SELECT user_no FROM owner) AND t.seq = ANY($18::text::bigint[])
+)
+SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
+    array_send(array_agg(extract(epoch FROM created_at)::float8)), array_send(array_agg(length)),
+    array_send(array_agg(role = 'user')), array_send(array_agg(CASE WHEN name IS NULL THEN -1 WHEN name = $6 THEN 0 ELSE 1 END)),
+    array_send(array_agg(asks)), array_send(array_agg(salience)), array_send(array_agg(tokens)), array_send(array_agg(fits)),
+    array_send(array_agg(coalesce(-turn, 'NaN'))), array_send(array_agg(coalesce(-around, 'NaN'))),
+    (SELECT array_send(array_agg(seq ORDER BY seq, place)) FROM postings),
+    (SELECT array_send(array_agg(place ORDER BY seq, place)) FROM postings),
+    (SELECT array_send(array_agg(count ORDER BY seq, place)) FROM postings)
+FROM passages;
+
+-- name: candidates
+-- Of a user with very many passages those that may rank high, with their neighbours, and a sample that stands for all: two
+-- lists of numbers as JSON. $3 are the question's terms, $4 and $5 the model and the vector, $6 how many of each list.
+-- A word leads to candidates if by the sample it stands in few passages; the rarest words come first, together they lead
+-- to 3,000 rows at most.
+WITH owner AS MATERIALIZED (
+    SELECT u.user_no, u.turns, b.low, b.high
+    FROM memory_users u CROSS JOIN LATERAL (
+        SELECT min(seq) AS low, max(seq) AS high FROM memory_turns WHERE user_no = u.user_no
+    ) b
+    WHERE u.workspace_id = $1 AND u.user_id = $2
+), sample AS MATERIALIZED (
+    SELECT DISTINCT ON (s.seq) s.seq, s.terms
+    FROM owner o CROSS JOIN generate_series(0, 199) AS step CROSS JOIN LATERAL (
+        SELECT seq, terms FROM memory_turns
+        WHERE user_no = o.user_no AND seq >= o.low + (o.high - o.low) * step / 200 ORDER BY seq LIMIT 1
+    ) s
+), asked AS MATERIALIZED (
+    SELECT w.term,
+        o.turns * (SELECT count(*) FROM sample s WHERE w.term = ANY(s.terms)) / 200.0 AS expected
+    FROM owner o CROSS JOIN unnest($3::text::bigint[]) AS w (term)
+), telling AS MATERIALIZED (
+    SELECT array_agg(term) AS terms
+    FROM (SELECT term, sum(greatest(expected, 100)) OVER (ORDER BY expected, term) AS rows FROM asked) rarest
+    WHERE rows <= 3000
+), by_words AS MATERIALIZED (
+    SELECT f.seq FROM (
+        SELECT t.seq, t.terms FROM memory_turns t
+        WHERE t.terms && (SELECT terms FROM telling) AND t.workspace_id = $1
+            AND t.user_no + 0 = (SELECT user_no FROM owner)
+        LIMIT 6000
+    ) f CROSS JOIN owner o CROSS JOIN LATERAL (
+        SELECT sum(ln(1 + o.turns / (a.expected + 1))) AS worth FROM asked a WHERE a.term = ANY(f.terms)
+    ) r
+    ORDER BY r.worth DESC, f.seq DESC LIMIT $6
+), by_vector AS MATERIALIZED (
+    SELECT seq FROM memory_vectors
+    WHERE $5::text IS NOT NULL AND indexed AND model_no = $4 AND user_no = (SELECT user_no FROM owner)
+    ORDER BY turn::halfvec(384) <=> $5::text::halfvec(384) LIMIT $6
+), newest AS MATERIALIZED (
+    SELECT seq FROM memory_turns WHERE user_no = (SELECT user_no FROM owner) ORDER BY seq DESC LIMIT 32
+), found AS MATERIALIZED (
+    SELECT seq FROM by_words UNION SELECT seq FROM by_vector UNION SELECT seq FROM newest
+), near AS (
+    SELECT n.seq
+    FROM found f JOIN memory_turns t ON t.user_no = (SELECT user_no FROM owner) AND t.seq = f.seq
+    CROSS JOIN LATERAL (
+        (SELECT seq FROM memory_turns WHERE thread_no = t.thread_no AND seq > t.seq ORDER BY seq LIMIT 1)
+        UNION ALL
+        (SELECT seq FROM memory_turns WHERE thread_no = t.thread_no AND seq < t.seq ORDER BY seq DESC LIMIT 1)
+    ) n
+)
+SELECT json_build_array(
+    (SELECT coalesce(json_agg(seq), '[]') FROM (SELECT seq FROM found UNION SELECT seq FROM near) candidates),
+    (SELECT coalesce(json_agg(seq), '[]') FROM sample))::text;
+
+-- name: look_far
+-- How the index of neighbours is searched in this transaction: on until enough of the user's own are found.
+SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true);
+
+-- name: passages
+-- The given passages ($3) of one user, in the given order, with what is given out of them, as one JSON value.
+SELECT coalesce(json_agg(json_build_array(t.id, 0, t.tokens, t.note_tokens, t.kind, t.role, t.name, h.thread_id, h.implicit,
+    t.message_id, t.seq, extract(epoch FROM t.created_at), t.content) ORDER BY given.place), '[]')
+FROM memory_users u
+CROSS JOIN unnest($3::text::bigint[]) WITH ORDINALITY AS given (seq, place)
+JOIN memory_turns t ON t.user_no = u.user_no AND t.seq = given.seq
+JOIN memory_threads h ON h.thread_no = t.thread_no
+WHERE u.workspace_id = $1 AND u.user_id = $2;

@@ -1,0 +1,133 @@
+"""What a question asks for: its words, whom it names, which dates, and whose words it is after."""
+
+import calendar
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from cmg.memory.models import Owner
+from cmg.memory.text.terms import FUNCTION_WORDS, query_terms, salt, words
+
+_CHARACTERS = 4000  # of a longer text the beginning and the end are the question
+_TERMS = 48
+_PURPOSE_WEIGHT = 0.5
+_NAME_CHARACTERS = 2  # a shorter word of a name stands for too much else
+_MONTHS = tuple(calendar.month_name[number].lower() for number in range(1, 13))
+_DAYS = tuple(calendar.day_name[number].lower() for number in range(7))
+_AMBIGUOUS = frozenset({"may", "march"})  # months only beside a number
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_DAY = re.compile(r"(?:[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?")
+_FIRST_PERSON = frozenset({"i", "me", "my", "mine", "i'm", "i've", "i'd", "i'll", "we", "our", "us"})
+_SECOND_PERSON = frozenset({"you", "your", "yours", "you've", "you'd"})
+_SAYING_WORDS = """
+    advise advised answer answered describe described explain explained gave give list listed mention mentioned propose
+    proposed recommend recommended said say suggest suggested tell told
+"""
+_SAYING = frozenset(_SAYING_WORDS.split())
+Speaker = Literal["user", "assistant"]
+
+
+class Dates(NamedTuple):
+    """Parts of dates that a question names: months from 1, years, days of the month, weekdays from Monday, 0."""
+
+    months: tuple[int, ...] = ()
+    years: tuple[int, ...] = ()
+    days: tuple[int, ...] = ()
+    weekdays: tuple[int, ...] = ()
+
+
+class Question(NamedTuple):
+    """A question, ready for the search.
+
+    `terms` with their `weights` are searched for; those in `names` name people who take part. `bare` is the text
+    without these names, for the embedder: it would find everything the person ever said. `named` is the one person
+    the question is about, if it names one; `speaker` whose words it is after, if it says so otherwise.
+    """
+
+    terms: list[int]
+    weights: list[float]
+    names: frozenset[int]
+    bare: str
+    named: str | None
+    speaker: Speaker | None
+    dates: Dates
+
+
+def asked(owner: Owner, query: str, purpose: str | None, people: Sequence[str]) -> Question:
+    """Take a question apart; words of the purpose count half.
+
+    `people` are the names under which this user's conversations were held.
+    """
+    query = bounded(query)
+    user_salt = salt(*owner)
+    terms = query_terms(query, user_salt, _TERMS)
+    weights = [1.0] * len(terms)
+    if purpose:
+        known = set(terms)
+        more = [term for term in query_terms(bounded(purpose), user_salt, _TERMS) if term not in known]
+        terms, weights = terms + more, weights + [_PURPOSE_WEIGHT if terms else 1.0] * len(more)
+    folded = [word.removesuffix("'s") for word in words(query)]
+    found = {name: used for name in people if (used := [word for word in _name_words(name, people) if word in folded])}
+    used = [word for of_one in found.values() for word in of_one]
+    return Question(
+        terms=terms,
+        weights=weights,
+        names=frozenset(query_terms(" ".join(used), user_salt, _TERMS)) if used else frozenset(),
+        bare=_without(query, used) if used else query,
+        named=next(iter(found)) if len(found) == 1 else None,
+        speaker=None if found else _speaker(folded),
+        dates=_dates(folded),
+    )
+
+
+def bounded(text: str) -> str:
+    """The part of a text that is the question: its beginning and its end."""
+    if len(text) <= _CHARACTERS:
+        return text
+    half = _CHARACTERS // 2
+    return f"{text[:half]} {text[-half:]}"
+
+
+def _name_words(name: str, people: Sequence[str]) -> list[str]:
+    """The words of a name that nobody else's name holds and that are no words of the language."""
+    others = {word for other in people if other != name for word in words(other)}
+    return [
+        word
+        for word in words(name)
+        if len(word) > _NAME_CHARACTERS and word not in others and word not in FUNCTION_WORDS
+    ]
+
+
+def _without(text: str, names: Sequence[str]) -> str:
+    bare = " ".join(_pattern(tuple(names)).sub(" ", text).split())
+    return bare or text
+
+
+@lru_cache(maxsize=1024)
+def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})(?:['\u2019]s)?\b", re.IGNORECASE)
+
+
+def _speaker(folded: Sequence[str]) -> Speaker | None:
+    """Whose words: what the other said to me, else what I said of myself."""
+    said = set(folded)
+    if said & _SECOND_PERSON and said & _SAYING:
+        return "assistant"
+    return "user" if said & _FIRST_PERSON else None
+
+
+def _dates(folded: Sequence[str]) -> Dates:
+    years = tuple(int(word) for word in folded if _YEAR.fullmatch(word))
+    months = tuple(
+        _MONTHS.index(word) + 1
+        for before, word, after in zip(["", *folded], folded, [*folded[1:], ""], strict=False)
+        if word in _MONTHS and (word not in _AMBIGUOUS or _number(before) or _number(after))
+    )
+    days = tuple(int(re.sub(r"\D", "", word)) for word in folded if _DAY.fullmatch(word)) if months else ()
+    weekdays = tuple(_DAYS.index(word) for word in folded if word in _DAYS)
+    return Dates(months, years, days, weekdays)
+
+
+def _number(word: str) -> bool:
+    return bool(_YEAR.fullmatch(word) or _DAY.fullmatch(word))

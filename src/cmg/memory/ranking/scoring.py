@@ -1,0 +1,188 @@
+"""One score a passage: lists of words and vectors brought to one scale, priors of turns, a lift for good threads.
+
+Scores of a list are z-normalised over the user's passages and summed with fixed weights; a thread lends each of its
+passages a share of its best score. The weights were chosen on conversations between two people and hold there within
+a point when any of them is halved or doubled (ADR 0011).
+"""
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import numpy as np
+
+from cmg.memory.ranking.corpus import Corpus, Flags, Floats, Ints
+from cmg.memory.ranking.question import Dates, Question
+
+K1, B = 0.9, 0.3
+_MEANT = 0.2  # from this cosine on a passage speaks of the same without a word in common
+_RELATED = 0.1  # below this cosine, and without a word in common, a passage has nothing to do with the question
+_TELLING = 0.05  # words whose BM25 varies less than this stand everywhere, and tell nothing
+_ASSISTED = 2.5  # an assistant whose passages are so many times longer than the user's answers, it does not chat
+
+
+class Weights(NamedTuple):
+    """What each list and prior counts."""
+
+    words: float = 0.15
+    window_words: float = 0.25
+    thread_words: float = 0.1
+    vector: float = 0.35
+    window_vector: float = 0.35
+    named: float = 1.7  # the one person that the question names
+    speaker: float = 0.0  # the side whose words the question is after
+    length: float = 0.1
+    asks: float = -0.45  # a turn that asks holds less than the one that answers
+    salience: float = 0.4
+    lift: float = 0.3
+
+
+BETWEEN_PEOPLE = Weights()
+# People ask an assistant in few words and say there what matters about them; its answers are long and general.
+ASSISTED = Weights(speaker=0.9, length=0.0, asks=0.0)
+_UNDECIDED_SPEAKER = 0.5  # share of the speaker's prior that the user gets when the question does not say whose words
+
+
+class Scores(NamedTuple):
+    """`total` ranks; `words` is BM25 of the passage alone.
+
+    `hit`: it has a word or a meaning in common with the question; `related`: it or one of its neighbours has.
+    """
+
+    total: Floats
+    words: Floats
+    hit: Flags
+    related: Flags
+
+
+def score(corpus: Corpus, question: Question) -> Scores:
+    """The scores of a corpus's passages, none of which is left out."""
+    assisted = looks_assisted(corpus)
+    weights = ASSISTED if assisted else BETWEEN_PEOPLE
+    own, around, thread = _bm25(corpus, question)
+    total = weights.words * _z(own, corpus, _TELLING) + weights.window_words * _z(around, corpus, _TELLING)
+    total += weights.thread_words * _z(thread, corpus, _TELLING)
+    hit: Flags = own > 0
+    related: Flags = around > 0
+    if corpus.cosine is not None and corpus.window_cosine is not None:
+        total += weights.vector * _z(corpus.cosine, corpus) + weights.window_vector * _z(corpus.window_cosine, corpus)
+        with np.errstate(invalid="ignore"):
+            hit = hit | (corpus.cosine >= _MEANT)
+            related = related | (corpus.cosine >= _RELATED) | (corpus.window_cosine >= _RELATED)
+    total += weights.length * _z(np.log1p(corpus.length), corpus)
+    total += weights.asks * corpus.asks
+    total += weights.salience * (corpus.salience - 0.5)
+    total += _speaker_prior(corpus, question, weights)
+    return Scores(_lifted(total, corpus.thread, weights.lift), own, hit, hit | related)
+
+
+def looks_assisted(corpus: Corpus) -> bool:
+    """Whether this is a person asking an assistant: nobody is named there, and the answers are long."""
+    if (corpus.person >= 0).any():
+        return False
+    said, answered = corpus.length[corpus.by_user], corpus.length[~corpus.by_user]
+    return len(said) > 0 and len(answered) > 0 and float(answered.mean()) >= _ASSISTED * float(said.mean())
+
+
+def _speaker_prior(corpus: Corpus, question: Question, weights: Weights) -> Floats:
+    if question.named is not None:
+        return np.where(corpus.person == 0, weights.named, 0.0)
+    if question.speaker is None:
+        return np.where(corpus.by_user, weights.speaker * _UNDECIDED_SPEAKER, 0.0)
+    return np.where(corpus.by_user == (question.speaker == "user"), weights.speaker, 0.0)
+
+
+def _bm25(corpus: Corpus, question: Question) -> tuple[Floats, Floats, Floats]:
+    """BM25 of passages with their dates; and without names of people: with their neighbours, and of their threads."""
+    size, terms = len(corpus.seq), len(question.terms)
+    counts = np.zeros((terms, size))
+    counts[corpus.term, corpus.row] = corpus.repeats
+    dated = _dated(corpus.said_at, question.dates)
+    every = np.vstack([counts, dated]) if dated else counts
+    weights = np.array([*question.weights, *[1.0] * len(dated)])
+    own = _weighted(every, weights, corpus.length, corpus)
+    kept = np.array([term not in question.names for term in question.terms] + [True] * len(dated), bool)
+    around, length = _neighbourhood(counts[kept[:terms]], corpus)
+    near = np.vstack([around, dated]) if dated else around
+    return own, _weighted(near, weights[kept], length, corpus), _of_threads(every[kept], weights[kept], corpus)
+
+
+def _neighbourhood(counts: Floats, corpus: Corpus) -> tuple[Floats, Floats]:
+    """Counts and lengths of each passage together with those before and after it in its thread."""
+    follows = corpus.thread[1:] == corpus.thread[:-1]
+    near, length = counts.copy(), corpus.length.astype(float)
+    near[:, :-1] += counts[:, 1:] * follows
+    near[:, 1:] += counts[:, :-1] * follows
+    length[:-1] += corpus.length[1:] * follows
+    length[1:] += corpus.length[:-1] * follows
+    return near, length
+
+
+def _of_threads(counts: Floats, weights: Floats, corpus: Corpus) -> Floats:
+    """BM25 of each passage's thread among the threads; of candidates alone it cannot be told, and is 0."""
+    if corpus.sampled is not None or not counts.size:
+        return np.zeros(counts.shape[1])
+    starts = _starts(corpus.thread)
+    held = np.add.reduceat(counts, starts, axis=1)
+    length = np.add.reduceat(corpus.length, starts).astype(float)
+    return np.repeat(_weighted(held, weights, length, None), np.diff(np.r_[starts, counts.shape[1]]))
+
+
+def _weighted(counts: Floats, weights: Floats, length: Floats | Ints, corpus: Corpus | None) -> Floats:
+    """BM25 with the inverse document frequency that never is negative; `counts` is (terms, texts).
+
+    `corpus`: whose sample tells how often words stand in what is not here.
+    """
+    if not counts.size:
+        return np.zeros(counts.shape[1])
+    held = (counts > 0).sum(axis=1).astype(float)
+    size, typical = counts.shape[1], length
+    if corpus is not None and corpus.sampled is not None and corpus.sampled.any():
+        # A word stands in as many passages as were found with it, or as the sample lets expect.
+        share = (counts[:, corpus.sampled] > 0).mean(axis=1)
+        size, typical = max(corpus.total, size), length[corpus.sampled]
+        held = np.maximum(held, share * size)
+    inverse = np.log1p((size - held + 0.5) / (held + 0.5)) * weights
+    usual = max(float(typical.mean()), 1.0)
+    saturated = counts * (K1 + 1) / (counts + K1 * (1 - B + B * length / usual))
+    found: Floats = inverse @ saturated
+    return found
+
+
+def _dated(said_at: Floats, dates: Dates) -> list[Floats]:
+    """For each part of a date that the question names: 1 where a passage was said at such a time."""
+    if not any(dates):
+        return []
+    moments = [datetime.fromtimestamp(value, UTC) for value in said_at.tolist()]
+    parts = (
+        (dates.months, [one.month for one in moments]),
+        (dates.years, [one.year for one in moments]),
+        (dates.days, [one.day for one in moments]),
+        (dates.weekdays, [one.weekday() for one in moments]),
+    )
+    return [(np.array(have) == value).astype(float) for wanted, have in parts for value in wanted]
+
+
+def _z(values: Floats, corpus: Corpus, least: float = 1e-9) -> Floats:
+    """Values in standard deviations from the mean of the user's passages; 0 where there is none, or all are alike."""
+    known = values if corpus.sampled is None else values[corpus.sampled]
+    known = known[~np.isnan(known)]
+    spread = float(known.std()) if len(known) else 0.0
+    if spread < least:
+        return np.zeros(len(values))
+    scaled: Floats = np.nan_to_num((values - known.mean()) / spread, nan=0.0)
+    return scaled
+
+
+def _lifted(total: Floats, thread: Ints, share: float) -> Floats:
+    """Each passage with a share of the best score in its thread."""
+    if not len(total):
+        return total
+    starts = _starts(thread)
+    best = np.maximum.reduceat(total, starts)
+    lifted: Floats = total + share * np.repeat(best, np.diff(np.r_[starts, len(total)]))
+    return lifted
+
+
+def _starts(thread: Ints) -> Ints:
+    """Where each thread begins."""
+    return np.flatnonzero(np.r_[True, thread[1:] != thread[:-1]])

@@ -1,0 +1,146 @@
+"""Reads what ranking needs of one user; the only caller of this folder's SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from cmg.memory.embedding.query_embedder import QueryVector
+from cmg.memory.models import Filters, Hit, Owner
+from cmg.memory.ranking.corpus import Corpus, column, rows_of
+from cmg.memory.ranking.question import Question
+from cmg.storage.database import Database
+from cmg.storage.named_sql import load
+
+CANDIDATES = 150  # of each list
+ALL_RANKED = 4000  # of a user with more passages candidates are ranked, or what fits the filters
+_names = msgspec.json.Decoder(list[str])
+_hits = msgspec.json.Decoder(list[Hit])
+_NUMBERS = (">i8", ">i8", ">f8", ">i4", "?", ">i4", "?", ">f4", ">i4", "?", ">f8", ">f8", ">i8", ">i8", ">i4")
+
+
+class Profile(NamedTuple):
+    """A user as a question meets them: the number of passages, who takes part in the conversations, and the model.
+
+    `model_no`: by whose vectors the user is searched; 0: by those of the current one.
+    """
+
+    passages: int
+    people: list[str]
+    model_no: int
+
+
+class Candidates(NamedTuple):
+    """The passages worth ranking, and those that stand for all when scores are brought to one scale."""
+
+    found: list[int]
+    sample: list[int]
+
+
+class Asked(NamedTuple):
+    """What a corpus is fetched for; `among`: only these passages."""
+
+    question: Question
+    vector: QueryVector | None
+    filters: Filters
+    now: datetime
+    among: Candidates | None = None
+
+
+_candidates = msgspec.json.Decoder(Candidates)
+
+
+class RankingStore:
+    """Profiles, corpora and passages."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._sql = database, load("cmg.memory.ranking")
+
+    async def profile(self, owner: Owner, timeout_s: float) -> Profile | None:
+        """None for a user of whom nothing is stored. Raises `DatabaseAway`."""
+        row = await self._database.fetchrow(self._sql["profile"], *owner, timeout_s=timeout_s)
+        return None if row is None else Profile(row[0], _names.decode(row[1]), row[2])
+
+    async def candidates(
+        self, owner: Owner, question: Question, vector: QueryVector | None, timeout_s: float
+    ) -> Candidates:
+        """Which passages of a user with very many of them are worth ranking. Raises `DatabaseAway`."""
+        sql, asked = self._sql["candidates"], (array(question.terms), *_given(vector), CANDIDATES)
+        if vector is None:
+            return _candidates.decode(await self._database.fetchval(sql, *owner, *asked, timeout_s=timeout_s))
+        # The index is one on the cast to the model's dimension, which cannot be an argument.
+        sql = sql.replace("halfvec(384)", f"halfvec({vector.text.count(',') + 1})")
+        async with self._database.transaction(timeout_s) as conn:
+            await conn.execute(self._sql["look_far"])
+            return _candidates.decode(await conn.fetchval(sql, *owner, *asked))
+
+    async def corpus(self, owner: Owner, asked: Asked, total: int, timeout_s: float) -> Corpus | None:
+        """A user's passages as columns, None when there are none. Raises `DatabaseAway`."""
+        narrow = (getattr(asked.filters, name) for name in Filters.__struct_fields__ if name != "as_of")
+        among = asked.among
+        row = await self._database.fetchrow(
+            self._sql["corpus"],
+            *owner,
+            array(asked.question.terms),
+            *_given(asked.vector),
+            asked.question.named,
+            asked.now,
+            asked.filters.as_of,
+            asked.filters.narrows,
+            *narrow,
+            None if among is None else array([*{*among.found, *among.sample}]),
+            among is None and total > ALL_RANKED,
+            timeout_s=timeout_s,
+        )
+        if row[0] is None:
+            return None
+        corpus = _corpus(row, with_vectors=asked.vector is not None)
+        if among is None:
+            return corpus
+        return corpus._replace(sampled=np.isin(corpus.seq, among.sample), total=total)
+
+    async def passages(self, owner: Owner, seqs: Sequence[int], timeout_s: float) -> list[Hit]:
+        """What these numbers stand for, in their order, with a score of 0. Raises `DatabaseAway`."""
+        if not seqs:
+            return []
+        found = await self._database.fetchval(self._sql["passages"], *owner, array(seqs), timeout_s=timeout_s)
+        return _hits.decode(found)
+
+
+def array(values: Sequence[float]) -> str:
+    """Numbers as PostgreSQL writes an array."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def _given(vector: QueryVector | None) -> tuple[int | None, str | None]:
+    return (None, None) if vector is None else (vector.model_no, vector.text)
+
+
+def _corpus(row: Sequence[bytes | None], *, with_vectors: bool) -> Corpus:
+    columns = [column(sent, kind) for sent, kind in zip(row, _NUMBERS, strict=True)]
+    seq, thread, said_at, length, by_user, person, asks, salience, tokens, fits, cosine, around, at, term, repeats = (
+        columns
+    )
+    cosines = with_vectors and not np.isnan(cosine).all()
+    rows = rows_of(seq, at)
+    held = rows >= 0  # a posting of an expired or retired passage
+    return Corpus(
+        seq=seq,
+        thread=thread,
+        said_at=said_at,
+        length=length,
+        by_user=by_user,
+        person=person,
+        asks=asks,
+        salience=salience,
+        tokens=tokens,
+        fits=fits,
+        cosine=cosine if cosines else None,
+        window_cosine=around if cosines else None,
+        row=rows[held],
+        term=term[held],
+        repeats=repeats[held].astype(float),
+        total=len(seq),
+    )
