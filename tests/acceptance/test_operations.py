@@ -71,9 +71,10 @@ async def test_probes_answer_without_a_key(api: Api, path: str) -> None:
 async def test_detailed_health_tells_every_part_and_dependencies_what_is_outside(api: Api, model: str) -> None:
     await api.chat(model)
     detailed, outside = (await api.get("/health/detailed")).json, (await api.get("/health/dependencies")).json
-    named = {"process:uptime", "journal:undrained", "jobs:queued", "gateway:answers", "catalogue:age"}
+    named = {"process:uptime", "journal:undrained", "jobs:queued", "process:answers", "catalogue:age"}
     assert named <= set(detailed["checks"])
-    assert [one["observedValue"] for one in detailed["checks"]["gateway:answers"]] == [True, True]
+    answering = {one["componentId"]: one["observedValue"] for one in detailed["checks"]["process:answers"]}
+    assert (answering["gateway-0"], answering["gateway-1"]) == (True, True)
     assert set(outside["checks"]) == {"database:availability", "upstream:openBreakers"}
     upstreams = {one["componentId"] for one in outside["checks"]["upstream:openBreakers"]}
     assert {"faulty", "backup"} <= upstreams

@@ -9,13 +9,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from cmg.app import control_plane, observations
+from cmg.app import control_plane
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.embedding import Probe, Sources
 from cmg.app.forward import Forwarder, Within
-from cmg.app.health import Resource, Resources
+from cmg.app.health import observations
+from cmg.app.health.resources import Resource, Resources
+from cmg.app.health.routes import operations_router
 from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
-from cmg.app.operations import operations_router
 from cmg.app.processes.metrics import MergedMetrics, MetricsSocket
 from cmg.app.processes.orders import Orders
 from cmg.app.roles import by_role

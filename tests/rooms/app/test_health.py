@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cmg.app import observations
-from cmg.app.health import Check, Resource, Resources
+from cmg.app.health import observations
+from cmg.app.health.resources import Check, Resource, Resources
 from cmg.gateway.routing.catalogue import Catalogue
 from cmg.gateway.routing.catalogue_store import SyncState
 from cmg.ledger.prices import PriceBook

@@ -59,7 +59,7 @@ class MergedMetrics:
     def __init__(self, folder: Path, own: Instruments, departed: Departed, clock: Clock) -> None:
         self._folder, self._own, self._departed, self._clock = folder, own, departed, clock
         self._incarnation = uuid7_hex()
-        self.workers: dict[str, bool] = {}  # the gateways of this machine, and whether they answered when last asked
+        self.workers: dict[str, bool] = {}  # this machine's processes, and whether they answered last
         self._turn = asyncio.Lock()
 
     async def collect(self) -> Snapshot:

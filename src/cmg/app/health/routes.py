@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from cmg.app.health import HEALTH_TYPE, Resources
+from cmg.app.health.resources import HEALTH_TYPE, Resources
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.kit.errors import Forbidden, Unauthenticated
 from cmg.kit.permissions import public, requires

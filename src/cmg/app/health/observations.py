@@ -4,7 +4,7 @@ import os
 import resource
 from collections.abc import Sequence
 
-from cmg.app.health import Check, Source, Status
+from cmg.app.health.resources import Check, Source, Status
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.gateway.routing.catalogue import Catalogue
 from cmg.jobs.queue import Jobs
@@ -33,12 +33,12 @@ def process(clock: Clock) -> Source:
 
 
 def machine(metrics: MergedMetrics, upstreams: Sequence[str]) -> Source:
-    """The gateways of this machine, and how many models of each upstream their circuit breakers keep away from."""
+    """The other processes of this machine, and for how many models of each upstream a circuit breaker is open."""
 
     async def look() -> list[Check]:
         snapshot = await metrics.collect()
         checks = [
-            Check("gateway", "answers", "pass" if answers else "warn", answers, component_id=name)
+            Check("process", "answers", "pass" if answers else "warn", answers, component_id=name)
             for name, answers in metrics.workers.items()
         ]
         broken = _by_upstream(snapshot)
