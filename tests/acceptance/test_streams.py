@@ -137,11 +137,14 @@ async def test_a_finish_reason_in_the_last_piece_counts(api: Api, model: str, up
     assert (stream.text, stream.done, stream.finish_reasons) == (TEXT, True, ["stop"])
 
 
-async def test_usage_that_nobody_asked_for_is_counted_all_the_same(
-    api: Api, service: Service, model: str, upstream: FaultyUpstream
+@pytest.mark.parametrize("unasked", [True, False])
+async def test_usage_that_the_client_did_not_ask_for_is_counted_and_not_shown(
+    api: Api, service: Service, model: str, upstream: FaultyUpstream, *, unasked: bool
 ) -> None:
-    upstream.script(model, Plan(usage_unasked=True, cost=0.0125))
-    assert (await api.stream(model)).done
+    upstream.script(model, Plan(usage_unasked=unasked, cost=0.0125))
+    stream = await api.stream(model)
+    assert (stream.text, stream.done) == (TEXT, True)
+    assert b"usage" not in stream.raw
     row = await row_of(service, model_asked=model)
     assert (row["cost_nano"], row["cost_origin"], row["completion_tokens"]) == (12_500_000, "upstream", 9)
 

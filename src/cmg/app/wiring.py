@@ -13,9 +13,10 @@ from cmg.app import control_plane
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.embedding import Probe, Sources
 from cmg.app.forward import Forwarder, Within
-from cmg.app.health import Resource, Resources
+from cmg.app.health import observations
+from cmg.app.health.resources import Resource, Resources
+from cmg.app.health.routes import operations_router
 from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
-from cmg.app.operations import operations_router
 from cmg.app.processes.metrics import MergedMetrics, MetricsSocket
 from cmg.app.processes.orders import Orders
 from cmg.app.roles import by_role
@@ -32,7 +33,7 @@ from cmg.gateway.recording import Recorder
 from cmg.gateway.routing.catalogue import Catalogue, built_in_models
 from cmg.gateway.routing.catalogue_sync import CatalogueSync
 from cmg.gateway.routing.router import Router
-from cmg.gateway.routing.upstreams import Upstream, build_upstreams
+from cmg.gateway.routing.upstreams import SIMULATOR, Upstream, build_upstreams, configured
 from cmg.gateway.upstreams.http_transport import HttpTransport
 from cmg.gateway.upstreams.simulator import SIMULATOR_MODELS, SimulatorTransport
 from cmg.identity import routes as identity_routes
@@ -244,6 +245,8 @@ def _drain(
 
 async def needs_embedder(orders: Orders) -> bool:
     """Whether a model of this machine embeds, or did and users are still searched by it."""
+    if not (orders.duties.gateways or orders.duties.jobs):
+        return False  # nobody here would ask it
     asked = orders.settings.memory.embedder
     if asked in NAMES or asked == "none":
         return asked != "none"
@@ -290,7 +293,7 @@ async def _base(orders: Orders, resources: Resources, clock: Clock, instruments:
         await database.ping()
 
     needed = orders.duties.control_plane and not orders.duties.gateways
-    resources.add(Resource("database", database.close, reachable, needed=needed))
+    resources.add(Resource("database", database.close, reachable, needed=needed, kind="datastore"))
     await database.open()
     changes, prices = ChangeFeed(database, clock), PriceBook(settings.prices)
     feed = SnapshotFeed(database, changes, clock, instruments)
@@ -345,8 +348,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     estimator = Estimator()
     memory = MemoryService(database, journal, settings.memory, clock, instruments, questions)
     recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments)
-    cache = Cache(settings.redis_url, clock=clock, instruments=instruments)
-    resources.add(Resource("cache", cache.close))
+    cache = _cache(settings, resources, clock, instruments)
     parts = GatewayParts(
         settings=settings,
         router=router,
@@ -368,6 +370,12 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     forward = by_role(orders.role, forwarder.handle, _remote(orders, resources))
     plane = DataPlane(routes, authenticator, forward, instruments, clock, settings.trusted_proxies)
     return Built(plane, [base.changes.run(), parts.breakers.run()])
+
+
+def _cache(settings: Settings, resources: Resources, clock: Clock, instruments: Instruments) -> Cache:
+    cache = Cache(settings.redis_url, clock=clock, instruments=instruments)
+    resources.add(Resource("cache", cache.close, cache.ping, kind="datastore" if settings.redis_url else "component"))
+    return cache
 
 
 def _remote(orders: Orders, resources: Resources) -> Handler | None:
@@ -430,11 +438,20 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     services = _services(settings, orders.dsn, base.database, base.feed, clock)
     metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
     keeper = Keeper(base.known, base.feed, base.catalogue, clock)
+    _cache(settings, resources, clock, instruments)
+    network = HttpTransport()
+    resources.add(Resource("upstream connections", network.close))
+    upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
+    outside = [upstream.name for upstream in configured(upstreams) if upstream.name != SIMULATOR]
+    resources.report(observations.process(clock))
+    resources.report(observations.machine(metrics, outside))
+    resources.report(observations.models(base.catalogue, outside))
     work = [base.changes.run(), metrics.poll(), keeper.run()]
     if orders.duties.drain:
         work += _draining(orders, resources, services, base.feed, instruments)
     if orders.duties.jobs:
-        work += _working(orders, resources, services, clock, instruments)
+        work += _working(resources, services, upstreams, instruments)
+        work += _backlog(Sources(orders, _by_name(upstreams)), resources, base.database, clock, instruments)
     routers = [operations_router(resources, metrics, settings.metrics_allow)]
     if orders.duties.control_plane:
         routers += _control_routers(services, clock)
@@ -461,22 +478,20 @@ def _draining(
             await drain.drain_all()
 
     resources.add(Resource("drain", flush))
+    resources.report(observations.journal(drain))
     return [drain.run(), watch.run()]
 
 
 def _working(
-    orders: Orders, resources: Resources, services: Services, clock: Clock, instruments: Instruments
+    resources: Resources, services: Services, upstreams: Sequence[Upstream], instruments: Instruments
 ) -> list[Coroutine[Any, Any, None]]:
     """What a cluster needs once: jobs, and the sync of models."""
-    network = HttpTransport()
-    resources.add(Resource("upstream connections", network.close))
-    upstreams = build_upstreams(services.settings, network, SimulatorTransport(clock))
-    sources = Sources(orders, _by_name(upstreams))
-    embedding = _backlog(sources, resources, services.database, clock, instruments)
+    clock = SystemClock()
     catalogue = CatalogueSync(upstreams, services.database, clock, instruments)
     jobs = _jobs(services, clock, instruments)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
-    return [jobs.run(), catalogue.run(), *embedding]
+    resources.report(observations.queue(jobs))
+    return [jobs.run(), catalogue.run()]
 
 
 def _backlog(

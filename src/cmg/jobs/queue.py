@@ -51,6 +51,7 @@ class Jobs:
         self._instruments = instruments
         self._log_days = log_days
         self._kinds: dict[str, JobKind] = {}
+        self.depths: dict[str, int] = {}  # jobs by status (queued, picked, failed), counted every 15 s
         self._surroundings = Surroundings(database, clock, instruments, set())
         self._queuer: PgQueuer | None = None
         self._stopping = asyncio.Event()
@@ -171,9 +172,9 @@ class Jobs:
     async def _show_depths(self) -> None:
         while True:
             try:
-                depths = await store.depths(self._database)
+                self.depths = await store.depths(self._database)
                 for status in _STATUSES:
-                    self._instruments.series("cmg_jobs_waiting", status).set(depths.get(status, 0))
+                    self._instruments.series("cmg_jobs_waiting", status).set(self.depths.get(status, 0))
             except (DatabaseAway, asyncpg.PostgresError):
                 pass  # the last figures stay until the database is back
             await asyncio.sleep(_DEPTH_S)

@@ -72,6 +72,11 @@ class Cache:
             if reached:
                 await self._store.delete(key)
 
+    async def ping(self) -> None:
+        """Return when the store answers within the deadline; raises whatever kept it from that."""
+        async with asyncio.timeout(_DEADLINE_S):
+            await self._store.get("ping")
+
     async def close(self) -> None:
         """Let connections go."""
         with contextlib.suppress(RedisError, OSError, TimeoutError):
