@@ -23,14 +23,13 @@ help: ## list these commands
 run: $(STAMPS)/runtime ## start everything on this machine and print how to reach it
 	@exec $(BIN)/cmg serve
 
-# The acceptance tests measure times of whole services, so they run alone. On a busy machine a time may still be missed:
-# what failed gets one more try, and a second failure is one.
+# The acceptance tests measure times of whole services, so they run alone.
 test: $(STAMPS)/dev ## the whole suite (CMG_TEST_REQUIRE=all forbids skipping)
 ifneq ($(ARGS),)
 	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile $(ARGS)
 else
-	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile tests/house tests/rooms || $(PYTEST) --last-failed tests/house tests/rooms
-	$(PYTEST) tests/acceptance || $(PYTEST) --last-failed tests/acceptance
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile tests/house tests/rooms
+	$(PYTEST) tests/acceptance
 endif
 
 check: $(STAMPS)/dev ## lint, format, types, floors, house rules, the API's compatibility
@@ -69,7 +68,7 @@ $(BIN)/python:
 
 # $(call install,LOCK): the packages of one lock file, every one checked against its hash, then this project itself.
 define install
-	@echo "Installing the $$(grep -c '==' $1) packages of $1 (once) …"
+	@echo "Installing the $$(grep '==' $1 | grep -vc "== 'never'") packages of $1 (once) …"
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r $1 \
 		| awk '/^(Collecting|Processing|Requirement already)/ { if (++n % 10 == 0) { print "  " n " …"; fflush() } }'
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .

@@ -133,7 +133,7 @@ async def test_a_silent_upstream_is_504_in_its_time(api: Api, model: str, upstre
     async def all_closed() -> bool:
         return all(call.disconnected_at for call in upstream.calls_of(model))
 
-    await eventually(all_closed, 1, "every silent connection is closed")
+    await eventually(all_closed, 10, "every silent connection is closed")
 
 
 @pytest.mark.parametrize("stream", [False, True])

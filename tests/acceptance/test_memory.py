@@ -200,7 +200,7 @@ async def test_a_turn_that_was_answered_survives_with_names(api: Api, user: str)
     async def found() -> list[dict]:
         return [item for item in await _recall(api, user_id=user, query="launch") if "3 May" in item["content"]]
 
-    source = (await eventually(found, 3, "the turn is found"))[0]["sources"][0]
+    source = (await eventually(found, 15, "the turn is found"))[0]["sources"][0]
     assert (source["thread_id"], source["role"], source["name"]) == ("team", "user", "Ana")
     assert source["message_id"]
     assert source["created_at"]

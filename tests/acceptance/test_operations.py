@@ -68,6 +68,20 @@ async def test_probes_answer_without_a_key(api: Api, path: str) -> None:
         assert (answer.json["status"], answer.json["level"]) == ("pass", "HEALTHY")
 
 
+async def test_detailed_health_tells_every_part_and_dependencies_what_is_outside(api: Api, model: str) -> None:
+    await api.chat(model)
+    detailed, outside = (await api.get("/health/detailed")).json, (await api.get("/health/dependencies")).json
+    named = {"process:uptime", "journal:undrained", "jobs:queued", "process:answers", "catalogue:age"}
+    assert named <= set(detailed["checks"])
+    answering = {one["componentId"]: one["observedValue"] for one in detailed["checks"]["process:answers"]}
+    assert (answering["gateway-0"], answering["gateway-1"]) == (True, True)
+    assert set(outside["checks"]) == {"database:availability", "upstream:openBreakers"}
+    upstreams = {one["componentId"] for one in outside["checks"]["upstream:openBreakers"]}
+    assert {"faulty", "backup"} <= upstreams
+    assert "unset" not in upstreams
+    assert (await api.get("/health/dependencies", key="")).status == 401
+
+
 async def test_an_unconfigured_upstream_does_not_lower_the_level(api: Api) -> None:
     await api.chat("unset/anything")
     assert (await api.get("/health")).json["level"] == "HEALTHY"

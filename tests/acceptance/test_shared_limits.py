@@ -86,4 +86,4 @@ async def test_memory_is_shared_between_machines(both: tuple[Api, Api], user: st
     async def known() -> bool:
         return "Pequod" in (await both[1].chat("sim/memory", "What is my sailing boat called?", user=user)).text
 
-    await eventually(known, 3, "the other machine remembers")
+    await eventually(known, 15, "the other machine remembers")

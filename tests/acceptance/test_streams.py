@@ -1,5 +1,6 @@
 """The rules of streams: bytes as they come, whole text or an honest error, and never a success for what was cut."""
 
+import asyncio
 import time
 
 import pytest
@@ -136,11 +137,14 @@ async def test_a_finish_reason_in_the_last_piece_counts(api: Api, model: str, up
     assert (stream.text, stream.done, stream.finish_reasons) == (TEXT, True, ["stop"])
 
 
-async def test_usage_that_nobody_asked_for_is_counted_all_the_same(
-    api: Api, service: Service, model: str, upstream: FaultyUpstream
+@pytest.mark.parametrize("unasked", [True, False])
+async def test_usage_that_the_client_did_not_ask_for_is_counted_and_not_shown(
+    api: Api, service: Service, model: str, upstream: FaultyUpstream, *, unasked: bool
 ) -> None:
-    upstream.script(model, Plan(usage_unasked=True, cost=0.0125))
-    assert (await api.stream(model)).done
+    upstream.script(model, Plan(usage_unasked=unasked, cost=0.0125))
+    stream = await api.stream(model)
+    assert (stream.text, stream.done) == (TEXT, True)
+    assert b"usage" not in stream.raw
     row = await row_of(service, model_asked=model)
     assert (row["cost_nano"], row["cost_origin"], row["completion_tokens"]) == (12_500_000, "upstream", 9)
 
@@ -173,7 +177,7 @@ async def test_a_client_that_goes_away_cancels_the_upstream_within_a_second_and_
     async def cancelled() -> float | None:
         return upstream.calls_of(priced)[0].disconnected_at
 
-    assert await eventually(cancelled, 2, "the upstream's connection is closed") - left < 1
+    assert await eventually(cancelled, 10, "the upstream's connection is closed") - left < 1
     row = await row_of(service, model_asked=priced)
     assert row["status"] == "cancelled"
     assert row["completion_tokens"] >= 2
@@ -183,24 +187,25 @@ async def test_a_client_that_goes_away_cancels_the_upstream_within_a_second_and_
 async def test_a_client_that_goes_away_before_the_first_byte_cancels_the_upstream(
     api: Api, service: Service, upstream: FaultyUpstream, model: str
 ) -> None:
-    upstream.script(model, Plan(delay_s=1.2))
+    upstream.script(model, Plan(delay_s=20))
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}], "stream": True}
     headers = {"authorization": f"Bearer {service.key}"}
-    asked = api.session.post(f"{service.url}/v1/chat/completions", json=body, headers=headers, timeout=_timeout(0.3))
-    with pytest.raises(TimeoutError):
-        await asked
+
+    async def ask() -> None:
+        await api.session.post(f"{service.url}/v1/chat/completions", json=body, headers=headers)
+
+    async def asked() -> bool:
+        return bool(upstream.calls_of(model))
 
     async def cancelled() -> float | None:
         return upstream.calls_of(model)[0].disconnected_at
 
-    assert await eventually(cancelled, 1.5, "the upstream's connection is closed")
+    asking = asyncio.create_task(ask())
+    await eventually(asked, 10, "the upstream was asked")
+    asking.cancel()
+    left = time.monotonic()
+    assert await eventually(cancelled, 10, "the upstream's connection is closed") - left < 1
     assert (await row_of(service, model_asked=model))["status"] == "cancelled"
-
-
-def _timeout(total_s: float):
-    from aiohttp import ClientTimeout
-
-    return ClientTimeout(total=total_s)
 
 
 @pytest.mark.parametrize(("name", "good"), [("sim/cut", False), ("sim/slow", True)])

@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from seed import seed, vocabulary, write_words  # noqa: E402
-from sides import GATEWAY_CORE, LOAD_CORE, Side, mock_upstream, nginx, pin, rss_mib, streams, wrk  # noqa: E402
+from sides import GATEWAY_CORE, LOAD_CORE, Side, mock_upstream, nginx, pin, preferred, rss_mib, streams, wrk  # noqa: E402
 
 from support.processes import descendants  # noqa: E402
 from support.service import Service, ServiceOptions, upstream_toml  # noqa: E402
@@ -138,6 +138,7 @@ def run(arguments: argparse.Namespace) -> int:
     seconds, rounds = (2, 1) if arguments.quick else (3, 3)
     users, turns = (100, 100) if arguments.quick else (1000, 1000)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(preferred())
         fast, slow = stack.enter_context(mock_upstream()), stack.enter_context(mock_upstream(10))
         proxy = stack.enter_context(nginx(fast, slow))
         service, worker = stack.enter_context(gateway(fast, slow))

@@ -20,7 +20,7 @@ from cmg.telemetry.logs import get_logger
 _FORM = b"CMGKNOWN\x00\x01"  # another layout of the structs within gets another number
 _HEAD = len(_FORM) + 32
 _PAUSE_S = 1.0
-_SHARE = 20  # … and at least so many times as long as writing took: 100,000 keys are 40 MB
+_SHARE = 20  # … and at least so many times as long as writing took: 100,000 keys are 51 MB
 _log = get_logger("cmg.app.last_known")
 
 

@@ -13,11 +13,12 @@ from cmg.app import control_plane
 from cmg.app.control_plane import ASGI
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.forward import Forwarder, Within
-from cmg.app.health import Resource, Resources
+from cmg.app.health import observations
+from cmg.app.health.resources import Resource, Resources
+from cmg.app.health.routes import operations_router
 from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
 from cmg.app.memory.control import MemoryControl, Onlooker, add_memory_routes, build_control, item_writer
 from cmg.app.memory.embedding import Probe, Sources
-from cmg.app.operations import operations_router
 from cmg.app.processes.metrics import MergedMetrics, MetricsSocket
 from cmg.app.processes.orders import Orders
 from cmg.app.roles import by_role
@@ -34,7 +35,7 @@ from cmg.gateway.recording import Recorder
 from cmg.gateway.routing.catalogue import Catalogue, built_in_models
 from cmg.gateway.routing.catalogue_sync import CatalogueSync
 from cmg.gateway.routing.router import Router
-from cmg.gateway.routing.upstreams import Upstream, build_upstreams
+from cmg.gateway.routing.upstreams import SIMULATOR, Upstream, build_upstreams, configured
 from cmg.gateway.upstreams.http_transport import HttpTransport
 from cmg.gateway.upstreams.simulator import SIMULATOR_MODELS, SimulatorTransport
 from cmg.identity import routes as identity_routes
@@ -256,6 +257,8 @@ def _drain(
 
 async def needs_embedder(orders: Orders) -> bool:
     """Whether a model of this machine embeds, or did and users are still searched by it."""
+    if not (orders.duties.gateways or orders.duties.jobs):
+        return False  # nobody here would ask it
     asked = orders.settings.memory.embedder
     if asked in NAMES or asked == "none":
         return asked != "none"
@@ -302,7 +305,7 @@ async def _base(orders: Orders, resources: Resources, clock: Clock, instruments:
         await database.ping()
 
     needed = orders.duties.control_plane and not orders.duties.gateways
-    resources.add(Resource("database", database.close, reachable, needed=needed))
+    resources.add(Resource("database", database.close, reachable, needed=needed, kind="datastore"))
     await database.open()
     changes, prices = ChangeFeed(database, clock), PriceBook(settings.prices)
     feed = SnapshotFeed(database, changes, clock, instruments)
@@ -357,8 +360,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     estimator = Estimator()
     memory = MemoryService(database, journal, settings.memory, clock, instruments, questions)
     recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments)
-    cache = Cache(settings.redis_url, clock=clock, instruments=instruments)
-    resources.add(Resource("cache", cache.close))
+    cache = _cache(settings, resources, clock, instruments)
     parts = GatewayParts(
         settings=settings,
         router=router,
@@ -383,6 +385,12 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     forward = by_role(orders.role, forwarder.handle, _remote(orders, resources))
     plane = DataPlane(routes, authenticator, forward, instruments, clock, settings.trusted_proxies)
     return Built(plane, [base.changes.run(), parts.breakers.run()])
+
+
+def _cache(settings: Settings, resources: Resources, clock: Clock, instruments: Instruments) -> Cache:
+    cache = Cache(settings.redis_url, clock=clock, instruments=instruments)
+    resources.add(Resource("cache", cache.close, cache.ping, kind="datastore" if settings.redis_url else "component"))
+    return cache
 
 
 def _remote(orders: Orders, resources: Resources) -> Handler | None:
@@ -443,22 +451,6 @@ def _quota(orders: Orders, database: Database, clock: Clock, instruments: Instru
     return local
 
 
-@dataclass(frozen=True)
-class _Outside:
-    """What a backstage process asks beyond its machine."""
-
-    resources: Resources
-    upstreams: Sequence[Upstream]
-    sources: Sources
-
-
-def _outside(orders: Orders, resources: Resources, clock: Clock) -> _Outside:
-    network = HttpTransport()
-    resources.add(Resource("upstream connections", network.close))
-    upstreams = build_upstreams(orders.settings, network, SimulatorTransport(clock))
-    return _Outside(resources, upstreams, _sources(orders, upstreams, resources, clock))
-
-
 async def build_backstage(orders: Orders, resources: Resources) -> Built:
     """The background work of one machine, and the control plane where its role has it."""
     settings, clock, instruments = orders.settings, SystemClock(), Instruments()
@@ -466,6 +458,14 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     services = _services(settings, orders.dsn, base.database, base.feed, clock)
     metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
     keeper = Keeper(base.known, base.feed, base.catalogue, clock)
+    _cache(settings, resources, clock, instruments)
+    network = HttpTransport()
+    resources.add(Resource("upstream connections", network.close))
+    upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
+    outside = [upstream.name for upstream in configured(upstreams) if upstream.name != SIMULATOR]
+    resources.report(observations.process(clock))
+    resources.report(observations.machine(metrics, outside))
+    resources.report(observations.models(base.catalogue, outside))
     work = [base.changes.run(), metrics.poll(), keeper.run()]
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [operations_router(resources, metrics, settings.metrics_allow)]
@@ -473,12 +473,12 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     if orders.duties.drain:
         work += _draining(orders, resources, services, base.feed, instruments)
     if orders.duties.jobs or orders.duties.control_plane:
-        outside = _outside(orders, resources, clock)
+        sources = _sources(orders, upstreams, resources, clock)
         if orders.duties.jobs:
-            work += _working(services, outside, clock, instruments)
+            work += _working(resources, services, upstreams, sources, instruments)
         if orders.duties.control_plane:
             routers += _control_routers(services, clock)
-            questions = _questions(outside.sources, base.database, clock, instruments)
+            questions = _questions(sources, base.database, clock, instruments)
             reader = Onlooker(orders.spool)
             memory = MemoryService(base.database, reader, settings.memory, clock, instruments, questions)
             mounts, answering = _tools(services, memory, authenticator)
@@ -514,18 +514,27 @@ def _draining(
             await drain.drain_all()
 
     resources.add(Resource("drain", flush))
+    resources.report(observations.journal(drain))
     return [drain.run(), watch.run(), services.control.keep_file()]
 
 
-def _working(services: Services, outside: _Outside, clock: Clock, instruments: Instruments) -> list[Work]:
+def _working(
+    resources: Resources,
+    services: Services,
+    upstreams: Sequence[Upstream],
+    sources: Sources,
+    instruments: Instruments,
+) -> list[Work]:
     """What a cluster needs once: jobs, the sync of models, vectors and facts of what was said."""
+    clock, database = SystemClock(), services.database
+    catalogue = CatalogueSync(upstreams, database, clock, instruments)
     jobs = _jobs(services, clock, instruments)
-    outside.resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
-    catalogue = CatalogueSync(outside.upstreams, services.database, clock, instruments)
-    work = [jobs.run(), catalogue.run(), *_backlog(outside.sources, services.database, clock, instruments)]
+    resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
+    resources.report(observations.queue(jobs))
+    work = [jobs.run(), catalogue.run(), *_backlog(sources, database, clock, instruments)]
     if services.settings.memory.extraction != "off":
         writer = item_writer(services.settings.memory, clock)
-        extraction = ExtractionWorker(services.database, clock, instruments, RuleExtractor(), writer)
+        extraction = ExtractionWorker(database, clock, instruments, RuleExtractor(), writer)
         jobs.register("memory.extraction_purge", lambda _: extraction.purge(), every="47 3 * * *")
         work.append(extraction.run())
     return work

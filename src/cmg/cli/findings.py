@@ -1,6 +1,7 @@
 """What the doctor looks at. Each check gives its findings and never raises for what it looks at."""
 
 import asyncio
+import importlib
 import os
 import resource
 import shutil
@@ -19,6 +20,12 @@ import redis.exceptions
 from cmg.config import Settings, UpstreamSettings
 from cmg.gateway.routing.upstreams import OPENROUTER, OPENROUTER_URL
 from cmg.kit.clock import SystemClock
+from cmg.kit.paths import EMBEDDER_SOCKET, runtime_dir
+from cmg.memory.embedding.embedder import EmbeddingFailed
+from cmg.memory.embedding.engines import NAMES
+from cmg.memory.embedding.minilm import ModelUnusable, check_weights, source_folder
+from cmg.memory.embedding.socket_client import SocketEmbedder
+from cmg.memory.embedding.static import StaticVectors
 from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.errors import StorageError
 from cmg.storage.migrate import applied, migrations
@@ -30,6 +37,7 @@ _NEIGHBOUR_S = 1.0  # a program on this machine answers within this, or is none 
 _DISK_FAIL_BYTES = 256 * 2**20
 _DISK_WARN_BYTES = 2 * 2**30
 _MAJOR_LEAST = 16
+_EMBEDDER_TOLD = "install the packages of requirements.lock again, or choose another memory.embedder"
 _OPENROUTER = UpstreamSettings(name=OPENROUTER, base_url=OPENROUTER_URL)
 
 
@@ -151,6 +159,37 @@ async def _upstream(session: aiohttp.ClientSession, upstream: UpstreamSettings) 
     return Finding(check, "ok", "answers" if key else "answers; no key is set for it")
 
 
+async def embedder(settings: Settings) -> list[Finding]:
+    """Can the embedder of the settings work: the running one, or what it would need?"""
+    asked = settings.memory.embedder
+    if asked == "none":
+        return [Finding("embedder", "ok", "none: memory is searched by words alone")]
+    if asked not in NAMES:
+        return [Finding("embedder", "ok", f"{asked}, asked over its upstream")]
+    client = SocketEmbedder(runtime_dir(settings.data_dir) / EMBEDDER_SOCKET)
+    try:
+        model = await client.describe(_NEIGHBOUR_S)
+    except EmbeddingFailed:
+        return [await asyncio.to_thread(_model_files, asked)]
+    finally:
+        await client.close()
+    if model.instead_of is None:
+        return [Finding("embedder", "ok", f"{model.name} runs")]
+    return [Finding("embedder", "warn", f"{model.name} stands in: {model.instead_of}", _EMBEDDER_TOLD)]
+
+
+def _model_files(asked: str) -> Finding:
+    try:
+        if asked == "static":
+            StaticVectors()
+        else:
+            check_weights(source_folder())
+            importlib.import_module("onnxruntime")
+    except (ModelUnusable, ImportError, OSError) as error:
+        return Finding("embedder", "warn", f"{NAMES[asked]} cannot be used: {error}", _EMBEDDER_TOLD)
+    return Finding("embedder", "ok", f"{NAMES[asked]} can be used; it does not run now")
+
+
 async def port(settings: Settings) -> list[Finding]:
     """Is the port free, or ours already?"""
     where = f"{settings.host}:{settings.port}"
@@ -202,6 +241,7 @@ CHECKS: tuple[Callable[[Settings], Awaitable[list[Finding]]], ...] = (
     database,
     redis_server,
     upstreams,
+    embedder,
     port,
     machine,
 )

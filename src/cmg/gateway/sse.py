@@ -1,7 +1,7 @@
 """Server-sent events out of a byte stream, right at every split point, with the bytes they came in.
 
 Source: WHATWG HTML, 9.2.5 "Parsing an event stream". Two deliberate differences, for a proxy: comment blocks are
-handed out too (they are keep-alives worth passing on), and `finish` hands out a last event without its blank line.
+handed out too (they are keep-alives worth passing on), and `finish` hands out a last event that lacks its blank line.
 """
 
 import re
@@ -19,7 +19,7 @@ class EventTooLarge(Exception):
 class SseEvent(msgspec.Struct, gc=False):
     r"""One block of a stream. `data`: its data lines joined by \n; `name`: its `event:` field (empty: message).
 
-    `raw`: its bytes as they came, blank line included: the raws of all events joined are the stream.
+    `raw`: its bytes as they came, blank line included: the raws of all events joined are the stream (but see `finish`).
     `comment`: the block has no data line (keep-alive comments, a lone `retry:`), so it is no content.
     """
 
@@ -57,11 +57,14 @@ class SseParser:
         return self._pieces(chunk)
 
     def finish(self) -> list[SseEvent]:
-        """The last event when the stream ended without its blank line; only after a clean end of the body."""
+        """The last event when the stream ended without its blank line; only after a clean end of the body.
+
+        Its `raw` gets a blank line: without, whatever is sent next would become a part of it.
+        """
         kept, begin = self._kept, self._line_at
         if len(kept) > begin:
             self._fields.take(bytes(kept[begin:]))
-        return [self._dispatch(bytes(kept))] if self._fields.lines else []
+        return [self._dispatch(bytes(kept) + b"\n\n")] if self._fields.lines else []
 
     def _whole(self, chunk: bytes) -> list[SseEvent]:
         events = []

@@ -5,6 +5,7 @@ two seconds; so a revoked key stops within 2 s in every process (`SnapshotFeed.a
 """
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
@@ -15,6 +16,7 @@ from cmg.kit.clock import Clock
 from cmg.kit.errors import Unavailable
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
+from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 
 _PAGE = 1000
@@ -23,6 +25,7 @@ _UNKNOWN_MAX = 20_000
 _LOOKUPS_AT_ONCE = 4
 _LOOKUPS_WAITING_MAX = 64
 _LOOKUP_TIMEOUT_S = 2.0
+_LOOK_AGAIN_S = 0.5  # wrong secrets of one key lead to a look at the database this seldom
 _Row = TypeVar("_Row", ApiKey, Workspace)
 
 
@@ -48,6 +51,10 @@ class KeySource(Protocol):
         """A key that is not known, looked up. Raises `Unavailable` when nobody can say."""
         ...
 
+    async def look_again(self, key_id: str) -> ApiKey | None:
+        """A known key as it is now: it may have been rotated a moment ago. Never raises."""
+        ...
+
 
 class SnapshotFeed:
     """Keeps one process's `Snapshot` up to date. Call `load()` once; the change feed does the rest."""
@@ -61,6 +68,7 @@ class SnapshotFeed:
         self._instruments = instruments
         self._store = IdentityStore()
         self._unknown: OrderedDict[str, float] = OrderedDict()  # key id → monotonic time until which it is unknown
+        self._looked: OrderedDict[str, tuple[float, asyncio.Task[None]]] = OrderedDict()
         self._generation = 0
         self._loading = asyncio.Lock()
         self._lookups = asyncio.Semaphore(_LOOKUPS_AT_ONCE)
@@ -131,6 +139,27 @@ class SnapshotFeed:
                 return self.current.keys.get(key_id) or await self._look_up(key_id)
         finally:
             self._waiting -= 1
+
+    async def look_again(self, key_id: str) -> ApiKey | None:
+        """A known key as it is in the database, looked at once for all who ask within half a second. Never raises.
+
+        With this a rotated key's new secret works in every process when its answer has gone out.
+        """
+        now = self._clock.monotonic()
+        since, looking = self._looked.get(key_id, (float("-inf"), None))
+        if looking is None or now - since >= _LOOK_AGAIN_S:
+            looking = asyncio.create_task(self._renew(key_id))
+            self._looked[key_id] = (now, looking)
+            self._looked.move_to_end(key_id)
+            while len(self._looked) > _UNKNOWN_MAX:
+                self._looked.popitem(last=False)
+        await asyncio.wait((looking,))
+        return self.current.keys.get(key_id)
+
+    async def _renew(self, key_id: str) -> None:
+        with contextlib.suppress(Unavailable, DatabaseAway):  # then what is known counts
+            async with self._lookups:
+                await self._look_up(key_id)
 
     async def _look_up(self, key_id: str) -> ApiKey | None:
         generation = self._generation

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from pgqueuer import PgQueuer
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.core.executors import EntrypointExecutorParameters
-from pgqueuer.domain.errors import DuplicateJobError
+from pgqueuer.domain.errors import DuplicateJobError, FailingListenerError
 from pgqueuer.domain.models import Schedule
 
 from cmg.jobs import store
@@ -50,6 +51,7 @@ class Jobs:
         self._instruments = instruments
         self._log_days = log_days
         self._kinds: dict[str, JobKind] = {}
+        self.depths: dict[str, int] = {}  # jobs by status (queued, picked, failed), counted every 15 s
         self._surroundings = Surroundings(database, clock, instruments, set())
         self._queuer: PgQueuer | None = None
         self._stopping = asyncio.Event()
@@ -144,12 +146,13 @@ class Jobs:
                     )
         except Exception as error:  # noqa: BLE001 - whatever ends the manager, it is begun anew after a pause
             if not self._stopping.is_set():
-                _log.warning("the job queue was interrupted, it goes on in a moment: %s", error)
+                _log.warning("the job queue was interrupted, it goes on in a moment: %r", error)
         finally:
             self._queuer = None
 
     def _build(self, pool: asyncpg.Pool) -> PgQueuer:
         queuer = PgQueuer.from_asyncpg_pool(pool)
+        queuer.qm.listener_healthy = _twice(queuer.qm.listener_healthy)  # type: ignore[method-assign,assignment]
         for kind in self._kinds.values():
             parameters = EntrypointExecutorParameters(concurrency_limit=0, func=_unused, on_failure="hold")
             queuer.qm.register_executor(kind.name, AttemptExecutor(parameters, kind, self._surroundings))
@@ -169,12 +172,27 @@ class Jobs:
     async def _show_depths(self) -> None:
         while True:
             try:
-                depths = await store.depths(self._database)
+                self.depths = await store.depths(self._database)
                 for status in _STATUSES:
-                    self._instruments.series("cmg_jobs_waiting", status).set(depths.get(status, 0))
+                    self._instruments.series("cmg_jobs_waiting", status).set(self.depths.get(status, 0))
             except (DatabaseAway, asyncpg.PostgresError):
                 pass  # the last figures stay until the database is back
             await asyncio.sleep(_DEPTH_S)
+
+
+def _twice(probe: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The manager's probe of its own listening, made once more before it counts as failed.
+
+    The manager begins to probe before it listens: a first probe that is quicker is never heard, and would end it.
+    """
+
+    async def probe_twice(timeout: timedelta) -> Any:  # noqa: ASYNC109 - the name that pgqueuer calls it by
+        try:
+            return await probe(timeout=timeout / 2)
+        except FailingListenerError:
+            return await probe(timeout=timeout / 2)
+
+    return probe_twice
 
 
 async def _unused(_job: Any) -> None:

@@ -4,6 +4,8 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+EMBEDDER_SOCKET = "embedder.sock"
+
 
 def runtime_dir(data_dir: Path) -> Path:
     """The folder for unix sockets of one data dir, `<temporary folder>/cmg-<hash>`; not created here."""

@@ -105,6 +105,13 @@ class JournalDrain:
             if not batch.moves:
                 return total
 
+    def waiting(self) -> tuple[int, float]:
+        """Bytes that are not in the database yet, and for how many seconds the oldest of them has waited."""
+        folders = list(self._folders.values())
+        since = [folder.waiting_since for folder in folders if folder.waiting_since is not None]
+        size = sum(max(0, folder.end() - (folder.position or 0)) for folder in folders)
+        return size, self._clock.monotonic() - min(since) if since else 0.0
+
     async def _forever(self, woken: asyncio.Event) -> None:
         backoff = BACKOFF_S[0]
         while True:
@@ -278,11 +285,10 @@ class JournalDrain:
         if now - self._measured_at < MEASURE_S:
             return
         self._measured_at = now
-        waiting = sum(max(0, folder.end() - (folder.position or 0)) for folder in folders)
-        since = [folder.waiting_since for folder in folders if folder.waiting_since is not None]
+        waiting, age_s = self.waiting()
         self._instruments.series("cmg_journal_bytes").set(sum(folder.stored_bytes() for folder in folders))
         self._instruments.series("cmg_journal_undrained_bytes").set(waiting)
-        self._instruments.series("cmg_journal_undrained_age_seconds").set(now - min(since) if since else 0.0)
+        self._instruments.series("cmg_journal_undrained_age_seconds").set(age_s)
 
     def _flush(self) -> None:
         """While the database is away, what waits is put onto the disk (in a thread)."""

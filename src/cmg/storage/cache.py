@@ -72,6 +72,11 @@ class Cache:
             if reached:
                 await self._store.delete(key)
 
+    async def ping(self) -> None:
+        """Return when the store answers within the deadline; raises whatever kept it from that."""
+        async with asyncio.timeout(_DEADLINE_S):
+            await self._store.get("ping")
+
     async def close(self) -> None:
         """Let connections go."""
         with contextlib.suppress(RedisError, OSError, TimeoutError):
@@ -141,7 +146,7 @@ class _InRedis:
             url,
             max_connections=_CONNECTIONS,
             timeout=_DEADLINE_S,
-            socket_timeout=_DEADLINE_S,
+            socket_timeout=None,  # else each send is a `wait_for`, which in Python 3.11 may swallow a cancellation
             socket_connect_timeout=_DEADLINE_S,
         )
         self._redis = redis.asyncio.Redis(connection_pool=pool)

@@ -11,6 +11,8 @@ import pytest
 from cmg.cli import findings
 from cmg.cli.findings import Finding
 from cmg.config import JournalSettings, LimitSettings, Settings, UpstreamSettings
+from cmg.memory.embedding.socket_client import SocketEmbedder
+from support.models import EmbedderProcess
 
 CLOSED = "127.0.0.1:9"
 
@@ -120,3 +122,24 @@ async def test_a_port_of_another_program_fails_and_a_free_one_is_good() -> None:
 async def test_an_open_address_and_too_few_files_are_warned_of() -> None:
     found = await findings.machine(Settings(host="0.0.0.0", limits=LimitSettings(connections=10**9)))
     assert {one.check: one.level for one in found}["network"] == "warn"
+
+
+async def test_the_embedder_that_can_be_used_is_named(tmp_path: Path) -> None:
+    found = _one(await findings.embedder(Settings(data_dir=tmp_path)), "embedder")
+    assert (found.level, "minilm-l6-v2 can be used" in found.message) == ("ok", True)
+
+
+async def test_an_embedder_whose_package_is_missing_is_a_warning(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(findings, "source_folder", lambda: tmp_path)
+    found = _one(await findings.embedder(Settings(data_dir=tmp_path)), "embedder")
+    assert found.level == "warn"
+    assert "model.safetensors" in found.message
+
+
+async def test_the_running_embedder_is_asked() -> None:
+    with EmbedderProcess("static") as process:
+        client = SocketEmbedder(process.socket)
+        await process.ready(client)
+        await client.close()
+        found = _one(await findings.embedder(process.orders.settings), "embedder")
+    assert (found.level, found.message) == ("ok", "wordllama-256 runs")

@@ -43,6 +43,17 @@ def test_the_environment_wins_over_the_file() -> None:
     assert (settings.host, settings.port, settings.data_dir) == ("0.0.0.0", 9001, Path("elsewhere"))
 
 
+def test_an_embedder_of_an_unknown_upstream_stops_the_start() -> None:
+    assert "settings.toml:2: memory.embedder: there is no upstream 'nowhere'" in _error(
+        '[memory]\nembedder = "nowhere/model"'
+    )
+
+
+@pytest.mark.parametrize("embedder", ["local", "static", "none", "openrouter/openai/text-embedding-3-small"])
+def test_known_embedders_are_accepted(embedder: str) -> None:
+    assert _load(f'[memory]\nembedder = "{embedder}"').memory.embedder == embedder
+
+
 def test_an_empty_variable_is_as_none() -> None:
     assert _load("port = 9000", CMG_PORT="").port == 9000
 
@@ -54,6 +65,10 @@ def test_an_empty_variable_is_as_none() -> None:
         ("[memory]\ntoken_budget = -1\n", "settings.toml:2", "memory.token_budget"),
         ("[memory]\n\nbudget = 1\n", "settings.toml:3", "memory.budget"),
         ("port = 70000", "settings.toml:1", "port"),
+        ('backstage_url = "worker:8000"', "settings.toml:1", "backstage_url"),
+        ('backstage_url = "http://key@worker/admin"', "settings.toml:1", "backstage_url"),
+        ('[[upstreams]]\nname = "a"\nbase_url = "b"\nstream_usage = "yes"\n',
+         "settings.toml:4", "upstreams[0].stream_usage"),
         ('[[upstreams]]\nname = "a"\nbase_url = "b"\n\n[[upstreams]]\nbase_url = "b"\nname = "B!"\n',
          "settings.toml:7", "upstreams[1].name"),
         ('[[routes]]\nmodel = "smart"\ncandidates = []\n', "settings.toml:3", "routes[0].candidates"),

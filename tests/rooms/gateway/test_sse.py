@@ -70,8 +70,14 @@ def test_any_pieces_give_the_events_of_the_specification(pieces: list[bytes]) ->
 def test_raw_bytes_joined_are_the_stream(pieces: list[bytes]) -> None:
     stream = b"".join(pieces)
     raw = b"".join(event.raw for event in parse(pieces))
-    assert stream.startswith(raw)
+    assert (stream + b"\n\n").startswith(raw)  # a last event without its blank line gets one
     assert not stream[len(raw) :].strip(b"\r\n\xef\xbb\xbf")  # blank lines at the end belong to no event
+
+
+@pytest.mark.parametrize("cut", [b"data: x", b"data: x\n", b"data: x\r", b"data: x\r\n"])
+def test_a_last_event_without_its_blank_line_ends_before_what_is_sent_next(cut: bytes) -> None:
+    raw = b"".join(event.raw for event in parse([cut]))
+    assert reference(raw + b"event: error\ndata: {}\n\n") == [(b"", b"x"), (b"error", b"{}")]
 
 
 STREAM = b'\xef\xbb\xbf: hi\r\n\r\ndata: {"a":1}\n\ndata: one\ndata: two\r\rretry: 5\n\n'

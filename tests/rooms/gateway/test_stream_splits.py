@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cmg.gateway.upstreams.transport import Truncated
@@ -68,6 +68,7 @@ def test_any_split_of_a_good_stream_gives_the_same_bytes(cuts: list[int], line_e
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, len(GOOD) - 1), CUTS, st.sampled_from([Truncated("cut"), None]))
+@example(GOOD.index(b"}]}", GOOD.index(b"Gr")) + 3, [], None)  # a whole event without its blank line
 def test_a_stream_broken_at_any_byte_is_never_a_success(at: int, cuts: list[int], how: Exception | None) -> None:
     async def check(gateway: GatewayCalls) -> None:
         steps: list[Step] = [*(_pieces(GOOD[:at], cuts) if at else [])]

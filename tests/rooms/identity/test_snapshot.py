@@ -144,6 +144,41 @@ async def test_many_asking_for_one_key_find_it_with_few_questions(counted, keys:
     assert through.asked <= 4
 
 
+async def test_a_new_secret_works_before_its_change_is_announced(counted, keys: Keys, admin: Actor, clock) -> None:
+    through, feed = counted
+    made = await keys.create(admin, {"name": "k"})
+    await feed.find(made.key.id)
+    rotated = await keys.rotate(admin, made.key.id)
+    authenticator = Authenticator(feed, clock)
+    through.asked = 0
+    for secret in (rotated.presented, made.presented):
+        callers = await asyncio.gather(
+            *(authenticator.authenticate(f"Bearer {secret}", None, "127.0.0.1") for _ in range(20))
+        )
+        assert {caller.key.id for caller in callers} == {made.key.id}
+    assert through.asked == 1
+
+
+async def test_wrong_secrets_of_a_key_rarely_lead_to_the_database(counted, keys: Keys, admin: Actor, clock) -> None:
+    through, feed = counted
+    made = await keys.create(admin, {"name": "k"})
+    await feed.find(made.key.id)
+    authenticator = Authenticator(feed, clock)
+    through.asked = 0
+
+    async def guess() -> None:
+        for number in range(20):
+            with pytest.raises(Unauthenticated):
+                await authenticator.authenticate(f"Bearer cmg_{made.key.id}_{'x' * 30}{number}", None, "127.0.0.1")
+
+    await guess()
+    assert through.asked == 1
+    through.away = True
+    clock.advance(1)
+    await guess()  # the database away: what is known counts
+    assert through.asked == 2
+
+
 async def test_a_flood_of_unknown_ids_is_bounded(counted) -> None:
     _, feed = counted
     answers = await asyncio.gather(*(feed.find(f"nobody{n}") for n in range(300)), return_exceptions=True)

@@ -3,8 +3,15 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 
+import asyncpg
 import pytest
+from pgqueuer.core.listeners import (
+    PGNoticeEventListener,
+    default_event_router,
+    initialize_notice_event_listener,
+)
 
 from cmg.jobs.queue import Jobs
 from cmg.kit.clock import SystemClock
@@ -219,3 +226,18 @@ async def _no_rows(database: Database, table: str) -> bool:
 async def _schedule_is(database: Database, name: str, lines: list[str]) -> bool:
     rows = await database.fetch("SELECT expression FROM pgqueuer_schedules WHERE entrypoint = $1", name)
     return [row["expression"] for row in rows] == lines
+
+
+async def test_a_first_probe_before_the_queue_listens_does_not_end_it(database, make_jobs):
+    async with asyncpg.create_pool(database.dsn, min_size=2, max_size=4) as pool:
+        manager = make_jobs()._build(pool).qm
+        early = asyncio.create_task(manager.listener_healthy(timeout=timedelta(seconds=2)))
+        await asyncio.sleep(0.3)
+        async with manager.queries.driver:
+            router = default_event_router(
+                notice_event_queue=PGNoticeEventListener(),
+                canceled={},
+                pending_health_check=manager.pending_health_check,
+            )
+            await initialize_notice_event_listener(manager.queries.driver, manager.channel, router)
+            await early

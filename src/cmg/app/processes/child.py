@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 
 from cmg.app import wiring
-from cmg.app.health import Resources
+from cmg.app.health.resources import Resources
 from cmg.app.processes.http_answer import Protocol
 from cmg.app.processes.orders import Orders, decode
 from cmg.kit.clock import SystemClock

@@ -59,6 +59,7 @@ class MergedMetrics:
     def __init__(self, folder: Path, own: Instruments, departed: Departed, clock: Clock) -> None:
         self._folder, self._own, self._departed, self._clock = folder, own, departed, clock
         self._incarnation = uuid7_hex()
+        self.workers: dict[str, bool] = {}  # this machine's processes, and whether they answered last
         self._turn = asyncio.Lock()
 
     async def collect(self) -> Snapshot:
@@ -67,6 +68,7 @@ class MergedMetrics:
             sockets = sorted(self._folder.glob("*.metrics"))
             told = await asyncio.gather(*(self._ask(path) for path in sockets))
             answers = {path.stem: answer for path, answer in zip(sockets, told, strict=True)}
+            self.workers = {place: answer is not None for place, answer in answers.items()}
             return self._departed.merged({**answers, _OWN: (self._incarnation, snapshot(self._own.registry))})
 
     async def poll(self) -> None:

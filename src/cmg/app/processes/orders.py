@@ -7,7 +7,7 @@ import msgspec
 
 from cmg.app.roles import DUTIES, Duties, Role
 from cmg.config import Settings
-from cmg.kit.paths import runtime_dir
+from cmg.kit.paths import EMBEDDER_SOCKET, runtime_dir
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def embedder_socket(self) -> Path:
         """Where the embedder answers."""
-        return self.runtime / "embedder.sock"
+        return self.runtime / EMBEDDER_SOCKET
 
     @property
     def models(self) -> Path:

@@ -21,7 +21,9 @@ MINUTELY, HOURLY, TOKENS = 6, 7, 8  # the buckets' theoretical arrival times
 ACTIVE, RESERVED = 9, 10  # calls in flight, and the nano-USD reserved for them: sums of the workers' columns
 STARTS = 11  # 11..13: epoch seconds of the day, week and month that are being counted
 SPENT = 14  # 14..17: nano-USD of day, week, month, lifetime
-BASE = 18  # 18..21: the part of SPENT that is known to be the whole cluster's
+# This machine's part of the budget, see `share`: which one; nano-USD given in its life, paid and given back of it;
+# when Redis told of it; start of the period that it is for.
+LIFE, GIVEN, PAID, BACK, HEARD, FOR = 18, 19, 20, 21, 22, 23
 WIDTH = 24
 
 
@@ -48,7 +50,7 @@ def roll(row: list[int], now: Starts) -> bool:
         start = int(now[period])
         if start > row[STARTS + period]:
             row[STARTS + period] = start
-            row[SPENT + period] = row[BASE + period] = 0
+            row[SPENT + period] = 0
             changed = True
     return changed
 
@@ -103,15 +105,21 @@ def _over_budget(row: list[int], terms: Terms, cost_nano: int) -> Refusal | None
     """Spent, promised and asked for must fit; but one call alone may go while anything is left.
 
     Without that exception a budget smaller than one call's estimate (an answer of `max_tokens`) could never be used.
+    A machine that cannot ask the others does not know whether a call is alone: there it must fit the machine's part.
     """
     assert terms.budget is not None
-    spent, reserved, ceiling = row[SPENT + terms.period], row[RESERVED], terms.budget
-    if terms.share > 1:
-        base = row[BASE + terms.period]
-        ceiling = base + max(0, ceiling - base) // terms.share
-    if spent + reserved + cost_nano <= ceiling or (reserved == 0 and spent < ceiling):
+    spent, reserved, budget = row[SPENT + terms.period], row[RESERVED], terms.budget
+    fits = spent + reserved + cost_nano <= budget
+    if fits and (not terms.share or cost_nano <= share_left(row)):
         return None
-    return Refusal("budget", SECOND if spent < terms.budget else 0, "", spent)
+    if not terms.share and reserved == 0 and spent < budget:
+        return None
+    return Refusal("budget", SECOND if spent < budget else 0, "", spent)
+
+
+def share_left(row: list[int]) -> int:
+    """Nano-USD that calls may still reserve of this machine's part of the budget."""
+    return row[GIVEN] - row[PAID] - row[BACK] - row[RESERVED]
 
 
 def error_of(refusal: Refusal, terms: Terms, at: float) -> CmgError:

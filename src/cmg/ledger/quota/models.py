@@ -1,7 +1,7 @@
 """What a call asks for, what it is granted, and what a quota is."""
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -26,7 +26,7 @@ class Demand(msgspec.Struct, frozen=True):
 class Grant:
     """Permission for one call; give it back with `settle` exactly once. A key without limits gets `NOTHING`."""
 
-    __slots__ = ("cost_nano", "given", "id", "now", "place", "settled", "tats", "terms", "tokens")
+    __slots__ = ("cost_nano", "given", "id", "life", "now", "place", "remote", "settled", "tats", "terms", "tokens")
 
     def __init__(self, terms: Terms, tokens: int, cost_nano: int, now: int, tats: tuple[int, int, int]) -> None:
         self.terms = terms
@@ -34,9 +34,11 @@ class Grant:
         self.cost_nano = cost_nano  # as reserved
         self.now = now
         self.tats = tats  # the buckets' state after this call: per minute, per hour, tokens
-        self.id: Any = None  # where the state lives: a slot of the file, or a lease in Redis
-        self.place = -1
+        self.place = -1  # of the row in the machine's file
+        self.id = ""  # of the lease in Redis
+        self.remote = False  # Redis granted it; the row only counts it among the calls in flight
         self.given = 0  # epoch µs, of a lease
+        self.life = 0  # of the machine's part of the budget that paid for it
         self.settled = False
 
     @property

@@ -1,13 +1,17 @@
 """What one worker does with the rows of the shared file; each step under the row's lock."""
 
 from cmg.kit.clock import Clock
+from cmg.ledger.quota import share
 from cmg.ledger.quota.admission import (
     ACTIVE,
-    BASE,
+    BACK,
     DIGEST,
+    FOR,
     HOURLY,
+    LIFE,
     MARK,
     MINUTELY,
+    PAID,
     RESERVED,
     SEEDED,
     SPENT,
@@ -22,6 +26,7 @@ from cmg.ledger.quota.admission import (
 )
 from cmg.ledger.quota.models import Grant
 from cmg.ledger.quota.periods import Starts
+from cmg.ledger.quota.share import Answer, Told
 from cmg.ledger.quota.table import Table
 from cmg.ledger.quota.terms import SECOND, Terms
 from cmg.telemetry.instruments import Child
@@ -57,7 +62,7 @@ class Rows:
         try:
             if periods[0] > row[STARTS] and roll(row, periods):
                 self._write_spent(offset, row)
-            if terms.budget is not None and self._ask_ledger and (not row[SEEDED] or row[ZONE] != terms.zone):
+            if terms.budget is not None and not self._ready(offset, row, terms, now):
                 return None
             verdict = admit(row, terms, tokens, cost_nano, now)
             if isinstance(verdict, int):
@@ -97,11 +102,13 @@ class Rows:
                 words[spent + 1] = row[SPENT + 1] + cost_nano
                 words[spent + 2] = row[SPENT + 2] + cost_nano
                 words[spent + 3] = row[SPENT + 3] + cost_nano
+                if terms.share:
+                    words[offset + PAID], grant.life = row[PAID] + cost_nano, row[LIFE]
             if terms.tokens is not None and tokens != grant.tokens:
                 words[offset + TOKENS] = row[TOKENS] + terms.tokens.span(tokens - grant.tokens)
             column = offset + self._column
             calls, held = words[column], words[column + 1]
-            freed = min(held, grant.cost_nano)
+            freed = 0 if grant.remote else min(held, grant.cost_nano)
             if calls:
                 words[column], words[column + 1] = calls - 1, held - freed
                 words[offset + ACTIVE] = row[ACTIVE] - 1
@@ -121,7 +128,7 @@ class Rows:
             if not row[SEEDED] and row[MARK] and mark - row[MARK] < MARK_TTL_US:
                 return -row[MARK]
             row[STARTS : STARTS + 3] = [int(start) for start in periods[:3]]
-            row[SPENT : SPENT + 4] = row[BASE : BASE + 4] = [0, 0, 0, 0]
+            row[SPENT : SPENT + 4] = [0, 0, 0, 0]
             self._words[offset + SEEDED] = 0
             self._write_spent(offset, row)
             self._words[offset + MARK], self._words[offset + ZONE] = mark, terms.zone
@@ -151,28 +158,38 @@ class Rows:
             self._words[offset + MARK] = 0
         self._table.unlock(offset)
 
-    def set_spent(self, terms: Terms, periods: Starts, nano: Nano) -> None:
-        """Write what the whole cluster has spent, as just heard from Redis."""
+    def tell(self, terms: Terms, periods: Starts, *, give_back: bool) -> Told:
+        """What Redis is to know of this machine's part of the budget; `give_back`: the machine wants none of it."""
         offset, row = self._locked(terms.key.id, terms.digest, terms.zone, periods)
         try:
-            row[STARTS : STARTS + 3] = [int(start) for start in periods[:3]]
-            row[SPENT : SPENT + 4] = row[BASE : BASE + 4] = nano
-            self._write_spent(offset, row)
-            words = self._words
-            words[offset + SEEDED], words[offset + ZONE], words[offset + MARK] = 1, terms.zone, 0
-            words[offset + USED] = int(self._clock.monotonic() * SECOND)
+            if give_back and row[LIFE] > 0:
+                share.give_back(row)
+                self._words[offset + BACK] = row[BACK]
+            return Told(row[LIFE], row[BACK])
         finally:
             self._table.unlock(offset)
 
-    def add_spent(self, terms: Terms, periods: Starts, cost_nano: int) -> None:
-        """Add what a call cost that Redis granted: known to the whole cluster as soon as its settlement is sent."""
+    def hear(self, terms: Terms, periods: Starts, answer: Answer) -> int:
+        """Write what Redis knows, for when it cannot be asked; returns the row's offset."""
+        words, now = self._words, int(self._clock.monotonic() * SECOND)
         offset, row = self._locked(terms.key.id, terms.digest, terms.zone, periods)
         try:
-            roll(row, periods)
-            for period in range(4):
-                row[SPENT + period] += cost_nano
-                row[BASE + period] += cost_nano
-            self._write_spent(offset, row)
+            # A part of a bucket has that part of its size and flow, so it is as far ahead of now as the whole.
+            words[offset + MINUTELY], words[offset + HOURLY], words[offset + TOKENS] = (
+                now + tat - answer.now for tat in answer.tats
+            )
+            words[offset + USED] = now
+            if answer.granted:
+                words[offset + self._column] += 1
+                words[offset + ACTIVE] = row[ACTIVE] + 1
+            if answer.part is not None:
+                row[STARTS : STARTS + 3] = [int(start) for start in periods[:3]]
+                row[SPENT : SPENT + 4] = answer.spent
+                self._write_spent(offset, row)
+                words[offset + SEEDED], words[offset + ZONE], words[offset + MARK] = 1, terms.zone, 0
+                share.hear(row, terms, answer.part)
+                self._write_share(offset, row)
+            return offset
         finally:
             self._table.unlock(offset)
 
@@ -213,5 +230,22 @@ class Rows:
 
     def _write_spent(self, offset: int, row: list[int]) -> None:
         words = self._words
-        for field in range(STARTS, BASE + 4):
+        for field in range(STARTS, SPENT + 4):
             words[offset + field] = row[field]
+
+    def _write_share(self, offset: int, row: list[int]) -> None:
+        words = self._words
+        for field in range(LIFE, FOR + 1):
+            words[offset + field] = row[field]
+
+    def _ready(self, offset: int, row: list[int], terms: Terms, now: int) -> bool:
+        """False when a key's budget can only be used after its spending was read from the ledger."""
+        if terms.share and not share.usable(row, terms, now):
+            if row[LIFE]:  # what other machines have spent since is for the ledger to tell
+                self._words[offset + LIFE] = row[LIFE] = 0
+                if self._ask_ledger:
+                    self._words[offset + SEEDED] = self._words[offset + MARK] = row[SEEDED] = 0
+            if row[SEEDED] or not self._ask_ledger:
+                share.take_own(row, terms, now)
+                self._write_share(offset, row)
+        return not self._ask_ledger or bool(row[SEEDED] and row[ZONE] == terms.zone)

@@ -12,6 +12,7 @@ from cmg.ledger.quota.models import NOTHING, Demand, Grant, Seeder, Spent
 from cmg.ledger.quota.periods import Starts, starts
 from cmg.ledger.quota.rows import Nano, Rows
 from cmg.ledger.quota.seeding import Seeding
+from cmg.ledger.quota.share import Answer, Told
 from cmg.ledger.quota.table import SLOTS, WORKERS, Table, TableFull, create_file
 from cmg.ledger.quota.terms import Terms, TermsCache, digest_of, zone_of
 from cmg.telemetry.instruments import Instruments
@@ -51,7 +52,7 @@ class SharedMemoryQuota:
         self._clock, self._instruments = clock, instruments
         gauge = instruments.series("cmg_quota_keys")
         self._rows = Rows(table, worker, clock, gauge, ask_ledger=seeder is not None)
-        self._terms = {1: TermsCache()}
+        self._terms = {0: TermsCache()}
         self._seeding = Seeding(self, seeder, clock, instruments) if seeder is not None else None
 
     @property
@@ -59,10 +60,11 @@ class SharedMemoryQuota:
         """An id that this file's workers share and no other machine has."""
         return f"{self._table.id:016x}"
 
-    async def acquire(self, demand: Demand, share: int = 1) -> Grant:
+    async def acquire(self, demand: Demand, share: int = 0) -> Grant:
         """See `Quota.acquire`. Waits only for what the ledger knows about a key with a budget seen for the first time.
 
-        `share`: of how many machines this is one, which cannot ask each other; it may use that part of each limit.
+        `share`: of how many machines this is one, which cannot ask each other (0: it is the only one). It may use that
+        part of each limit, and of the budget what was set aside for it.
         """
         terms = (self._terms.get(share) or self._terms_of(share)).of(demand.key, demand.timezone)
         if terms.empty:
@@ -97,13 +99,23 @@ class SharedMemoryQuota:
         for one in spent:
             self._rows.seed_new(one.key_id, digest_of(one.key_id), zone_of(one.timezone), one.starts, one.nano)
 
-    def set_spent(self, terms: Terms, periods: Starts, nano: Nano) -> None:
-        """Remember what the whole cluster has spent, for when it cannot be asked. Raises `TableFull`."""
-        self._rows.set_spent(terms, periods, nano)
+    def tell(self, terms: Terms, *, give_back: bool = False) -> Told:
+        """What the whole cluster is to know of this machine's part of a budget; `give_back`: it wants none of it."""
+        try:
+            return self._rows.tell(terms, starts(terms.timezone, self._clock.time()), give_back=give_back)
+        except TableFull:
+            return Told(0, 0)
 
-    def add_spent(self, terms: Terms, periods: Starts, cost_nano: int) -> None:
-        """Add what a call cost that the whole cluster will hear of. Raises `TableFull`."""
-        self._rows.add_spent(terms, periods, cost_nano)
+    def hear(self, terms: Terms, at: float, answer: Answer) -> int:
+        """Remember what the whole cluster knew at `at` (epoch s), for when it cannot be asked.
+
+        Returns where it stands, for `Grant.place`; -1 when there is no room.
+        """
+        try:
+            return self._rows.hear(terms, starts(terms.timezone, at), answer)
+        except TableFull:
+            self._instruments.series("cmg_limit_refusals_total", "table_full").inc()
+            return -1
 
     async def close(self) -> None:
         """Stop what runs in the background and unmap the file."""
@@ -125,7 +137,7 @@ class SharedMemoryQuota:
 
     def _terms_of(self, share: int) -> TermsCache:
         if len(self._terms) > 16:  # the number of machines changes rarely
-            self._terms = {1: self._terms[1]}
+            self._terms = {0: self._terms[0]}
         made = self._terms[share] = TermsCache(share)
         return made
 

@@ -18,7 +18,7 @@ from secrets import randbits
 from cmg.ledger.quota.admission import ACTIVE, RESERVED, SPENT, USED, WIDTH
 from cmg.ledger.quota.terms import SECOND
 
-MAGIC = 0x31303051474D43  # "CMGQ001": another layout gets another number
+MAGIC = 0x32303051474D43  # "CMGQ002": another layout gets another number
 SLOTS = 131_072
 WORKERS = 64
 _H_MAGIC, _H_SLOTS, _H_WORKERS, _H_BOOT, _H_ID, _H_USED, _H_VACANT, _H_SWEPT, _H_DIRTY = range(9)

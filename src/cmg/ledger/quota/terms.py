@@ -42,7 +42,11 @@ class Bucket:
 
 
 class Terms:
-    """One key's limits, ready to calculate with. `share` > 1: this machine may use one part of so many."""
+    """One key's limits, ready to calculate with.
+
+    `share` > 0: this is one of so many machines that cannot ask each other. It may use that part of each rate, and of
+    the budget what was set aside for it (see `share`).
+    """
 
     __slots__ = (
         "budget",
@@ -59,22 +63,22 @@ class Terms:
         "zone",
     )
 
-    def __init__(self, key: ApiKey, timezone: str, share: int = 1) -> None:
+    def __init__(self, key: ApiKey, timezone: str, share: int = 0) -> None:
         limits, budget = key.limits, key.budget
         self.key = key
         self.timezone = timezone
         self.share = share
-        burst = limits.burst
+        burst, part = limits.burst, max(1, share)
         self.minutely = self.hourly = self.tokens = None
         if limits.rpm is not None:
-            self.minutely = Bucket(limits.rpm, MINUTE, limits.rpm if burst is None else burst, share)
+            self.minutely = Bucket(limits.rpm, MINUTE, limits.rpm if burst is None else burst, part)
             burst = None  # it bounds the shortest window
         if limits.rph is not None:
-            self.hourly = Bucket(limits.rph, HOUR, limits.rph if burst is None else burst, share)
+            self.hourly = Bucket(limits.rph, HOUR, limits.rph if burst is None else burst, part)
         if limits.tpm is not None:
-            self.tokens = Bucket(limits.tpm, MINUTE, limits.tpm, share)
+            self.tokens = Bucket(limits.tpm, MINUTE, limits.tpm, part)
         calls = limits.concurrency
-        self.concurrency = None if calls is None else max(min(calls, 1), calls // share)
+        self.concurrency = None if calls is None else max(min(calls, 1), calls // part)
         self.budget = None if budget is None else budget.usd_nano
         self.period = -1 if budget is None else PERIODS.index(budget.period)
         bounds = (self.minutely, self.hourly, self.tokens, self.concurrency, self.budget)
@@ -97,7 +101,7 @@ def zone_of(timezone: str) -> int:
 class TermsCache:
     """Terms by key id, made anew when the key or its time zone changes; bounded."""
 
-    def __init__(self, share: int = 1, limit: int = 200_000) -> None:
+    def __init__(self, share: int = 0, limit: int = 200_000) -> None:
         self._share, self._limit = share, limit
         self._known: dict[str, Terms] = {}
 

@@ -63,10 +63,20 @@ def prepare(folder: Path, source: Path | None = None) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with _only_one(folder / "lock"):
             if not target.exists():
-                _convert((source or source_folder()) / "model.safetensors", target)
+                _convert(check_weights(source or source_folder()), target)
     except OSError as error:
         raise ModelUnusable(f"the models' folder {folder} cannot be used: {error}") from error
     return target
+
+
+def check_weights(source: Path) -> Path:
+    """The weights' file, which is what it should be. Raises `ModelUnusable`, `OSError`."""
+    weights = source / "model.safetensors"
+    with weights.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != _WEIGHTS_SHA256:
+        raise ModelUnusable(f"{weights} is not the file it should be: its SHA-256 is {found}")
+    return weights
 
 
 @contextlib.contextmanager
@@ -80,11 +90,7 @@ def _only_one(file: Path) -> Iterator[None]:
 
 
 def _convert(weights: Path, target: Path) -> None:
-    """Check the weights, convert them beside the target, and move the result into its place."""
-    with weights.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != _WEIGHTS_SHA256:
-        raise ModelUnusable(f"{weights} is not the file it should be: its SHA-256 is {found}")
+    """Convert beside the target, and move the result into its place."""
     for left in target.parent.glob("*.part"):  # of a killed predecessor
         left.unlink(missing_ok=True)
     made = target.with_suffix(f".{os.getpid()}.part")

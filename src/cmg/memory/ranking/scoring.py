@@ -2,7 +2,7 @@
 
 Scores of a list are z-normalised over the user's passages and summed with fixed weights; a thread lends each of its
 passages a share of its best score. The weights were chosen on conversations between two people and hold there within
-a point when any of them is halved or doubled (ADR 0010).
+a point when any of them is halved or doubled (ADR 0011).
 """
 
 from datetime import UTC, datetime
@@ -23,14 +23,15 @@ _ASSISTED = 2.5  # an assistant whose passages are so many times longer than the
 class Weights(NamedTuple):
     """What each list and prior counts."""
 
-    words: float = 0.2
-    window_words: float = 0.2
-    vector: float = 0.4
-    window_vector: float = 0.3
-    named: float = 1.2  # the one person that the question names
+    words: float = 0.15
+    window_words: float = 0.25
+    thread_words: float = 0.1
+    vector: float = 0.35
+    window_vector: float = 0.35
+    named: float = 1.7  # the one person that the question names
     speaker: float = 0.0  # the side whose words the question is after
     length: float = 0.1
-    asks: float = -0.5  # a turn that asks holds less than the one that answers
+    asks: float = -0.45  # a turn that asks holds less than the one that answers
     salience: float = 0.4
     lift: float = 0.3
 
@@ -57,8 +58,9 @@ def score(corpus: Corpus, question: Question) -> Scores:
     """The scores of a corpus's passages, none of which is left out."""
     assisted = looks_assisted(corpus)
     weights = ASSISTED if assisted else BETWEEN_PEOPLE
-    own, around = _bm25(corpus, question)
+    own, around, thread = _bm25(corpus, question)
     total = weights.words * _z(own, corpus, _TELLING) + weights.window_words * _z(around, corpus, _TELLING)
+    total += weights.thread_words * _z(thread, corpus, _TELLING)
     hit: Flags = own > 0
     related: Flags = around > 0
     if corpus.cosine is not None and corpus.window_cosine is not None:
@@ -89,35 +91,52 @@ def _speaker_prior(corpus: Corpus, question: Question, weights: Weights) -> Floa
     return np.where(corpus.by_user == (question.speaker == "user"), weights.speaker, 0.0)
 
 
-def _bm25(corpus: Corpus, question: Question) -> tuple[Floats, Floats]:
-    """BM25 of the passages with their dates, and of each with its neighbours but without people's names."""
+def _bm25(corpus: Corpus, question: Question) -> tuple[Floats, Floats, Floats]:
+    """BM25 of passages with their dates; and without names of people: with their neighbours, and of their threads."""
     size, terms = len(corpus.seq), len(question.terms)
     counts = np.zeros((terms, size))
     counts[corpus.term, corpus.row] = corpus.repeats
     dated = _dated(corpus.said_at, question.dates)
     every = np.vstack([counts, dated]) if dated else counts
     weights = np.array([*question.weights, *[1.0] * len(dated)])
-    follows = corpus.thread[1:] == corpus.thread[:-1]
     own = _weighted(every, weights, corpus.length, corpus)
     kept = np.array([term not in question.names for term in question.terms] + [True] * len(dated), bool)
-    around = counts[kept[:terms]]
-    near = around.copy()
-    near[:, :-1] += around[:, 1:] * follows
-    near[:, 1:] += around[:, :-1] * follows
-    length = corpus.length.astype(float)
+    around, length = _neighbourhood(counts[kept[:terms]], corpus)
+    near = np.vstack([around, dated]) if dated else around
+    return own, _weighted(near, weights[kept], length, corpus), _of_threads(every[kept], weights[kept], corpus)
+
+
+def _neighbourhood(counts: Floats, corpus: Corpus) -> tuple[Floats, Floats]:
+    """Counts and lengths of each passage together with those before and after it in its thread."""
+    follows = corpus.thread[1:] == corpus.thread[:-1]
+    near, length = counts.copy(), corpus.length.astype(float)
+    near[:, :-1] += counts[:, 1:] * follows
+    near[:, 1:] += counts[:, :-1] * follows
     length[:-1] += corpus.length[1:] * follows
     length[1:] += corpus.length[:-1] * follows
-    near = np.vstack([near, dated]) if dated else near
-    return own, _weighted(near, weights[kept], length, corpus)
+    return near, length
 
 
-def _weighted(counts: Floats, weights: Floats, length: Floats | Ints, corpus: Corpus) -> Floats:
-    """BM25 with the inverse document frequency that never is negative; `counts` is (terms, passages)."""
+def _of_threads(counts: Floats, weights: Floats, corpus: Corpus) -> Floats:
+    """BM25 of each passage's thread among the threads; of candidates alone it cannot be told, and is 0."""
+    if corpus.sampled is not None or not counts.size:
+        return np.zeros(counts.shape[1])
+    starts = _starts(corpus.thread)
+    held = np.add.reduceat(counts, starts, axis=1)
+    length = np.add.reduceat(corpus.length, starts).astype(float)
+    return np.repeat(_weighted(held, weights, length, None), np.diff(np.r_[starts, counts.shape[1]]))
+
+
+def _weighted(counts: Floats, weights: Floats, length: Floats | Ints, corpus: Corpus | None) -> Floats:
+    """BM25 with the inverse document frequency that never is negative; `counts` is (terms, texts).
+
+    `corpus`: whose sample tells how often words stand in what is not here.
+    """
     if not counts.size:
         return np.zeros(counts.shape[1])
     held = (counts > 0).sum(axis=1).astype(float)
     size, typical = counts.shape[1], length
-    if corpus.sampled is not None and corpus.sampled.any():
+    if corpus is not None and corpus.sampled is not None and corpus.sampled.any():
         # A word stands in as many passages as were found with it, or as the sample lets expect.
         share = (counts[:, corpus.sampled] > 0).mean(axis=1)
         size, typical = max(corpus.total, size), length[corpus.sampled]
@@ -158,7 +177,12 @@ def _lifted(total: Floats, thread: Ints, share: float) -> Floats:
     """Each passage with a share of the best score in its thread."""
     if not len(total):
         return total
-    starts = np.flatnonzero(np.r_[True, thread[1:] != thread[:-1]])
+    starts = _starts(thread)
     best = np.maximum.reduceat(total, starts)
     lifted: Floats = total + share * np.repeat(best, np.diff(np.r_[starts, len(total)]))
     return lifted
+
+
+def _starts(thread: Ints) -> Ints:
+    """Where each thread begins."""
+    return np.flatnonzero(np.r_[True, thread[1:] != thread[:-1]])

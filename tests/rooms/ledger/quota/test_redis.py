@@ -255,8 +255,8 @@ async def test_without_redis_each_machine_keeps_to_its_share(
     server.kill()
     assert sum(grant is not None for grant in await _spread(mortal, demand(make_key("a", rpm=10)), 40)) == 10
     assert sum(grant is not None for grant in await _spread(mortal, demand(make_key("b", concurrency=4)), 40)) == 4
-    grants = await _spread(mortal, demand(make_key("c", usd=0.06), usd=0.01), 40)
-    assert sum(grant is not None for grant in grants) == 6
+    grants = await _spread(mortal, demand(make_key("c", usd=0.08), usd=0.01), 40)
+    assert sum(grant is not None for grant in grants) == 4, "a quarter of what the ledger says is left, each"
 
 
 async def test_a_budget_holds_while_redis_goes_and_comes_back(
@@ -276,7 +276,7 @@ async def test_a_budget_holds_while_redis_goes_and_comes_back(
     server.kill()
     await spend(mortal[0], 3)
     await spend(mortal[1], 3)
-    assert ledger.spent == 16 * CENT
+    assert 12 * CENT <= ledger.spent <= 15 * CENT, "half of the 10 cents that are left is set aside for the two"
     server.start()
     await until(lambda: _back(mortal))
     for _ in range(5):
@@ -285,10 +285,10 @@ async def test_a_budget_holds_while_redis_goes_and_comes_back(
     assert ledger.spent == 20 * CENT
 
 
-async def test_a_machines_share_of_a_budget_is_what_is_left_of_it(
+async def test_without_redis_a_machine_spends_what_was_set_aside_for_it(
     mortal: list[RedisQuota], server: RedisServer, ledger: Ledger, make_key, demand: MakeDemand
 ) -> None:
-    asked = demand(make_key(usd=0.10), usd=0.01)
+    asked = demand(make_key(usd=0.20), usd=0.01)
     for quota in (*mortal, *mortal):
         ledger.settle(quota, await quota.acquire(asked), CENT)
         await asyncio.sleep(0.05)
@@ -297,9 +297,9 @@ async def test_a_machines_share_of_a_budget_is_what_is_left_of_it(
         for quota in mortal:
             grant = await passed(quota, asked)
             if grant is not None:
-                ledger.settle(quota, grant, CENT)
-    # One knows of 3 cents and may use half of 7, the last call alone; the other knows of 4 and may use half of 6.
-    assert ledger.spent == (4 + 4 + 3) * CENT
+                ledger.settle(quota, grant, CENT // 2)  # what a call did not need can be used again
+    # Each has a quarter of the 16 or 17 cents that were left.
+    assert ledger.spent == 4 * CENT + 2 * 7 * CENT // 2
 
 
 async def _back(quotas: list[RedisQuota]) -> bool:
@@ -318,7 +318,10 @@ async def test_settlements_wait_while_redis_is_away(
     server.process.send_signal(18)
 
     async def free() -> bool:
-        return len([1 for grant in await _spread(mortal, asked, 6) if grant is not None and grant.place < 0]) == 3
+        grants = [grant for grant in await _spread(mortal, asked, 6) if grant is not None]
+        for grant in grants:
+            mortal[0].settle(grant, 0, 0)
+        return sum(grant.remote for grant in grants) == 3
 
     await until(free, 6)
 
@@ -330,7 +333,7 @@ async def test_a_call_granted_without_an_answer_is_given_back(
     mortal[0].settle(await mortal[0].acquire(asked), 0, 0)
     server.process.send_signal(19)
     unheard = await mortal[0].acquire(asked)  # timed out in Redis, granted by the machine's share
-    assert unheard.place >= 0
+    assert not unheard.remote
     server.process.send_signal(18)
     mortal[0].settle(unheard, 0, 0)
 
@@ -339,7 +342,7 @@ async def test_a_call_granted_without_an_answer_is_given_back(
         for grant in grants:
             if grant is not None:
                 mortal[0].settle(grant, 0, 0)
-        return all(grant is not None and grant.place < 0 for grant in grants)
+        return all(grant is not None and grant.remote for grant in grants)
 
     await until(free, 6)
 

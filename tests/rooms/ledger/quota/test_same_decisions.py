@@ -67,11 +67,11 @@ async def test_a_repeated_settlement_counts_once(tmp_path: Path, redis_url: str)
     grant = await quota.acquire(Demand(key, "UTC", 0, 50))
     names = names_of(digest_of("k"))
     now = int(SystemClock().time() * 1_000_000)
-    args = [str(grant.id), 30, 50, 0, now, 0, 0, 0, grant.given]
+    args = [str(grant.id), 30, 50, 0, now, 0, 0, 0, grant.given, "m", 0, 0, 0]
     answers = [await quota._link.run(scripts.SETTLE, (*names, f"{names[0]}:settled:x"), args) for _ in range(3)]
     assert answers == [1, 0, 0]
     # A call that no lease covers (Redis lost it) is told apart by its marker.
-    lost = ["nobody:9", 30, 9, 0, now, 0, 0, 0, 0]
+    lost = ["nobody:9", 30, 9, 0, now, 0, 0, 0, 0, "m", 0, 0, 0]
     answers = [await quota._link.run(scripts.SETTLE, (*names, f"{names[0]}:settled:y"), lost) for _ in range(3)]
     assert answers == [1, 0, 0]
     with pytest.raises(BudgetExceeded, match=r"\$0 of|has spent"):

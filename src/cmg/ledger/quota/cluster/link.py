@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -14,6 +14,8 @@ from cmg.kit.clock import Clock
 from cmg.ledger.quota.cluster import scripts
 
 TIMEOUT_S = 0.25
+SLICES = 5  # the loop must have come round so often within the deadline
+CONNECT_TIMEOUT_S = 5.0  # the client library's own; it knows nothing of a loop that was held up
 RETRY_AFTER_S = 1.0
 CONNECTIONS = 128
 
@@ -31,6 +33,30 @@ class RedisAway(Exception):
         self.sent, self.refused = sent, refused
 
 
+@contextlib.asynccontextmanager
+async def running_timeout(seconds: float) -> AsyncIterator[None]:
+    """Raise `TimeoutError` when the body takes longer, counting only time in which this event loop was running.
+
+    A loop that was held up finds an answer and the deadline at once, and would blame Redis for its own delay. So the
+    deadline has slices: a delay of any length uses up one, and after it the answer gets the others.
+    """
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+
+    def tick(left: int) -> None:
+        if left:
+            timers[0] = loop.call_later(seconds / SLICES, tick, left - 1)
+        else:
+            limit.reschedule(loop.time())
+
+    timers.append(loop.call_later(seconds / SLICES, tick, SLICES - 1))
+    try:
+        async with asyncio.timeout(None) as limit:
+            yield
+    finally:
+        timers[0].cancel()
+
+
 class RedisLink:
     """Runs scripts. After a failure nothing is asked for a second; then one request at a time probes."""
 
@@ -38,9 +64,10 @@ class RedisLink:
         self._pool: Any = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=TIMEOUT_S,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
+            timeout=CONNECT_TIMEOUT_S,
+            # With one, each send is a `wait_for`, which in Python 3.11 may swallow the cancellation of our deadline.
+            socket_timeout=None,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )
@@ -48,6 +75,7 @@ class RedisLink:
         self._clock = clock
         self._shas: dict[str, str] = {}
         self._retry_at = 0.0
+        self.losses = 0  # how often it was lost
 
     @property
     def away(self) -> bool:
@@ -66,10 +94,11 @@ class RedisLink:
                 raise RedisAway("the breaker is open", sent=False)
             self._retry_at = now + RETRY_AFTER_S  # this request is the probe
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with running_timeout(TIMEOUT_S):
                 answers = await self._send(commands)
         except (RedisError, OSError, TimeoutError) as error:
             self._retry_at = self._clock.monotonic() + RETRY_AFTER_S
+            self.losses += 1
             # The idle connections are most likely dead too; each would fail a call when Redis is back.
             with contextlib.suppress(RedisError, OSError):
                 await self._pool.disconnect(inuse_connections=False)
@@ -109,7 +138,10 @@ class RedisLink:
 
 _ALL = (
     scripts.ACQUIRE,
+    scripts.ADOPT,
     scripts.SETTLE,
+    scripts.GIVE_BACK,
+    scripts.WANTED,
     scripts.BEGIN_SEEDING,
     scripts.ADD_SEED,
     scripts.UNSEED,

@@ -1,7 +1,7 @@
 """Health of one process from the probes its resources were registered with: `/livez`, `/readyz`, `/health`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +10,8 @@ from cmg.kit.asgi import Request, Send, send_json
 from cmg.kit.clock import Clock, rfc3339
 
 Level = Literal["HEALTHY", "DEGRADED", "UNHEALTHY", "CRITICAL"]
+Status = Literal["pass", "warn", "fail"]
+Kind = Literal["component", "datastore", "system"]  # ours; a store; another service: the last two are dependencies
 Probe = Callable[[], Awaitable[None]]
 
 HEALTH_TYPE = (b"content-type", b"application/health+json")
@@ -20,8 +22,36 @@ _STATUS: dict[Level, tuple[str, int]] = {
     "UNHEALTHY": ("fail", 503),
     "CRITICAL": ("fail", 503),
 }
+_SERVICE = "context-memory-gateway"
 _PROBE_S = 1.0
 _FRESH_S = 1.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One observation, in the words of draft-inadarei-api-health-check-06; `output` says what is wrong."""
+
+    component: str
+    measurement: str
+    status: Status = "pass"
+    value: float | bool | None = None
+    unit: str | None = None
+    output: str = ""
+    component_id: str = ""
+    kind: Kind = "component"
+
+    def shown(self, time: str) -> dict[str, Any]:
+        """As an entry of `checks`."""
+        told: dict[str, Any] = {"componentId": self.component_id or self.component, "componentType": self.kind}
+        if self.value is not None:
+            told["observedValue"] = self.value
+        if self.unit is not None:
+            told["observedUnit"] = self.unit
+        told |= {"status": self.status, "time": time}
+        return {**told, "output": self.output} if self.output else told
+
+
+Source = Callable[[], Awaitable[Sequence[Check]]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +65,7 @@ class Resource:
     close: Callable[[], Awaitable[None]]
     probe: Probe | None = None
     needed: bool = False
+    kind: Kind = "component"
 
 
 class Resources:
@@ -43,6 +74,7 @@ class Resources:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._all: list[Resource] = []
+        self._sources: list[Source] = []
         self._failed: dict[str, str] = {}
         self._looked_at = float("-inf")
         self._looking = asyncio.Lock()
@@ -51,6 +83,10 @@ class Resources:
     def add(self, resource: Resource) -> None:
         """Register a resource; readiness cannot forget it then."""
         self._all.append(resource)
+
+    def report(self, source: Source) -> None:
+        """Show what this source observes in `detailed` and, where it is about something outside, in `dependencies`."""
+        self._sources.append(source)
 
     async def close(self) -> None:
         """Close everything, last built first; one that fails does not keep the others open."""
@@ -94,27 +130,38 @@ class Resources:
         """The level, and nothing else that a stranger could use."""
         level = await self.level()
         status, code = _STATUS[level]
-        body = {"status": status, "level": level, "serviceId": "context-memory-gateway"}
+        body = {"status": status, "level": level, "serviceId": _SERVICE}
         await send_json(send, code, body, (HEALTH_TYPE, _NO_STORE))
 
     async def detailed(self) -> dict[str, Any]:
-        """`application/health+json` with one check per resource, for callers with a key."""
-        failed, level = await self.failed(), await self.level()
-        time = rfc3339(self._clock.time())
-        checks = {
-            f"{resource.name}:availability": [
-                {
-                    "componentId": resource.name,
-                    "status": ("fail" if resource.needed else "warn") if resource.name in failed else "pass",
-                    "time": time,
-                    "output": failed.get(resource.name, ""),
-                }
-            ]
-            for resource in self._all
-            if resource.probe is not None
-        }
-        status, _ = _STATUS[level]
-        return {"status": status, "level": level, "version": cmg.__version__, "checks": checks}
+        """`application/health+json` with every observation, for callers with a key."""
+        return self._body(await self._checks(), at_least=await self.level())
+
+    async def dependencies(self) -> dict[str, Any]:
+        """The same for what is not part of the service: stores and upstreams."""
+        return self._body([check for check in await self._checks() if check.kind != "component"])
+
+    async def _checks(self) -> list[Check]:
+        failed = await self.failed()
+        checks = [_availability(one, failed.get(one.name)) for one in self._all if one.probe is not None]
+        for source in self._sources:
+            checks += await source()
+        return checks
+
+    def _body(self, checks: Sequence[Check], at_least: Level = "HEALTHY") -> dict[str, Any]:
+        statuses = {check.status for check in checks}
+        found: Level = "UNHEALTHY" if "fail" in statuses else "DEGRADED" if "warn" in statuses else "HEALTHY"
+        level = max(found, at_least, key=list(_STATUS).index)
+        time, shown = rfc3339(self._clock.time()), dict[str, list[dict[str, Any]]]()
+        for check in checks:
+            shown.setdefault(f"{check.component}:{check.measurement}", []).append(check.shown(time))
+        head = {"status": _STATUS[level][0], "level": level, "version": cmg.__version__}
+        return {**head, "serviceId": _SERVICE, "checks": shown}
+
+
+def _availability(resource: Resource, wrong: str | None) -> Check:
+    status: Status = "pass" if wrong is None else "fail" if resource.needed else "warn"
+    return Check(resource.name, "availability", status, output=wrong or "", kind=resource.kind)
 
 
 async def _ask(resource: Resource) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from cmg.app.health import HEALTH_TYPE, Resources
+from cmg.app.health.resources import HEALTH_TYPE, Resources
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.kit.errors import Forbidden, Unauthenticated
 from cmg.kit.permissions import public, requires
@@ -30,13 +30,13 @@ def operations_router(resources: Resources, metrics: MergedMetrics, metrics_allo
 
     @router.get("/health/detailed", dependencies=[requires("metrics")])
     async def detailed() -> JSONResponse:
-        """Every check of the backstage process, as `application/health+json`."""
+        """Every part of this machine: process, gateways, journals, jobs, models, and what it depends on."""
         return _answer(await resources.detailed())
 
     @router.get("/health/dependencies", dependencies=[requires("metrics")])
     async def dependencies() -> JSONResponse:
-        """What the service depends on and whether it answers."""
-        return _answer(await resources.detailed())
+        """What the service depends on and does not run itself: the database, Redis, the upstreams."""
+        return _answer(await resources.dependencies())
 
     return router
 

@@ -1,0 +1,140 @@
+"""Finding on the real database: everything of a usual user, candidates of one with very many passages."""
+
+import random
+from datetime import UTC, datetime
+
+import pytest
+
+from cmg.memory.embedding.embedder import as_text
+from cmg.memory.embedding.query_embedder import QueryVector
+from cmg.memory.models import Filters, Owner
+from cmg.memory.ranking import finder as finder_module
+from cmg.memory.ranking import store as store_module
+from cmg.memory.ranking.finder import Finder, Wanted
+from rooms.memory.vectors.conftest import Desk
+
+ANA = Owner("default", "ana")
+WORDS = ["river", "bridge", "tower", "garden", "window", "letter", "engine", "market", "winter", "doctor", "forest"]
+
+
+class Questions:
+    """Gives a question its vector by the desk's embedder, unless it is away."""
+
+    def __init__(self, desk: Desk, model_no: int) -> None:
+        self.desk, self.model_no, self.asked = desk, model_no, [""]
+
+    async def vector(self, text: str, _timeout_s: float) -> QueryVector | None:
+        self.asked.append(text)
+        if self.desk.embedder.away:
+            return None
+        return QueryVector(self.model_no, as_text(self.desk.embedder.engine.embed(text)))
+
+    async def vectors(self, text: str, timeout_s: float) -> list[QueryVector]:
+        found = await self.vector(text, timeout_s)
+        return [] if found is None else [found]
+
+
+async def finder_of(desk: Desk) -> tuple[Finder, Questions]:
+    model_no = await desk.database.fetchval("SELECT max(model_no) FROM memory_models")
+    questions = Questions(desk, model_no or 0)
+    return Finder(desk.database, questions, desk.clock, 5.0), questions
+
+
+async def contents(finder: Finder, query: str, limit: int = 5, **more: object) -> list[str]:
+    hits = await finder.find(Wanted(owner=ANA, query=query, limit=limit, **more), 20)
+    return [hit.content for hit in hits]
+
+
+async def test_what_means_the_same_is_found_without_a_word_in_common(desk: Desk):
+    await desk.write("The physician examined my knee.", "We painted the fence green.", "Rain fell all of Sunday.")
+    await desk.work()
+    finder, _ = await finder_of(desk)
+    assert (await contents(finder, "doctors and hospitals"))[0] == "The physician examined my knee."
+
+
+async def test_without_a_vector_words_find(desk: Desk):
+    await desk.write("The physician examined my knee.", "We painted the fence green.")
+    await desk.work()
+    desk.embedder.away = True
+    finder, _ = await finder_of(desk)
+    assert (await contents(finder, "which fence"))[0] == "We painted the fence green."
+    assert await contents(finder, "doctors and hospitals") == []
+
+
+async def test_the_embedder_is_asked_without_the_names_of_those_who_take_part(desk: Desk):
+    await desk.write("I moved to Lisbon.")  # the desk writes as Ana
+    await desk.work()
+    finder, questions = await finder_of(desk)
+    await contents(finder, "Where does Ana live?")
+    assert questions.asked[-1] == "Where does live?"
+
+
+async def test_what_was_known_then_leaves_out_what_came_later(desk: Desk):
+    await desk.write("The fence is green.")
+    before = datetime.fromtimestamp(desk.clock.time() + 1, UTC)
+    desk.clock.advance(3600)
+    await desk.write("The fence is red.")
+    finder, _ = await finder_of(desk)
+    assert set(await contents(finder, "which colour has the fence")) == {"The fence is green.", "The fence is red."}
+    assert await contents(finder, "the fence", filters=Filters(as_of=before)) == ["The fence is green."]
+
+
+async def test_what_expired_or_was_replaced_is_not_found(desk: Desk):
+    await desk.write("The fence is green.", "The fence is red.", "The fence is blue.")
+    await desk.database.execute(
+        "UPDATE memory_turns SET expires_at = $1 WHERE content LIKE '%green.'", desk.clock.now()
+    )
+    await desk.database.execute("UPDATE memory_turns SET retired_at = $1 WHERE content LIKE '%red.'", desk.clock.now())
+    finder, _ = await finder_of(desk)
+    assert await contents(finder, "the fence") == ["The fence is blue."]
+
+
+async def test_another_user_is_never_searched(desk: Desk):
+    await desk.write("The fence is green.", user="ben")
+    finder, _ = await finder_of(desk)
+    assert await contents(finder, "the fence") == []
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user with more than 100 passages has very many."""
+    monkeypatch.setattr(finder_module, "ALL_RANKED", 100)
+    monkeypatch.setattr(store_module, "ALL_RANKED", 100)
+
+
+async def fill(desk: Desk, count: int) -> None:
+    draw = random.Random(7)
+    for thread in range(count // 20):
+        texts = [f"The {' '.join(draw.sample(WORDS, 4))} of the year {draw.randrange(9999)}." for _ in range(20)]
+        await desk.write(*texts, thread=f"t{thread}")
+
+
+@pytest.mark.usefixtures("few")
+async def test_candidates_of_a_large_user_hold_what_a_search_of_all_finds(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    await fill(desk, 400)
+    await desk.write("My passport lies in the zebra box.", thread="needle")
+    await desk.work()
+    finder, _ = await finder_of(desk)
+    assert (await contents(finder, "where is the zebra box"))[0] == "My passport lies in the zebra box."
+    fast = await contents(finder, "a letter to the doctor in the forest", limit=3)
+    monkeypatch.setattr(finder_module, "ALL_RANKED", 1000)
+    every = await contents(finder, "a letter to the doctor in the forest", limit=10)
+    assert set(fast) <= set(every)
+
+
+@pytest.mark.usefixtures("few")
+async def test_a_large_user_is_found_by_meaning_through_the_index(desk: Desk):
+    await fill(desk, 300)
+    await desk.write("A sonata for violin and piano.", thread="needle")
+    await desk.work()
+    await desk.database.execute("UPDATE memory_vectors SET indexed = true")
+    finder, _ = await finder_of(desk)
+    assert "A sonata for violin and piano." in await contents(finder, "orchestra music by a composer", limit=10)
+
+
+@pytest.mark.usefixtures("few")
+async def test_filters_hold_for_a_large_user(desk: Desk):
+    await fill(desk, 300)
+    await desk.write("The letter in the forest.", thread="needle")
+    finder, _ = await finder_of(desk)
+    assert await contents(finder, "letter", filters=Filters(thread_id="needle")) == ["The letter in the forest."]
