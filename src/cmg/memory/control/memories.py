@@ -48,6 +48,7 @@ class Memories:
         self, database: Database, service: MemoryService, writer: ItemWriter, feedback: Feedback, clock: Clock
     ) -> None:
         self._database, self._service, self._writer, self._feedback = database, service, writer, feedback
+        self._clock = clock
         self._turns = TurnWriter(MemoryStore(), clock, service.settings)
         self.store = ControlStore(database, clock)
         self.removal = Removal(database, writer, clock)
@@ -110,9 +111,11 @@ class Memories:
 
     async def delete_of(self, workspace_id: str, doomed: Doomed) -> Removed:
         """Delete what belongs to an agent, an application or a thread, over all users."""
-        removed = Removed()
-        while users := await self.removal.owners(workspace_id, doomed):
-            for user_id in users:
+        removed, seen = Removed(), set[str]()
+        # Whoever goes on writing meanwhile is not waited for.
+        while users := set(await self.removal.owners(workspace_id, doomed)) - seen:
+            seen |= users
+            for user_id in sorted(users):
                 gone = await self.removal.remove(Owner(workspace_id, user_id), doomed)
                 removed.turns += gone.turns
                 removed.facts += gone.facts
@@ -145,13 +148,19 @@ class Memories:
         wanted = Search(owner=owner, terms=terms, weights=weights, limit=fetched, filters=filters)
         hits = await self._service.find(wanted, _SEARCH_S)
         known = await self.store.by_id(owner.workspace_id, [UUID(hit.id) for hit in hits], narrow.predicate)
-        items = {item.id: item for item in known}
+        items = {item.id: item for item in known if filters.as_of is not None or self._stands(item)}
         found = [Found(items[one], hit.score) for hit in hits if (one := UUID(hit.id)) in items]
         return found[:limit]
+
+    def _stands(self, item: StoredItem) -> bool:
+        """Whether it is neither an earlier version nor expired."""
+        return item.retired_at is None and (item.expires_at is None or item.expires_at > self._clock.now())
 
     async def search_of(self, workspace_id: str, whose: Whose, query: str, narrow: Narrow, limit: int) -> list[Found]:
         """The same over several users; with an agent, application or thread alone, over those active last."""
         users = list(dict.fromkeys(whose.users))
+        if len(users) > _SEARCHED_USERS:
+            raise InvalidRequest(f"a search covers at most {_SEARCHED_USERS} users at once", param="filters.user_id")
         if whose.agents or whose.apps or whose.threads:
             users += [
                 one for one in await self.store.users_of(workspace_id, whose, _SEARCHED_USERS) if one not in users
