@@ -11,6 +11,7 @@ from cmg.ledger import tokens
 from cmg.memory.models import KeptTurn, Message, Owner, Thread, TurnBatch, content_id
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.cleaning import clean
+from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
 from cmg.storage.database import Connection
 
@@ -25,6 +26,7 @@ class TurnSink:
     def __init__(self, clock: Clock, settings: MemorySettings) -> None:
         self._clock = clock
         self._writer = TurnWriter(MemoryStore(), clock, settings)
+        self._redactor = Redactor(settings.redact)
         tokens.warm_up()  # the first turn must not wait for the vocabulary
 
     async def write(self, conn: Connection, payloads: Sequence[bytes]) -> None:
@@ -41,7 +43,7 @@ class TurnSink:
         return [self._message(thread, turn) for turn in batch.turns]
 
     def _message(self, thread: Thread, turn: KeptTurn) -> Message:
-        content = clean(turn.content)
+        content = self._redactor.text(clean(turn.content))
         name = None if turn.name is None else clean(turn.name)
         return Message(
             thread=thread,

@@ -7,7 +7,14 @@ import msgspec
 
 from cmg.gateway.requests.chat_request import ChatBody
 from cmg.gateway.requests.embeddings_request import EmbeddingsBody
-from cmg.memory.api.schemas import IngestRequest, Operation, RecallAnswer, RecallRequest
+from cmg.memory.api.schemas import (
+    IngestRequest,
+    Operation,
+    RecallAnswer,
+    RecallRequest,
+    WorkingSetAnswer,
+    WorkingSetRequest,
+)
 
 
 class ChatCompletion(msgspec.Struct):
@@ -98,5 +105,13 @@ OPERATIONS: tuple[Described, ...] = (
         "What is remembered about a query or for a purpose.",
         RecallRequest,
         RecallAnswer,
+    ),
+    Described(
+        "POST",
+        "/v1/workingset",
+        "workingset",
+        "What one needs to go on with a thread, by sections, within a budget of tokens.",
+        WorkingSetRequest,
+        WorkingSetAnswer,
     ),
 )
