@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -62,6 +62,9 @@ class PriceSettings(Part, frozen=True):
     request_usd: Usd = 0
 
 
+RedactedKind = Literal["secrets", "email", "phone", "card", "iban"]
+
+
 class MemorySettings(Part, frozen=True):
     """Defaults of recall and injection."""
 
@@ -71,6 +74,7 @@ class MemorySettings(Part, frozen=True):
     retention_days: Count = 0  # 0: kept until erased
     item_days: Count = 0  # since items were last mentioned or used; 0: as long as what they were drawn from
     half_life_days: Count = 90  # of the salience; 0: no ageing
+    redact: list[RedactedKind] = []  # taken out of what is stored
     extraction: str = "rules"  # of facts: "rules", "off", or the name of a chat model
     extraction_delay_s: Positive = 3  # after a thread's last turn
 

@@ -86,7 +86,7 @@ class MemoryControl:
 def build_control(settings: Settings, database: Database, clock: Clock) -> MemoryControl:
     """Everything but what recalls, which only a serving process has."""
     spool = settings.data_dir / "spool"
-    writer = ItemWriter(clock, half_life_days=settings.memory.half_life_days)
+    writer = ItemWriter(clock, settings.memory)
     file = TombstoneFile(settings.data_dir)
     places: list[Place] = [
         LedgerUsers(database),

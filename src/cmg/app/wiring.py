@@ -65,6 +65,7 @@ from cmg.memory.items.writing import ItemWriter
 from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.service import MemoryService
 from cmg.memory.turn_sink import TURNS, TurnSink
+from cmg.memory.workingset.handler import WorkingSetApi
 from cmg.storage.cache import Cache
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.changes import purge as purge_changes
@@ -250,10 +251,12 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     )
     authenticator = Authenticator(feed, clock, instruments)
     memory_api = MemoryApi(memory, database, authenticator.require, settings.limits.body_bytes, clock, instruments)
+    workingset = WorkingSetApi(memory, database, authenticator.require, settings.limits.body_bytes, clock)
     routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
     control = build_control(settings, database, clock)
     add_memory_routes(routes, control, control.memories(memory), authenticator.require)
     changes.subscribe(ERASURES, journal.begin_segment)
+    routes.add("POST", "/v1/workingset", workingset.handle)
     plane = DataPlane(routes, authenticator, forwarder.handle, instruments, clock, settings.trusted_proxies)
     return Built(plane, [changes.run(), parts.breakers.run()])
 
@@ -347,7 +350,7 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
 
 
 def _extraction(services: Services, clock: Clock, instruments: Instruments) -> ExtractionWorker:
-    writer = ItemWriter(clock, half_life_days=services.settings.memory.half_life_days)
+    writer = ItemWriter(clock, services.settings.memory)
     return ExtractionWorker(services.database, clock, instruments, RuleExtractor(), writer)
 
 

@@ -11,7 +11,7 @@ from cmg.memory.items.models import Changes, Kept, NewItem, Version
 from cmg.memory.items.store import ItemStore
 from cmg.memory.items.writing import VERSIONS, ItemWriter
 from cmg.memory.models import Owner, Thread
-from rooms.memory.conftest import START, Memory, said, scope
+from rooms.memory.conftest import PATIENT, START, Memory, said, scope
 
 ANA = Owner("default", "ana")
 THREAD = Thread(ANA, "monday")
@@ -35,7 +35,7 @@ class Items:
 
     def __init__(self, memory: Memory) -> None:
         self.memory, self.forgotten = memory, []
-        self.writer = ItemWriter(memory.clock, forget=self._forget)
+        self.writer = ItemWriter(memory.clock, PATIENT, self._forget)
 
     async def _forget(self, _conn, ids) -> None:
         self.forgotten += ids

@@ -11,7 +11,7 @@ DAY_S = 86_400
 
 
 def _retention(memory: Memory, turn_days: int) -> MemoryRetention:
-    upkeep = ItemUpkeep(memory.database, memory.clock)
+    upkeep = ItemUpkeep(memory.database, memory.clock, half_life_days=90)
     return MemoryRetention(memory.database, memory.clock, upkeep, KeptFor(turn_days=turn_days, operation_days=7))
 
 

@@ -17,6 +17,7 @@ from cmg.memory.models import Filters, Message, Owner
 from cmg.memory.search import Search, weighted_terms
 from cmg.memory.service import MemoryService
 from cmg.memory.store import MemoryStore
+from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
 from cmg.storage.database import Database
 
@@ -48,7 +49,7 @@ class Memories:
         self, database: Database, service: MemoryService, writer: ItemWriter, feedback: Feedback, clock: Clock
     ) -> None:
         self._database, self._service, self._writer, self._feedback = database, service, writer, feedback
-        self._clock = clock
+        self._clock, self.redactor = clock, Redactor(service.settings.redact)
         self._turns = TurnWriter(MemoryStore(), clock, service.settings)
         self.store = ControlStore(database, clock)
         self.removal = Removal(database, writer, clock)

@@ -8,7 +8,6 @@ from cmg.kit.clock import Clock
 from cmg.memory.items.removal import Forget, Removal
 from cmg.memory.items.salience import Weights, salience
 from cmg.memory.items.store import ItemStore, UpkeepStore
-from cmg.memory.items.writing import HALF_LIFE_DAYS
 from cmg.storage.database import Database
 
 _BATCH = 1000
@@ -21,7 +20,7 @@ class ItemUpkeep:
     """Jobs over all users. `forget` as in `ItemWriter`."""
 
     def __init__(
-        self, database: Database, clock: Clock, *, half_life_days: float = HALF_LIFE_DAYS, forget: Forget | None = None
+        self, database: Database, clock: Clock, *, half_life_days: float, forget: Forget | None = None
     ) -> None:
         self._database, self._clock, self._half_life_days = database, clock, half_life_days
         self._store, self._removal = UpkeepStore(database), Removal(ItemStore(), forget)
