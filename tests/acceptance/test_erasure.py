@@ -3,6 +3,7 @@
 import gzip
 import json
 import secrets
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -25,6 +26,16 @@ def house() -> Iterator[Service]:
 def canary() -> str:
     """A word that stands nowhere else."""
     return f"canary{secrets.token_hex(8)}"
+
+
+@pytest.fixture
+def new_data_dir(house: Service) -> Iterator[Path]:
+    """An empty data dir beside the service's, which the database's own user may enter."""
+    folder = house.data_dir.with_name(f"{house.data_dir.name}-restored")
+    folder.mkdir()
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def cmg(service: Service, *words: str, data_dir: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -62,10 +73,8 @@ def in_dump(archive: Path, word: str) -> list[str]:
     return found
 
 
-def backup(service: Service, name: str) -> Path:
+def backup(service: Service, archive: Path) -> Path:
     """A dump of every table and of the journals."""
-    archive = service.data_dir.with_name(f"{service.data_dir.name}-{name}.tar")
-    archive.unlink(missing_ok=True)
     done = cmg(service, "backup", str(archive))
     assert done.returncode == 0, done.stderr
     return archive
@@ -96,7 +105,7 @@ async def stored(api: Api, user: str, count: int) -> None:
     await eventually(there, 5, "everything said is stored")
 
 
-async def test_nothing_of_an_erased_person_is_left_anywhere(house: Service, canary: str) -> None:
+async def test_nothing_of_an_erased_person_is_left_anywhere(house: Service, canary: str, tmp_path: Path) -> None:
     user = f"{canary}@example.com"
     refused = house.data_dir / "spool" / "refused"
     refused.mkdir(mode=0o700, exist_ok=True)
@@ -105,13 +114,14 @@ async def test_nothing_of_an_erased_person_is_left_anywhere(house: Service, cana
     async with Api(house.url, house.key) as api:
         await live(api, user, canary)
         await stored(api, user, 7)
-        assert len(in_dump(backup(house, "before"), canary)) >= 6
+        assert len(in_dump(backup(house, tmp_path / "before.tar"), canary)) >= 6
         assert any(name.endswith(".jnl") for name in in_files(house.data_dir, canary))
         receipt = await api.post("/v1/erase", {"user_id": user})
         assert receipt.status == 200, receipt.body
         erased = receipt.json["erased"]
         assert erased["turns"] >= 7, erased
-        assert (erased["facts"], erased["operations"], erased["stored_answers"]) == (2, 1, 2)
+        assert erased["facts"] >= 2, erased  # the written memory's versions, and what was drawn meanwhile
+        assert (erased["operations"], erased["stored_answers"]) == (1, 2)
         assert (erased["ledger"], erased["refused_records"], receipt.json["pending"]) == (4, 1, [])
         assert canary not in receipt.body.decode()
         assert (await api.post("/v1/recall", {"user_id": user, "query": canary})).json["items"] == []
@@ -120,7 +130,7 @@ async def test_nothing_of_an_erased_person_is_left_anywhere(house: Service, cana
             return not in_files(house.data_dir, canary)
 
         await eventually(gone, 5, "no file of the data dir holds the canary")
-        assert in_dump(backup(house, "after"), canary) == []
+        assert in_dump(backup(house, tmp_path / "after.tar"), canary) == []
         usage = await api.get("/admin/v1/usage?group_by=user")
         assert receipt.json["pseudonym"] in usage.body.decode()
         trail = (await api.get("/admin/v1/audit?action=memory.erase")).json["items"]
@@ -152,23 +162,23 @@ async def test_an_erased_person_may_begin_anew(house: Service, canary: str) -> N
         assert {one["content"] for one in (await api.get(f"/v1/memories?user_id={canary}")).json["items"]} == {"After"}
 
 
-async def test_a_restored_backup_forgets_the_erased_before_it_serves(house: Service, canary: str) -> None:
+async def test_a_restored_backup_forgets_the_erased_before_it_serves(
+    house: Service, canary: str, tmp_path: Path, new_data_dir: Path
+) -> None:
     async with Api(house.url, house.key) as api:
         await live(api, canary, canary)
         await stored(api, canary, 7)
-        archive = backup(house, "old")
+        archive = backup(house, tmp_path / "old.tar")
         assert in_dump(archive, canary)
         await api.post("/v1/erase", {"user_id": canary})
-    data_dir = house.data_dir.with_name(f"{house.data_dir.name}-restored")
-    data_dir.mkdir()
-    data_dir.chmod(0o755)
+    data_dir = new_data_dir
     (data_dir / "erasures.jsonl").write_bytes((house.data_dir / "erasures.jsonl").read_bytes())
     done = cmg(house, "restore", str(archive), data_dir=data_dir)
     assert done.returncode == 0, done.stderr
     with Service(ServiceOptions(data_dir=data_dir)) as restored:
         async with Api(restored.url, restored.key) as api:
             assert (await api.get(f"/v1/memories?user_id={canary}")).json["items"] == []
-        assert in_dump(backup(restored, "again"), canary) == []
+        assert in_dump(backup(restored, tmp_path / "again.tar"), canary) == []
         assert in_files(data_dir, canary) == []
 
 

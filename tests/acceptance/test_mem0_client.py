@@ -184,6 +184,14 @@ def test_filters_that_name_nobody_or_nothing_known_are_refused(filtered: tuple[A
             client.get_all(filters=filters)
 
 
+def test_a_search_over_too_many_users_is_refused(filtered: tuple[Any, str], mem0: Any) -> None:
+    client, _ = filtered
+    many = {"user_id": {"in": [f"nobody-{number}" for number in range(21)]}}
+    assert words(client.get_all(filters=many)) == []
+    with pytest.raises(mem0.exceptions.ValidationError):
+        client.search("one", filters=many)
+
+
 def test_quotes_in_filters_are_only_words(filtered: tuple[Any, str]) -> None:
     client, user = filtered
     for odd in ('x") || (1 == 1', "'; DROP TABLE memory_turns; --", '\\" || true', "$.user_id", "\u2028", "{}"):

@@ -42,6 +42,8 @@ async def test_a_memory_is_added_shown_found_edited_and_deleted(api: Api, user: 
     assert found.json["items"][0]["score"] > 0
     edited = await api.request("PUT", f"/v1/memories/{item['id']}", {"content": "Prefers aisle seats"})
     assert (edited.status, edited.json["version"], edited.json["metadata"]) == (200, 2, {"trip": 1})
+    found = await api.post("/v1/memories/search", {"user_id": user, "query": "which seats"})
+    assert [one["content"] for one in found.json["items"]] == ["Prefers aisle seats"]
     history = (await api.get(f"/v1/memories/{item['id']}/history")).json["items"]
     assert [one["content"] for one in history] == ["Prefers window seats", "Prefers aisle seats"]
     gone = await api.request("DELETE", f"/v1/memories/{item['id']}")
@@ -59,6 +61,14 @@ async def test_the_list_is_paged_and_narrowed(api: Api, user: str) -> None:
     assert await contents(api, user, "&kinds=task,decision") == ["A written one"]
     assert len(await contents(api, user, "&agent_id=a1")) == 5
     assert len(await contents(api, user, "&thread_id=t")) == 5
+
+
+async def test_an_expired_memory_is_neither_listed_nor_found(api: Api, user: str) -> None:
+    await add(api, user, "Yesterday's password is plum", expires_at="2026-01-01T00:00:00Z")
+    await add(api, user, "Tomorrow's password is fig", expires_at="2099-01-01T00:00:00Z")
+    assert await contents(api, user) == ["Tomorrow's password is fig"]
+    found = await api.post("/v1/memories/search", {"user_id": user, "query": "password"})
+    assert [one["content"] for one in found.json["items"]] == ["Tomorrow's password is fig"]
 
 
 async def test_messages_can_be_added_too(api: Api, user: str) -> None:

@@ -17,7 +17,7 @@ from cmg.app.health import observations
 from cmg.app.health.resources import Resource, Resources
 from cmg.app.health.routes import operations_router
 from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
-from cmg.app.memory.control import MemoryControl, Onlooker, add_memory_routes, build_control, item_writer
+from cmg.app.memory.control import MemoryControl, Onlooker, add_memory_routes, build_control
 from cmg.app.memory.embedding import Probe, Sources
 from cmg.app.processes.metrics import MergedMetrics, MetricsSocket
 from cmg.app.processes.orders import Orders
@@ -70,6 +70,7 @@ from cmg.memory.embedding.server import EmbedderServer
 from cmg.memory.extraction.worker import ExtractionWorker, RuleExtractor
 from cmg.memory.handlers import MemoryApi
 from cmg.memory.items.upkeep import ItemUpkeep
+from cmg.memory.items.writing import ItemWriter
 from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.service import MemoryService
 from cmg.memory.turn_sink import TURNS, TurnSink
@@ -77,6 +78,7 @@ from cmg.memory.vectors.backlog import Backlog
 from cmg.memory.vectors.index_store import IndexStore
 from cmg.memory.vectors.models import KnownModels
 from cmg.memory.vectors.store import VectorStore
+from cmg.memory.workingset.handler import WorkingSetApi
 from cmg.storage.cache import Cache
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.changes import purge as purge_changes
@@ -378,10 +380,12 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     )
     authenticator = Authenticator(feed, clock, instruments)
     memory_api = MemoryApi(memory, database, authenticator.require, settings.limits.body_bytes, clock, instruments)
+    workingset = WorkingSetApi(memory, database, authenticator.require, settings.limits.body_bytes, clock)
     routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
     control = build_control(settings, database, clock)
     add_memory_routes(routes, control, control.memories(memory), authenticator.require)
     base.changes.subscribe(ERASURES, journal.begin_segment)
+    routes.add("POST", "/v1/workingset", workingset.handle)
     forward = by_role(orders.role, forwarder.handle, _remote(orders, resources))
     plane = DataPlane(routes, authenticator, forward, instruments, clock, settings.trusted_proxies)
     return Built(plane, [base.changes.run(), parts.breakers.run()])
@@ -533,7 +537,7 @@ def _working(
     resources.report(observations.queue(jobs))
     work = [jobs.run(), catalogue.run(), *_backlog(sources, database, clock, instruments)]
     if services.settings.memory.extraction != "off":
-        writer = item_writer(services.settings.memory, clock)
+        writer = ItemWriter(clock, services.settings.memory)
         extraction = ExtractionWorker(database, clock, instruments, RuleExtractor(), writer)
         jobs.register("memory.extraction_purge", lambda _: extraction.purge(), every="47 3 * * *")
         work.append(extraction.run())
@@ -552,8 +556,7 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     database, retention, settings = services.database, services.settings.retention, services.settings
     jobs = Jobs(database, clock, instruments, log_days=retention.jobs_log_days)
     idempotent = IdempotentCalls(database, clock, retention.idempotency_hours)
-    embedded = settings.memory.embedder != "none"
-    items = ItemUpkeep(database, clock, half_life_days=settings.memory.half_life_days, embedded=embedded)
+    items = ItemUpkeep(database, clock, settings.memory)
     kept = KeptFor(
         turn_days=settings.memory.retention_days,
         item_days=settings.memory.item_days,

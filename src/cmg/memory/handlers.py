@@ -29,6 +29,7 @@ from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.passages import passages
+from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
@@ -62,6 +63,7 @@ class MemoryApi:
         self._store = MemoryStore()
         self._access = Access(require)
         self._writer = TurnWriter(self._store, clock, service.settings)
+        self._redactor = Redactor(service.settings.redact)
         self._draws_facts = service.settings.extraction != "off"
 
     async def ingest(self, request: Request, send: Send, caller: Caller) -> None:
@@ -74,7 +76,7 @@ class MemoryApi:
         asked = decode(_ingest, await request.body(self._body_limit))
         self._access.check(caller, asked.user_id)
         now = self._clock.now()
-        messages = messages_of(asked, caller.workspace_id, now)
+        messages = messages_of(asked, caller.workspace_id, now, self._redactor)
         items = _ingested(messages)
         operation_id = uuid7()
         owner = owner_of(caller.workspace_id, asked.user_id)

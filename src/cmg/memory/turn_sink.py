@@ -12,6 +12,7 @@ from cmg.memory.control.tombstone_store import erased
 from cmg.memory.models import KeptTurn, Message, Owner, Thread, TurnBatch, content_id
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.cleaning import clean
+from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
 from cmg.storage.database import Connection
 
@@ -26,6 +27,7 @@ class TurnSink:
     def __init__(self, clock: Clock, settings: MemorySettings) -> None:
         self._clock = clock
         self._writer = TurnWriter(MemoryStore(), clock, settings)
+        self._redactor = Redactor(settings.redact)
         tokens.warm_up()  # the first turn must not wait for the vocabulary
 
     async def write(self, conn: Connection, payloads: Sequence[bytes]) -> None:
@@ -44,7 +46,7 @@ class TurnSink:
         return [self._message(thread, turn) for turn in batch.turns]
 
     def _message(self, thread: Thread, turn: KeptTurn) -> Message:
-        content = clean(turn.content)
+        content = self._redactor.text(clean(turn.content))
         name = None if turn.name is None else clean(turn.name)
         return Message(
             thread=thread,

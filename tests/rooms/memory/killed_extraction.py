@@ -6,6 +6,7 @@ It hangs before the facts are written, or inside the transaction that has writte
 import asyncio
 import sys
 
+from cmg.config import MemorySettings
 from cmg.memory.extraction.worker import ExtractionWorker, RuleExtractor
 from cmg.memory.items.writing import ItemWriter
 from cmg.storage.database import Database
@@ -34,9 +35,9 @@ async def main(dsn: str, now: str, moment: str) -> None:
     clock, instruments = ManualClock(float(now)), Instruments()
     database = Database(dsn, clock=clock, instruments=instruments)
     await database.open()
-    extractor, writer = (
-        (_Hanging(), ItemWriter(clock)) if moment == "before" else (RuleExtractor(), _HangingInside(clock))
-    )
+    before = moment == "before"
+    extractor = _Hanging() if before else RuleExtractor()
+    writer = (ItemWriter if before else _HangingInside)(clock, MemorySettings())
     await ExtractionWorker(database, clock, instruments, extractor, writer).once()
 
 

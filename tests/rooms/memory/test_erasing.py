@@ -17,7 +17,7 @@ from cmg.memory.extraction.store import ExtractionStore
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, Thread
 from cmg.storage.database import Database
-from rooms.memory.conftest import Memory, said, scope
+from rooms.memory.conftest import PATIENT, Memory, said, scope
 from support.manual_clock import ManualClock
 
 ANA = Owner("default", "ana")
@@ -29,7 +29,7 @@ async def _settled() -> bool:
 
 @pytest.fixture
 def removal(database: Database, clock: ManualClock) -> Removal:
-    return Removal(database, ItemWriter(clock), clock)
+    return Removal(database, ItemWriter(clock, PATIENT), clock)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner
 from cmg.memory.turn_sink import TurnSink
 from cmg.telemetry.instruments import Instruments
-from rooms.memory.conftest import Memory, said, scope
+from rooms.memory.conftest import PATIENT, Memory, said, scope
 
 FACTS = ["I live in Berlin", "My dog is called Bruno"]
 TURN = "I live in Berlin. My dog is called Bruno."
@@ -49,7 +49,7 @@ class Slow(RuleExtractor):
 
 
 def worker(memory: Memory, extractor=None) -> ExtractionWorker:
-    writer = ItemWriter(memory.clock)
+    writer = ItemWriter(memory.clock, PATIENT)
     return ExtractionWorker(memory.database, memory.clock, Instruments(), extractor or RuleExtractor(), writer)
 
 
@@ -159,7 +159,7 @@ async def test_an_edited_turn_is_read_again(memory: Memory) -> None:
     turn = await memory.database.fetchval("SELECT id FROM memory_turns WHERE content = $1", TURN)
     async with memory.database.transaction() as conn:
         changes = Changes(content="I live in Bern. My dog is called Bruno.")
-        await ItemWriter(memory.clock).edit(conn, Owner("default", "ana"), turn, changes)
+        await ItemWriter(memory.clock, PATIENT).edit(conn, Owner("default", "ana"), turn, changes)
     assert await worker(memory).once() == 1
     drawn = await memory.database.fetch("SELECT value FROM memory_facts WHERE origin = 'rules' ORDER BY value")
     assert [row["value"] for row in drawn] == ["Bern", "yes"]

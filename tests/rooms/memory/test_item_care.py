@@ -14,7 +14,7 @@ from cmg.memory.items.upkeep import ItemUpkeep
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, Thread
 from cmg.memory.retention import KeptFor, MemoryRetention
-from rooms.memory.conftest import START, Memory, said, scope
+from rooms.memory.conftest import PATIENT, START, Memory, said, scope
 
 ANA = Owner("default", "ana")
 NOW = datetime.fromtimestamp(START, UTC)
@@ -24,14 +24,14 @@ PLAIN = Weights(importance=0.5, mentions=1, uses=0, feedback=0, touched_at=NOW)
 async def put(memory: Memory, content: str = "The code is 1234.", **changes) -> UUID:
     item = NewItem(**{"thread": Thread(ANA, "t"), "kind": "memory", "content": content, "origin": "caller", **changes})
     async with memory.database.transaction() as conn:
-        (kept,) = await ItemWriter(memory.clock).put(conn, [item])
+        (kept,) = await ItemWriter(memory.clock, PATIENT).put(conn, [item])
     assert kept.item_id is not None, kept
     return kept.item_id
 
 
 async def judge(memory: Memory, item_id: UUID, kind: str, value: float | None = None, owner: Owner = ANA) -> Salience:
     async with memory.database.transaction() as conn:
-        return await Feedback(memory.clock).judge(conn, owner, item_id, (kind, value, "why"))
+        return await Feedback(memory.clock, half_life_days=90).judge(conn, owner, item_id, (kind, value, "why"))
 
 
 async def stored(memory: Memory, item_id: UUID) -> float:
@@ -67,7 +67,7 @@ async def test_judgements_move_the_salience_within_bounds_and_are_explained(memo
         lowest = await judge(memory, item_id, "not_helpful")
     assert (lowest.salience, lowest.feedback) == (0.0, -0.5)
     assert await stored(memory, item_id) == pytest.approx(lowest.salience)
-    explained, judgements = await Feedback(memory.clock).explained(memory.database, ANA, item_id)
+    explained, judgements = await Feedback(memory.clock, half_life_days=90).explained(memory.database, ANA, item_id)
     assert (explained, len(judgements), judgements[0].comment) == (lowest, 20, "why")
 
 
@@ -90,7 +90,7 @@ async def test_strangers_and_strange_values_are_refused(memory: Memory) -> None:
 
 async def test_uses_are_counted_in_their_workspace(memory: Memory) -> None:
     item_id = await put(memory)
-    feedback = Feedback(memory.clock)
+    feedback = Feedback(memory.clock, half_life_days=90)
     assert await feedback.used(memory.database, "default", [item_id, UUID(int=1)]) == 1
     assert await feedback.used(memory.database, "other", [item_id]) == 0
     (version,) = await ItemStore().versions(memory.database, ANA, item_id)
@@ -100,7 +100,7 @@ async def test_uses_are_counted_in_their_workspace(memory: Memory) -> None:
 async def test_ageing_is_written_in_batches(memory: Memory, monkeypatch) -> None:
     monkeypatch.setattr("cmg.memory.items.upkeep._BATCH", 2)
     ids = [await put(memory, f"Number {number}") for number in range(5)]
-    upkeep = ItemUpkeep(memory.database, memory.clock, half_life_days=90)
+    upkeep = ItemUpkeep(memory.database, memory.clock, PATIENT)
     assert await upkeep.age() == 0
     memory.clock.advance(90 * 86_400)
     assert (await upkeep.age(), await upkeep.age()) == (5, 0)
@@ -110,14 +110,14 @@ async def test_ageing_is_written_in_batches(memory: Memory, monkeypatch) -> None
 async def test_what_expires_goes_with_its_versions(memory: Memory) -> None:
     item_id, other = await put(memory, expires_at=NOW + timedelta(days=1)), await put(memory, "Another thing.")
     async with memory.database.transaction() as conn:
-        await ItemWriter(memory.clock).edit(conn, ANA, item_id, Changes(content="The code is 9876."))
-    upkeep = ItemUpkeep(memory.database, memory.clock)
+        await ItemWriter(memory.clock, PATIENT).edit(conn, ANA, item_id, Changes(content="The code is 9876."))
+    upkeep = ItemUpkeep(memory.database, memory.clock, PATIENT)
     assert await upkeep.purge(0) == 0
     memory.clock.advance(86_400)
     assert await upkeep.purge(0) == 2
     assert await memory.contents() == ["Another thing."]
     memory.clock.advance(10 * 86_400)
-    await Feedback(memory.clock).used(memory.database, "default", [other])
+    await Feedback(memory.clock, half_life_days=90).used(memory.database, "default", [other])
     assert await upkeep.purge(5) == 0
     memory.clock.advance(6 * 86_400)
     assert await upkeep.purge(5) == 1
@@ -130,7 +130,7 @@ async def test_facts_go_with_the_retention_of_their_last_source_and_memories_sta
     await put(memory, "I live in Berlin", **drawn)
     await put(memory)
     memory.clock.advance(10 * 86_400)
-    upkeep = ItemUpkeep(memory.database, memory.clock)
+    upkeep = ItemUpkeep(memory.database, memory.clock, PATIENT)
     retention = MemoryRetention(memory.database, memory.clock, upkeep, KeptFor(turn_days=5, operation_days=7))
     assert (await retention.purge())[0] == 2
     assert await memory.contents() == ["The code is 1234."]

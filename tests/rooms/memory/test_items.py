@@ -11,7 +11,7 @@ from cmg.memory.items.models import Changes, Kept, NewItem, Version
 from cmg.memory.items.store import ItemStore
 from cmg.memory.items.writing import VERSIONS, ItemWriter
 from cmg.memory.models import Owner, Thread
-from rooms.memory.conftest import START, Memory, said, scope
+from rooms.memory.conftest import PATIENT, START, Memory, said, scope
 
 ANA = Owner("default", "ana")
 THREAD = Thread(ANA, "monday")
@@ -34,7 +34,7 @@ class Items:
     """The writer with its transaction, and a look at the tables."""
 
     def __init__(self, memory: Memory) -> None:
-        self.memory, self.writer = memory, ItemWriter(memory.clock)
+        self.memory, self.writer = memory, ItemWriter(memory.clock, PATIENT)
 
     async def put(self, *items: NewItem) -> list[Kept]:
         async with self.memory.database.transaction() as conn:

@@ -5,13 +5,13 @@ import pytest
 from cmg.memory.items.upkeep import ItemUpkeep
 from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.store import MemoryStore
-from rooms.memory.conftest import Memory, said, scope
+from rooms.memory.conftest import PATIENT, Memory, said, scope
 
 DAY_S = 86_400
 
 
 def _retention(memory: Memory, turn_days: int) -> MemoryRetention:
-    upkeep = ItemUpkeep(memory.database, memory.clock)
+    upkeep = ItemUpkeep(memory.database, memory.clock, PATIENT)
     return MemoryRetention(memory.database, memory.clock, upkeep, KeptFor(turn_days=turn_days, operation_days=7))
 
 

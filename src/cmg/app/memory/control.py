@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmg.app.data_plane import CallerHandler, Routes
-from cmg.config import MemorySettings, Settings
+from cmg.config import Settings
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.identity.models import Caller
 from cmg.kit.asgi import Request, Send
@@ -83,15 +83,10 @@ class MemoryControl:
             await self.clock.sleep(_CATCH_UP_S)
 
 
-def item_writer(settings: MemorySettings, clock: Clock) -> ItemWriter:
-    """What writes items, as the settings say."""
-    return ItemWriter(clock, half_life_days=settings.half_life_days, embedded=settings.embedder != "none")
-
-
 def build_control(settings: Settings, database: Database, clock: Clock) -> MemoryControl:
     """Everything but what recalls, which only a serving process has."""
     spool = settings.data_dir / "spool"
-    writer = item_writer(settings.memory, clock)
+    writer = ItemWriter(clock, settings.memory)
     file = TombstoneFile(settings.data_dir)
     places: list[Place] = [
         LedgerUsers(database),

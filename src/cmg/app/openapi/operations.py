@@ -23,7 +23,14 @@ from cmg.memory.api.control_schemas import (
     ThreadView,
     UserRequest,
 )
-from cmg.memory.api.schemas import IngestRequest, Operation, RecallAnswer, RecallRequest
+from cmg.memory.api.schemas import (
+    IngestRequest,
+    Operation,
+    RecallAnswer,
+    RecallRequest,
+    WorkingSetAnswer,
+    WorkingSetRequest,
+)
 from cmg.memory.control.erasure import Receipt
 
 
@@ -248,5 +255,13 @@ OPERATIONS: tuple[Described, ...] = (
         "/mcp",
         "mcp",
         "The memory as tools, by the Model Context Protocol (streamable HTTP, without sessions).",
+    ),
+    Described(
+        "POST",
+        "/v1/workingset",
+        "workingset",
+        "What one needs to go on with a thread, by sections, within a budget of tokens.",
+        WorkingSetRequest,
+        WorkingSetAnswer,
     ),
 )

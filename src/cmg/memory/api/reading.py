@@ -24,21 +24,22 @@ from cmg.memory.models import (
 )
 from cmg.memory.text.cleaning import bounded_id, clean
 from cmg.memory.text.passages import passages
+from cmg.memory.text.redaction import Redactor
 
 _METADATA_BYTES = 16 * 1024
 _LATEST_S = 253_402_300_799  # the end of the year 9999
 
 
-def messages_of(request: IngestRequest, workspace_id: str, now: datetime) -> list[Message]:
-    """What an ingest asks to store, in order. `now` dates what has no time of its own."""
+def messages_of(request: IngestRequest, workspace_id: str, now: datetime, redactor: Redactor) -> list[Message]:
+    """What an ingest asks to store, in order and redacted. `now` dates what has no time of its own."""
     given, kind = _given(request)
     thread = _thread(request, workspace_id, given)
-    metadata = json_of(request.metadata, "metadata")
+    metadata = redactor.json(json_of(request.metadata, "metadata"))
     usual = moment(request.created_at, "created_at") or now
     counts: dict[tuple[str, str | None, str], int] = {}
     messages = []
     for place, one in enumerate(given):
-        content, name = clean(one.content), None if one.name is None else clean(one.name)
+        content, name = redactor.text(clean(one.content)), None if one.name is None else clean(one.name)
         if one.role not in KEPT_ROLES or not content.strip():
             continue
         key = (one.role, name, content)

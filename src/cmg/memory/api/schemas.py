@@ -1,4 +1,4 @@
-"""Requests and answers of `/v1/ingest`, `/v1/operations/{id}` and `/v1/recall`; also the source of their OpenAPI."""
+"""Requests and answers of the memory's raw routes (ingest, operations, recall, working sets); their OpenAPI too."""
 
 from typing import Annotated, Any, Literal
 
@@ -127,3 +127,42 @@ class RecallAnswer(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Item]
     tokens_used: int
     tokens_available: int | None
+
+
+class WorkingSetRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose working set, of which thread, and what for. Without a `token_budget`: a note's size."""
+
+    user_id: Id
+    thread_id: Id | None = None
+    query: Question | None = None
+    purpose: Question | None = None
+    token_budget: Annotated[int, Meta(ge=0, le=TOKEN_BUDGET)] | None = None
+
+
+class WorkingSetEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry: a text as it was said or drawn, and the items it stands on, the entry's own first.
+
+    `source`: where a citation or a step of the runbook was said.
+    """
+
+    text: str
+    kind: str
+    item_ids: list[str]
+    created_at: str
+    tokens: int
+    source: Source | None = None
+
+
+class WorkingSetAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The sections; what nobody said stays empty. Texts are counted against the budget."""
+
+    mission: WorkingSetEntry | None
+    constraints: list[WorkingSetEntry]
+    focus_decisions: list[WorkingSetEntry]
+    focus_tasks: list[WorkingSetEntry]
+    runbook: list[WorkingSetEntry]
+    artifacts: list[WorkingSetEntry]
+    citations: list[WorkingSetEntry]
+    open_questions: list[WorkingSetEntry]
+    tokens_used: int
+    tokens_available: int

@@ -17,6 +17,7 @@ from cmg.memory.models import Filters, Message, Owner
 from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
 from cmg.memory.store import MemoryStore
+from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
 from cmg.storage.database import Database
 
@@ -48,6 +49,7 @@ class Memories:
         self, database: Database, service: MemoryService, writer: ItemWriter, feedback: Feedback, clock: Clock
     ) -> None:
         self._database, self._service, self._writer, self._feedback = database, service, writer, feedback
+        self.redactor = Redactor(service.settings.redact)
         self._turns = TurnWriter(MemoryStore(), clock, service.settings)
         self.store = ControlStore(database, clock)
         self.removal = Removal(database, writer, clock)
@@ -110,9 +112,11 @@ class Memories:
 
     async def delete_of(self, workspace_id: str, doomed: Doomed) -> Removed:
         """Delete what belongs to an agent, an application or a thread, over all users."""
-        removed = Removed()
-        while users := await self.removal.owners(workspace_id, doomed):
-            for user_id in users:
+        removed, seen = Removed(), set[str]()
+        # Whoever goes on writing meanwhile is not waited for.
+        while users := set(await self.removal.owners(workspace_id, doomed)) - seen:
+            seen |= users
+            for user_id in sorted(users):
                 gone = await self.removal.remove(Owner(workspace_id, user_id), doomed)
                 removed.turns += gone.turns
                 removed.facts += gone.facts
@@ -151,6 +155,8 @@ class Memories:
     async def search_of(self, workspace_id: str, whose: Whose, query: str, narrow: Narrow, limit: int) -> list[Found]:
         """The same over several users; with an agent, application or thread alone, over those active last."""
         users = list(dict.fromkeys(whose.users))
+        if len(users) > _SEARCHED_USERS:
+            raise InvalidRequest(f"a search covers at most {_SEARCHED_USERS} users at once", param="filters.user_id")
         if whose.agents or whose.apps or whose.threads:
             users += [
                 one for one in await self.store.users_of(workspace_id, whose, _SEARCHED_USERS) if one not in users

@@ -9,7 +9,7 @@ SELECT coalesce(json_agg(row_to_json(i)), '[]') FROM (
         AND ($5::text[] IS NULL OR i.kind = ANY($5)) AND ($6::text IS NULL OR i.thread_id = $6)
         AND ($7::text IS NULL OR i.agent_id = $7) AND ($8::text IS NULL OR i.app_id = $8)
         AND ($9::text IS NULL OR to_jsonb(i) @@ $9::text::jsonpath)
-    ORDER BY i.seq DESC LIMIT $10
+    ORDER BY i.seq DESC LIMIT $10 OFFSET $11
 ) i;
 
 -- name: list_entity_items

@@ -29,15 +29,21 @@ class ControlStore:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database, self._clock = database, clock
 
-    async def items(self, owner: Owner, narrow: Narrow, before: int | None, limit: int) -> list[StoredItem]:
+    async def items(
+        self, owner: Owner, narrow: Narrow, before: int | None, limit: int, *, offset: int = 0
+    ) -> list[StoredItem]:
         """One user's current items, newest first."""
         given = (narrow.kinds, narrow.thread_id, narrow.agent_id, narrow.app_id, narrow.predicate)
-        return _items.decode(await self._value("list_items", *owner, self._clock.now(), before, *given, limit))
+        wanted = (*owner, self._clock.now(), before, *given, limit, offset)
+        return _items.decode(await self._value("list_items", *wanted))
 
     async def items_of(
         self, workspace_id: str, whose: Whose, predicate: str | None, *, limit: int, offset: int
     ) -> list[StoredItem]:
         """Current items over users, newest first; a page deep in the list costs what stands before it."""
+        if whose.one_user is not None:
+            owner = Owner(workspace_id, whose.one_user)
+            return await self.items(owner, Narrow(predicate=predicate), None, limit, offset=offset)
         found = await self._value("list_entity_items", workspace_id, *self._of(whose, predicate), limit, offset)
         return _items.decode(found)
 

@@ -12,7 +12,6 @@ from cmg.kit.ids import uuid7
 from cmg.memory.items.models import FeedbackType, Version, digest_of
 from cmg.memory.items.salience import Salience, Weights, salience
 from cmg.memory.items.store import ItemStore
-from cmg.memory.items.writing import HALF_LIFE_DAYS
 from cmg.memory.models import Owner
 from cmg.memory.text.cleaning import clean
 from cmg.storage.database import Connection, Database
@@ -34,7 +33,7 @@ class Judgement(msgspec.Struct, frozen=True):
 class Feedback:
     """Takes judgements and counts uses."""
 
-    def __init__(self, clock: Clock, *, half_life_days: float = HALF_LIFE_DAYS) -> None:
+    def __init__(self, clock: Clock, *, half_life_days: float) -> None:
         self._clock, self._half_life_days = clock, half_life_days
         self._store = ItemStore()
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.memory.items.removal import Removal
 from cmg.memory.items.salience import Weights, salience
 from cmg.memory.items.store import ItemStore, UpkeepStore
-from cmg.memory.items.writing import HALF_LIFE_DAYS
 from cmg.memory.vectors.renewal_store import VectorRenewal
 from cmg.storage.database import Database
 
@@ -19,14 +19,12 @@ _FIRST = UUID(int=0)
 
 
 class ItemUpkeep:
-    """Jobs over all users. `embedded` as in `ItemWriter`."""
+    """Jobs over all users."""
 
-    def __init__(
-        self, database: Database, clock: Clock, *, half_life_days: float = HALF_LIFE_DAYS, embedded: bool = False
-    ) -> None:
-        self._database, self._clock, self._half_life_days = database, clock, half_life_days
+    def __init__(self, database: Database, clock: Clock, settings: MemorySettings) -> None:
+        self._database, self._clock, self._half_life_days = database, clock, settings.half_life_days
         self._store = UpkeepStore(database)
-        self._removal = Removal(ItemStore(), VectorRenewal(clock, embedded=embedded))
+        self._removal = Removal(ItemStore(), VectorRenewal(clock, settings))
 
     async def age(self) -> int:
         """Write the saliences that have changed noticeably; returns how many."""

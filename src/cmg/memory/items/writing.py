@@ -11,6 +11,7 @@ from uuid import UUID
 
 from msgspec import UNSET, Raw, structs
 
+from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.kit.ids import uuid7
@@ -23,29 +24,28 @@ from cmg.memory.items.store import Holding, ItemStore
 from cmg.memory.models import Owner, Thread
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.cleaning import clean
+from cmg.memory.text.redaction import Redactor
 from cmg.memory.vectors.renewal_store import VectorRenewal
 from cmg.storage.database import Connection
 
 VERSIONS = 100  # of one item; the oldest go
-HALF_LIFE_DAYS = 90.0
 
 
 class ItemWriter:
-    """Puts, edits and deletes items.
+    """Puts, edits and deletes items."""
 
-    `embedded`: there is an embedder that will give vectors to what is written.
-    """
-
-    def __init__(self, clock: Clock, *, half_life_days: float = HALF_LIFE_DAYS, embedded: bool = False) -> None:
-        self._clock, self._half_life_days = clock, half_life_days
+    def __init__(self, clock: Clock, settings: MemorySettings) -> None:
+        self._clock, self._half_life_days = clock, settings.half_life_days
+        self._redactor = Redactor(settings.redact)
         self._turns, self._store = MemoryStore(), ItemStore()
-        self._vectors = VectorRenewal(clock, embedded=embedded)
+        self._vectors = VectorRenewal(clock, settings)
         self._removal = Removal(self._store, self._vectors)
 
     async def put(self, conn: Connection, items: Sequence[NewItem]) -> list[Kept]:
-        """Keep items, in their order; returns what became of each."""
+        """Keep items, in their order and redacted; returns what became of each."""
         if not items:
             return []
+        items = [self._redacted(item) for item in items]
         now = self._clock.now()
         latest = max(item.created_at or now for item in items)  # what was drawn does not make its thread look newer
         numbers = await self._turns.hold(conn, (item.thread for item in items), min(now, latest))
@@ -89,6 +89,13 @@ class ItemWriter:
         """
         holding = await self._store.hold(conn, owner)
         return 0 if holding is None else await self._removal.remove(conn, holding, ids)
+
+    def _redacted(self, item: NewItem) -> NewItem:
+        """An item without secrets; one from a source that was stored before they were redacted is refused."""
+        text, quote = self._redactor.text(item.content), item.quote and self._redactor.text(item.quote)
+        value = item.value and self._redactor.text(item.value)
+        metadata = self._redactor.json(item.metadata)
+        return structs.replace(item, content=text, quote=quote, value=value, metadata=metadata)
 
     async def _keep(self, conn: Connection, item: NewItem, place: tuple[Holding, int], now: datetime) -> Kept:
         holding, thread_no = place
@@ -169,9 +176,9 @@ class ItemWriter:
             raise InvalidRequest("say what to change: `content` or `metadata`", param="content")
         change: dict[str, Any] = {"recorded_at": now, "origin": "caller", "mentioned_at": now, **given}
         if isinstance(given.get("metadata"), str):
-            change["metadata"] = Raw(given["metadata"].encode())
+            change["metadata"] = Raw((self._redactor.json(given["metadata"]) or "null").encode())
         if "content" in given:
-            content = clean(given["content"])
+            content = self._redactor.text(clean(given["content"]))
             if not content.strip() or len(content) > ITEM_CHARACTERS:
                 raise InvalidRequest(f"`content` must have 1 to {ITEM_CHARACTERS} characters", param="content")
             thread = Thread(owner, old.thread_id, old.implicit, old.agent_id, old.app_id)

@@ -26,10 +26,14 @@ Literal_ = str | int | float | bool | None
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """`predicate`: what an item must fulfil; `whose`: outside these nothing can, None: anybody's could."""
+    """`predicate`: what an item must fulfil; `whose`: outside these nothing can, None: anybody's could.
+
+    `told`: the predicate says no more than `whose` does.
+    """
 
     predicate: str
     whose: Whose | None
+    told: bool = False
 
 
 class Compiler:
@@ -69,7 +73,8 @@ class Compiler:
             raise _wrong(f"`{name}` needs a value or an operator", name)
         write = _writer(name)
         parts = [write(operator, operand) for operator, operand in operators.items()]
-        return Filter(_and(parts), _whose(name, operators))
+        whose = _whose(name, operators)
+        return Filter(_and(parts), whose, told=whose is not None and len(parts) == 1)
 
     def _metadata(self, value: Any) -> str:
         """Fields of the caller's metadata, each with a value or operators."""
@@ -174,6 +179,8 @@ def _whose(name: str, operators: Mapping[str, Any]) -> Whose | None:
 def _all(parts: Sequence[Filter]) -> Filter:
     """Every part: what is narrowest bounds it, and a user is narrower than an agent."""
     bound = [part.whose for part in parts if part.whose is not None]
+    if len(parts) == 1:
+        return parts[0]
     bound.sort(key=lambda one: (not one.users, len(one.users), bool(one.agents or one.apps or one.threads)))
     return Filter(_and([part.predicate for part in parts]), bound[0] if bound else None)
 

@@ -68,9 +68,10 @@ class Mem0Api:
         page, size = _page(request.query())
         filters = _with_more(asked.filters, asked.categories, (asked.start_date, asked.end_date))
         wanted, whose = self._filter(filters, caller)
-        count = await self._memories.store.count_of(caller.workspace_id, whose, wanted.predicate)
+        predicate = None if wanted.told else wanted.predicate
+        count = await self._memories.store.count_of(caller.workspace_id, whose, predicate)
         found = await self._memories.store.items_of(
-            caller.workspace_id, whose, wanted.predicate, limit=size, offset=(page - 1) * size
+            caller.workspace_id, whose, predicate, limit=size, offset=(page - 1) * size
         )
         answer = {
             "count": count,
@@ -86,7 +87,8 @@ class Mem0Api:
         asked = decode(_find, await request.body(self._body_limit))
         filters = _with_more(asked.filters, asked.categories, (None, None), asked.metadata)
         wanted, whose = self._filter(filters, caller)
-        narrow = Narrow(predicate=wanted.predicate)
+        users_alone = wanted.told and not (whose.agents or whose.apps or whose.threads)
+        narrow = Narrow(predicate=None if users_alone else wanted.predicate)
         found = await self._memories.search_of(caller.workspace_id, whose, asked.query, narrow, asked.top_k)
         best = max((one.score for one in found), default=0.0)
         scored = [(one.item, max(0.0, one.score / best) if best > 0 else 0.0) for one in found]

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
+from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.storage.database import Connection
 from cmg.storage.named_sql import load
@@ -11,11 +12,11 @@ from cmg.storage.named_sql import load
 class VectorRenewal:
     """Works in the transaction that changes the passages and that holds their user.
 
-    `embedded`: there is an embedder; without one the passages get their vectors when there is one again.
+    Without an embedder in the settings they get their vectors when there is one again.
     """
 
-    def __init__(self, clock: Clock, *, embedded: bool) -> None:
-        self._clock, self._embedded = clock, embedded
+    def __init__(self, clock: Clock, settings: MemorySettings) -> None:
+        self._clock, self._embedded = clock, settings.embedder != "none"
         self._sql = load("cmg.memory.vectors")
 
     async def changed(self, conn: Connection, workspace_id: str, user_no: int, ids: Collection[UUID]) -> None:

@@ -9,7 +9,7 @@ from cmg.memory.items.models import Changes, NewItem
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, Thread
 from cmg.memory.vectors.windows import Spoken, window
-from rooms.memory.vectors.conftest import Desk
+from rooms.memory.vectors.conftest import EMBEDDED, UNEMBEDDED, Desk
 
 ANA = Owner("default", "ana")
 LEASE = timedelta(seconds=60)
@@ -25,17 +25,17 @@ class Writing:
     async def put(self, content: str, **changes) -> UUID:
         item = {"thread": Thread(ANA, "t"), "kind": "memory", "content": content, "origin": "caller", **changes}
         async with self.desk.database.transaction() as conn:
-            (kept,) = await ItemWriter(self.desk.clock, embedded=True).put(conn, [NewItem(**item)])
+            (kept,) = await ItemWriter(self.desk.clock, EMBEDDED).put(conn, [NewItem(**item)])
         return kept.item_id
 
     async def edit(self, item_id: UUID, content: str, *, embedded: bool = True) -> None:
         async with self.desk.database.transaction() as conn:
-            writer = ItemWriter(self.desk.clock, embedded=embedded)
+            writer = ItemWriter(self.desk.clock, EMBEDDED if embedded else UNEMBEDDED)
             await writer.edit(conn, ANA, item_id, Changes(content=content))
 
     async def delete(self, item_id: UUID) -> None:
         async with self.desk.database.transaction() as conn:
-            await ItemWriter(self.desk.clock, embedded=True).delete(conn, ANA, [item_id])
+            await ItemWriter(self.desk.clock, EMBEDDED).delete(conn, ANA, [item_id])
 
     async def id_of(self, content: str) -> UUID:
         return await self.desk.database.fetchval("SELECT id FROM memory_turns WHERE content = $1", content)
