@@ -1,7 +1,7 @@
 """uvicorn's HTTP/1.1 protocol with our own way of writing an answer: one system call for the head and what follows it.
 
 uvicorn writes the head when it is told of it, and the body when that comes. Each write is a system call and wakes the
-client; together they were an eighth of a call's CPU (docs/adr/0010-speed.md). Parsing requests, keep-alive, pipelining
+client; together they were an eighth of a call's CPU (docs/adr/0012-speed.md). Parsing requests, keep-alive, pipelining
 and shutting down stay uvicorn's.
 """
 
