@@ -20,7 +20,8 @@ THREAD = [
 async def _ingest(api: Api, user: str, thread: str, turns) -> str:
     messages = [{"id": f"m{place}", "role": role, "content": text} for place, (role, text) in enumerate(turns)]
     answer = await api.post("/v1/ingest", {"user_id": user, "thread_id": thread, "messages": messages, "wait": True})
-    assert (answer.status, answer.json["facts"]) == (200, "queued"), answer.body
+    assert answer.status == 200, answer.body
+    assert answer.json["facts"] in {"queued", "done"}, "they may be drawn before the vectors are there"
     return answer.json["operation_id"]
 
 

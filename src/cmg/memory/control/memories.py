@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from cmg.kit.clock import Clock
 from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.memory.control.models import EVERYTHING, Narrow, StoredItem, StoredThread, Whose
 from cmg.memory.control.removal import ALL, Doomed, Removal, Removed
 from cmg.memory.control.store import ControlStore
 from cmg.memory.items.feedback import Feedback, Judgement
-from cmg.memory.items.models import Changes, FeedbackType, Kept, NewItem
+from cmg.memory.items.models import FACT_KINDS, SAID_KINDS, Changes, FeedbackType, Kept, NewItem
 from cmg.memory.items.salience import Salience
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Filters, Message, Owner
@@ -25,6 +27,7 @@ _SEARCH_S = 5.0
 _WRITE_S = 20.0
 _OVERFETCH = 5  # for predicates that the search itself does not know
 _SEARCH_MAX = 500
+_EVERY_KIND = msgspec.json.encode((*SAID_KINDS, *FACT_KINDS)).decode()
 _SEARCHED_USERS = 20  # by a search that names an agent, an application or a thread, but no user
 
 
@@ -143,7 +146,13 @@ class Memories:
         return found[0]
 
     async def search(self, owner: Owner, query: str, filters: Filters, narrow: Narrow, limit: int) -> list[Found]:
-        """A user's items that fit a query, best first; `narrow` holds what the search does not know."""
+        """A user's items that fit a query, best first; `narrow` holds what the search does not know.
+
+        Of every kind when the filters name none: a recall gives facts only when it is asked for them, a list of memories
+        holds them.
+        """
+        if filters.kinds is None:
+            filters = msgspec.structs.replace(filters, kinds=_EVERY_KIND)
         fetched = limit if narrow == EVERYTHING else min(limit * _OVERFETCH, _SEARCH_MAX)
         wanted = Wanted(owner=owner, query=query, limit=fetched, filters=filters)
         hits = await self._service.find(wanted, _SEARCH_S)
