@@ -17,6 +17,7 @@ from cmg.storage.database import Database
 NO_FILTERS = Filters()
 _PROFILES = 4096
 _PROFILE_S = 10.0  # how long a new speaker's name, or a change of models, may stay unknown
+_COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
 _CLOSE = 0.35  # a cosine from which a passage is about the same without a word in common
 _NEAR_BEST = 0.75  # of the best cosine
 
@@ -95,7 +96,8 @@ def _chosen(corpus: Corpus, question: Question, wanted: Wanted) -> tuple[np.ndar
     allowed = corpus.fits & scores.related
     if wanted.floor:
         allowed &= _strong(corpus, scores, wanted.floor)
-    order = np.lexsort((-corpus.seq, -scores.total, ~scores.hit))
+    worth = scores.total if wanted.token_budget is None else scores.total - _COST * corpus.tokens
+    order = np.lexsort((-corpus.seq, -worth, ~scores.hit))
     order = order[allowed[order]]
     if wanted.token_budget is not None:
         used = np.cumsum(corpus.tokens[order])
