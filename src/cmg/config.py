@@ -64,6 +64,9 @@ class PriceSettings(Part, frozen=True):
     request_usd: Usd = 0
 
 
+RedactedKind = Literal["secrets", "email", "phone", "card", "iban"]
+
+
 class MemorySettings(Part, frozen=True):
     """Defaults of recall and injection."""
 
@@ -72,6 +75,11 @@ class MemorySettings(Part, frozen=True):
     inject_role: str = "user"
     retention_days: Count = 0  # 0: kept until erased
     embedder: Annotated[str, Meta(pattern=r"^(local|static|none|[a-z0-9][a-z0-9_-]{0,40}/.+)$")] = "local"
+    item_days: Count = 0  # since items were last mentioned or used; 0: as long as what they were drawn from
+    half_life_days: Count = 90  # of the salience; 0: no ageing
+    redact: list[RedactedKind] = []  # taken out of what is stored
+    extraction: str = "rules"  # of facts: "rules", "off", or the name of a chat model
+    extraction_delay_s: Positive = 3  # after a thread's last turn
 
 
 class LimitSettings(Part, frozen=True):
@@ -97,6 +105,7 @@ class RetentionSettings(Part, frozen=True):
     operations_days: Count = 7
     events_days: Count = 90
     jobs_log_days: Count = 7
+    erasures_days: Count = 400
 
 
 class Settings(Part, frozen=True):

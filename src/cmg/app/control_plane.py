@@ -1,7 +1,7 @@
 """The FastAPI application of the backstage process: everything but the data plane, a permission on every route."""
 
 import base64
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -27,11 +27,14 @@ class Unguarded(Exception):
     """A route of the control plane that declares no permission: the process must not start with it."""
 
 
-def build(routers: Iterable[APIRouter], authenticator: Authenticator) -> ASGI:
-    """The whole application. Raises `Unguarded` for a route without a permission."""
+def build(routers: Iterable[APIRouter], authenticator: Authenticator, mounts: Mapping[str, ASGI]) -> ASGI:
+    """The whole application; `mounts` answer their path for every checked caller and look at the scopes themselves.
+
+    Raises `Unguarded` for a route without a permission.
+    """
     app = documented(routers)
     check_permissions(app)
-    return _Callers(app, authenticator)
+    return _Callers(app, authenticator, mounts)
 
 
 def documented(routers: Iterable[APIRouter]) -> FastAPI:
@@ -67,8 +70,8 @@ def check_permissions(app: FastAPI) -> None:
 class _Callers:
     """Puts the checked caller into `request.state.caller`; a bad key is refused before any route is looked for."""
 
-    def __init__(self, app: FastAPI, authenticator: Authenticator) -> None:
-        self._app, self._authenticator = app, authenticator
+    def __init__(self, app: FastAPI, authenticator: Authenticator, mounts: Mapping[str, ASGI]) -> None:
+        self._app, self._authenticator, self._mounts = app, authenticator, mounts
         self._public = [route.path_regex for route in routes_of(app) if permission_of(route) == PUBLIC]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +94,8 @@ class _Callers:
         except CmgError as error:
             await send_error(send, error)
             return
-        await self._app(scope, receive, send)
+        mounted = self._mounts.get(scope["path"].rstrip("/")) if state["caller"] is not None else None
+        await (mounted or self._app)(scope, receive, send)
 
     def _allowed_open(self, scope: Scope) -> bool:
         """Only a public route is reached without a key, so strangers cannot even learn which paths exist."""

@@ -20,7 +20,7 @@ _log = get_logger("cmg.app.data_plane")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 # Paths of the control plane that get a route label of their own; what a client invents folds to `other`.
 _FAMILIES = ("/admin/v1/", "/api/v1/", "/health/", "/hooks/", "/docs")
-_KNOWN = frozenset({"/metrics", "/status", "/openapi.json", "/docs", "/console"})
+_KNOWN = frozenset({"/mcp", "/metrics", "/status", "/openapi.json", "/docs", "/console"})
 
 
 class Routes:
@@ -48,13 +48,15 @@ class Routes:
 
     def methods(self, path: str) -> list[str]:
         """The methods that an exact path takes; empty when it is none of these routes."""
-        return sorted(method for method, known in (*self._exact, *self._open) if known == path)
+        served = {path, path.removesuffix("/")}
+        return sorted(method for method, known in (*self._exact, *self._open) if known in served)
 
     def find(self, method: str, path: str) -> tuple[str, CallerHandler] | None:
-        """The route's label and its handler."""
-        handler = self._exact.get((method, path))
-        if handler is not None:
-            return path, handler
+        """The route's label and its handler; a slash at the end of an exact path makes no difference."""
+        for exact in (path, path.removesuffix("/")):
+            handler = self._exact.get((method, exact))
+            if handler is not None:
+                return exact, handler
         for wanted, prefix, found in self._prefix:
             if method == wanted and path.startswith(prefix) and len(path) > len(prefix):
                 return f"{prefix}{{id}}", found

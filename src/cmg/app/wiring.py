@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,15 @@ from typing import Any
 from fastapi import APIRouter
 
 from cmg.app import control_plane
+from cmg.app.control_plane import ASGI
 from cmg.app.data_plane import DataPlane, Routes
-from cmg.app.embedding import Probe, Sources
 from cmg.app.forward import Forwarder, Within
 from cmg.app.health import observations
 from cmg.app.health.resources import Resource, Resources
 from cmg.app.health.routes import operations_router
 from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
+from cmg.app.memory.control import MemoryControl, Onlooker, add_memory_routes, build_control
+from cmg.app.memory.embedding import Probe, Sources
 from cmg.app.processes.metrics import MergedMetrics, MetricsSocket
 from cmg.app.processes.orders import Orders
 from cmg.app.roles import by_role
@@ -60,17 +62,23 @@ from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.ledger.spending import Spending
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
+from cmg.memory.control.erasure import TOPIC as ERASURES
+from cmg.memory.control.tombstone_store import erased
 from cmg.memory.embedding.engines import NAMES, Engines, Kind
 from cmg.memory.embedding.query_embedder import QueryEmbedder
 from cmg.memory.embedding.server import EmbedderServer
+from cmg.memory.extraction.worker import ExtractionWorker, RuleExtractor
 from cmg.memory.handlers import MemoryApi
-from cmg.memory.retention import MemoryRetention
+from cmg.memory.items.upkeep import ItemUpkeep
+from cmg.memory.items.writing import ItemWriter
+from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.service import MemoryService
 from cmg.memory.turn_sink import TURNS, TurnSink
 from cmg.memory.vectors.backlog import Backlog
 from cmg.memory.vectors.index_store import IndexStore
 from cmg.memory.vectors.models import KnownModels
 from cmg.memory.vectors.store import VectorStore
+from cmg.memory.workingset.handler import WorkingSetApi
 from cmg.storage.cache import Cache
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.changes import purge as purge_changes
@@ -101,6 +109,10 @@ __all__ = [
 _POOL = 8
 _FLUSH_S = 3.0
 _JOBS_S = 1.0
+_LONG_JOB_S = 3600.0
+
+
+Work = Coroutine[Any, Any, None]
 
 
 @dataclass(frozen=True)
@@ -108,7 +120,7 @@ class Built:
     """A process, ready to serve: its ASGI application and the work that runs beside it."""
 
     application: Any
-    background: list[Coroutine[Any, Any, None]]
+    background: list[Work]
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,7 @@ class Services:
     keys: Keys
     workspaces: Workspaces
     usage: UsageReports
+    control: MemoryControl
 
 
 def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock) -> Services:
@@ -142,6 +155,7 @@ def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFe
         keys=Keys(database, audit, clock),
         workspaces=Workspaces(database, audit, clock),
         usage=UsageReports(database, lambda: feed.current.workspaces, clock),
+        control=build_control(settings, database, clock),
     )
 
 
@@ -210,7 +224,7 @@ async def prepare(orders: Orders) -> FirstSecrets:
     """
     async with _services_on(orders.settings, orders.dsn) as services:
         secrets = await _first_things(services)
-        drain = _drain(services.database, orders, SystemClock(), Instruments(), UsageSink())
+        drain = _drain(services.database, orders, SystemClock(), Instruments(), UsageSink(erased=erased))
         await drain.drain_all()
     if orders.duties.gateways:
         create_file(orders.quota_file)
@@ -227,6 +241,7 @@ async def _first_things(services: Services) -> FirstSecrets:
     await services.keys.ensure_bootstrap(services.settings.bootstrap_key)
     secrets = FirstSecrets(await services.keys.ensure_admin_key(), await services.keys.ensure_first_key())
     await upkeep(services.database, services.settings.retention, SystemClock().now())
+    await services.control.erasure.replay()  # before anything that a backup brought back is drained or served
     return secrets
 
 
@@ -238,8 +253,7 @@ def vacate(orders: Orders, worker: int) -> None:
 def _drain(
     database: Database, orders: Orders, clock: Clock, instruments: Instruments, usage: UsageSink
 ) -> JournalDrain:
-    embedded = orders.settings.memory.embedder != "none"
-    sinks: dict[str, RecordSink] = {USAGE: usage, TURNS: TurnSink(clock, embedded=embedded)}
+    sinks: dict[str, RecordSink] = {USAGE: usage, TURNS: TurnSink(clock, orders.settings.memory)}
     return JournalDrain(database, orders.spool, sinks, clock, instruments, usage.committed)
 
 
@@ -260,7 +274,7 @@ async def needs_embedder(orders: Orders) -> bool:
         await database.close()
 
 
-async def build_embedder(orders: Orders, resources: Resources) -> list[Coroutine[Any, Any, None]]:
+async def build_embedder(orders: Orders, resources: Resources) -> list[Work]:
     """The process that runs the models of this machine; returns its work."""
     instruments = Instruments()
     socket = MetricsSocket(orders.runtime / "embedder-0.metrics", instruments)
@@ -344,7 +358,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     resources.add(Resource("upstream connections", network.close))
     upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
     router = _router(upstreams, settings)
-    questions = _questions(Sources(orders, _by_name(upstreams)), resources, database, clock, instruments)
+    questions = _questions(_sources(orders, upstreams, resources, clock), database, clock, instruments)
     estimator = Estimator()
     memory = MemoryService(database, journal, settings.memory, clock, instruments, questions)
     recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments)
@@ -366,7 +380,12 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     )
     authenticator = Authenticator(feed, clock, instruments)
     memory_api = MemoryApi(memory, database, authenticator.require, settings.limits.body_bytes, clock, instruments)
+    workingset = WorkingSetApi(memory, database, authenticator.require, settings.limits.body_bytes, clock)
     routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
+    control = build_control(settings, database, clock)
+    add_memory_routes(routes, control, control.memories(memory), authenticator.require)
+    base.changes.subscribe(ERASURES, journal.begin_segment)
+    routes.add("POST", "/v1/workingset", workingset.handle)
     forward = by_role(orders.role, forwarder.handle, _remote(orders, resources))
     plane = DataPlane(routes, authenticator, forward, instruments, clock, settings.trusted_proxies)
     return Built(plane, [base.changes.run(), parts.breakers.run()])
@@ -388,13 +407,18 @@ def _remote(orders: Orders, resources: Resources) -> Handler | None:
     return remote.handle
 
 
-def _questions(
-    sources: Sources, resources: Resources, database: Database, clock: Clock, instruments: Instruments
-) -> QueryEmbedder | None:
+def _sources(orders: Orders, upstreams: Sequence[Upstream], resources: Resources, clock: Clock) -> Sources:
+    """The embedders of this process; health knows whether the current one answers."""
+    sources = Sources(orders, {upstream.name: upstream for upstream in upstreams})
+    if sources.current is not None:
+        resources.add(Resource("embedder", sources.close, Probe(sources.current, clock).ask))
+    return sources
+
+
+def _questions(sources: Sources, database: Database, clock: Clock, instruments: Instruments) -> QueryEmbedder | None:
     """What gives the questions of recalls their vectors; None without an embedder."""
     if sources.current is None:
         return None
-    resources.add(Resource("embedder", sources.close, Probe(sources.current, clock).ask))
     known = KnownModels(VectorStore(database), clock)
     return QueryEmbedder(sources.current, sources.named, known, clock, instruments)
 
@@ -447,16 +471,23 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     resources.report(observations.machine(metrics, outside))
     resources.report(observations.models(base.catalogue, outside))
     work = [base.changes.run(), metrics.poll(), keeper.run()]
+    authenticator = Authenticator(base.feed, clock, instruments)
+    routers = [operations_router(resources, metrics, settings.metrics_allow)]
+    mounts: Mapping[str, ASGI] = {}
     if orders.duties.drain:
         work += _draining(orders, resources, services, base.feed, instruments)
-    if orders.duties.jobs:
-        work += _working(resources, services, upstreams, instruments)
-        work += _backlog(Sources(orders, _by_name(upstreams)), resources, base.database, clock, instruments)
-    routers = [operations_router(resources, metrics, settings.metrics_allow)]
-    if orders.duties.control_plane:
-        routers += _control_routers(services, clock)
-    authenticator = Authenticator(base.feed, clock, instruments)
-    application: Any = control_plane.build(routers, authenticator)
+    if orders.duties.jobs or orders.duties.control_plane:
+        sources = _sources(orders, upstreams, resources, clock)
+        if orders.duties.jobs:
+            work += _working(resources, services, upstreams, sources, instruments)
+        if orders.duties.control_plane:
+            routers += _control_routers(services, clock)
+            questions = _questions(sources, base.database, clock, instruments)
+            reader = Onlooker(orders.spool)
+            memory = MemoryService(base.database, reader, settings.memory, clock, instruments, questions)
+            mounts, answering = _tools(services, memory, authenticator)
+            work.append(answering)
+    application: Any = control_plane.build(routers, authenticator, mounts)
     if not orders.duties.gateways:
         within = Within(application, settings.limits.body_bytes)
         forward = by_role(orders.role, within.handle, _remote(orders, resources))
@@ -465,13 +496,22 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     return Built(application, work)
 
 
+def _tools(services: Services, memory: MemoryService, authenticator: Authenticator) -> tuple[Mapping[str, ASGI], Work]:
+    """MCP's endpoint at its path, and what runs beside it."""
+    from cmg.memory.tools.endpoint import PATH, McpEndpoint  # noqa: PLC0415  26 MB that the gateways need not load
+
+    tools = services.control.tools(services.control.memories(memory), authenticator.require)
+    endpoint = McpEndpoint(tools, services.settings.limits.body_bytes)
+    return {PATH: endpoint}, endpoint.run()
+
+
 def _draining(
     orders: Orders, resources: Resources, services: Services, feed: SnapshotFeed, instruments: Instruments
-) -> list[Coroutine[Any, Any, None]]:
+) -> list[Work]:
     """What carries this machine's journals into the database, and looks at the budgets that were spent on."""
     clock, database = SystemClock(), services.database
     watch = BudgetWatch(database, lambda: feed.current, services.keys.suspend_for_budget, clock, instruments)
-    drain = _drain(database, orders, clock, instruments, UsageSink(watch.spent))
+    drain = _drain(database, orders, clock, instruments, UsageSink(watch.spent, erased))
 
     async def flush() -> None:
         async with asyncio.timeout(_FLUSH_S):
@@ -479,34 +519,36 @@ def _draining(
 
     resources.add(Resource("drain", flush))
     resources.report(observations.journal(drain))
-    return [drain.run(), watch.run()]
+    return [drain.run(), watch.run(), services.control.keep_file()]
 
 
 def _working(
-    resources: Resources, services: Services, upstreams: Sequence[Upstream], instruments: Instruments
-) -> list[Coroutine[Any, Any, None]]:
-    """What a cluster needs once: jobs, and the sync of models."""
-    clock = SystemClock()
-    catalogue = CatalogueSync(upstreams, services.database, clock, instruments)
+    resources: Resources,
+    services: Services,
+    upstreams: Sequence[Upstream],
+    sources: Sources,
+    instruments: Instruments,
+) -> list[Work]:
+    """What a cluster needs once: jobs, the sync of models, vectors and facts of what was said."""
+    clock, database = SystemClock(), services.database
+    catalogue = CatalogueSync(upstreams, database, clock, instruments)
     jobs = _jobs(services, clock, instruments)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
     resources.report(observations.queue(jobs))
-    return [jobs.run(), catalogue.run()]
+    work = [jobs.run(), catalogue.run(), *_backlog(sources, database, clock, instruments)]
+    if services.settings.memory.extraction != "off":
+        writer = ItemWriter(clock, services.settings.memory)
+        extraction = ExtractionWorker(database, clock, instruments, RuleExtractor(), writer)
+        jobs.register("memory.extraction_purge", lambda _: extraction.purge(), every="47 3 * * *")
+        work.append(extraction.run())
+    return work
 
 
-def _backlog(
-    sources: Sources, resources: Resources, database: Database, clock: Clock, instruments: Instruments
-) -> list[Coroutine[Any, Any, None]]:
+def _backlog(sources: Sources, database: Database, clock: Clock, instruments: Instruments) -> list[Work]:
     """The background work that gives every passage its vectors; none without an embedder."""
     if sources.current is None:
         return []
-    resources.add(Resource("embedder", sources.close, Probe(sources.current, clock).ask))
-    store = VectorStore(database)
-    return [Backlog(sources.current, store, IndexStore(database), clock, instruments).run()]
-
-
-def _by_name(upstreams: Sequence[Upstream]) -> dict[str, Upstream]:
-    return {upstream.name: upstream for upstream in upstreams}
+    return [Backlog(sources.current, VectorStore(database), IndexStore(database), clock, instruments).run()]
 
 
 def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
@@ -514,14 +556,20 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     database, retention, settings = services.database, services.settings.retention, services.settings
     jobs = Jobs(database, clock, instruments, log_days=retention.jobs_log_days)
     idempotent = IdempotentCalls(database, clock, retention.idempotency_hours)
-    turns = MemoryRetention(
-        database, clock, turn_days=settings.memory.retention_days, operation_days=retention.operations_days
+    items = ItemUpkeep(database, clock, settings.memory)
+    kept = KeptFor(
+        turn_days=settings.memory.retention_days,
+        item_days=settings.memory.item_days,
+        operation_days=retention.operations_days,
     )
+    turns = MemoryRetention(database, clock, items, kept)
     jobs.register("ledger.upkeep", lambda _: upkeep(database, retention, clock.now()), every="7 * * * *")
     jobs.register("changes.purge", lambda _: purge_changes(database, clock), every="11 * * * *")
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
     jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
-    jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *")
+    jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *", timeout_s=_LONG_JOB_S)
+    jobs.register("memory.age", lambda _: items.age(), every="43 3 * * *", timeout_s=_LONG_JOB_S)
+    jobs.register("memory.tombstones", lambda _: services.control.purge(), every="47 * * * *")
     jobs.register("idempotency.purge", lambda _: idempotent.purge(), every="*/10 * * * *")
     return jobs
 

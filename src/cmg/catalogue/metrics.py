@@ -277,6 +277,16 @@ METRICS: tuple[Metric, ...] = (
         series=3,
         optional="only with an embedder",
     ),
+    Metric("cmg_memory_extraction_seconds", "histogram", "Time to read a thread for facts."),
+    Metric(
+        "cmg_memory_facts_total",
+        "counter",
+        "Facts drawn from what was said, by kind and outcome (added, merged, known, superseded, archived, refused).",
+        ("kind", "outcome"),
+        series=60,
+    ),
+    Metric("cmg_memory_extraction_jobs_waiting", "gauge", "Threads that wait to be read for facts.", merge="max"),
+    Metric("cmg_memory_extraction_lag_seconds", "gauge", "How long the oldest of them has waited.", merge="max"),
     # the gateway's calls
     Metric("cmg_llm_calls_total", "counter", "Calls by how they ended.", ("route", "upstream", "status"), series=400),
     Metric("cmg_llm_call_duration_seconds", "histogram", "Time of a call.", ("route", "upstream"), series=100),

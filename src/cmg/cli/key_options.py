@@ -12,6 +12,7 @@ _PLAIN = {
     "description": "More about it.",
     "owner": "Who answers for it; told when its budget runs low.",
     "default_model": "Model of calls that name none.",
+    "user_prefix": "Only for users whose id begins like this.",
     "expires_at": "When it ends, as 2027-01-31T00:00:00Z.",
     "review_at": "When somebody should look at it again.",
 }

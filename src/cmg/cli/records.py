@@ -1,11 +1,18 @@
-"""`cmg usage …` and `cmg audit …`: what the service has written down."""
+"""`cmg usage …`, `cmg audit …` and `cmg memory …`: what the service has written down, of calls and of people."""
+
+import sys
+from pathlib import Path
+from typing import BinaryIO
 
 import click
 import msgspec
 
+from cmg.app.wiring import Services
 from cmg.cli.printing import json_option, print_fields, print_json, print_table
 from cmg.cli.session import with_services
+from cmg.identity.models import COMMAND_LINE, DEFAULT_WORKSPACE
 from cmg.ledger.reports.csv_table import csv_table
+from cmg.memory.models import owner_of
 
 _SHOWN = ("calls", "errors", "prompt_tokens", "completion_tokens", "cost_usd")
 
@@ -60,3 +67,66 @@ def verify(*, as_json: bool) -> int:
     else:
         click.echo(f"The trail is broken at entry {verdict.broken_at}: {verdict.reason}")
     return 0 if verdict.ok else 1
+
+
+_user = click.option("--user", required=True, help="The user's id, as calls name it.")
+_workspace = click.option("--workspace", default=DEFAULT_WORKSPACE, show_default=True, help="The user's workspace.")
+
+
+@click.group("memory", no_args_is_help=True)
+def memory() -> None:
+    """Export or erase what is stored about a person."""
+
+
+@memory.command("export")
+@_user
+@_workspace
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A new file; default: standard output.")
+@json_option
+def export(*, user: str, workspace: str, output: Path | None, as_json: bool) -> None:
+    """Write everything about a user as JSON lines; the last one says `end`."""
+    if output is not None and output.exists():
+        raise click.UsageError(f"{output} is there already; name a new file")
+
+    async def write(services: Services) -> None:
+        lines = services.control.export.lines(owner_of(workspace, user))
+        file = sys.stdout.buffer if output is None else _private(output)
+        async for piece in lines:
+            file.write(piece)
+        file.flush()
+
+    with_services(write)
+    if output is not None and as_json:
+        print_json({"file": str(output), "bytes": output.stat().st_size})
+
+
+@memory.command("erase")
+@_user
+@_workspace
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def erase(*, user: str, workspace: str, yes: bool, as_json: bool) -> None:
+    """Erase a user from everything that is stored; prints a receipt that counts what went."""
+    if not yes and not _confirmed(user, workspace):
+        raise click.UsageError("nothing was erased; say --yes to erase without being asked")
+    receipt = with_services(lambda services: services.control.erasure.erase(workspace, user, COMMAND_LINE.name))
+    if as_json:
+        print_json(msgspec.to_builtins(receipt))
+        return
+    click.echo("The user is erased.")
+    print_fields({"erased_at": receipt.erased_at, "pseudonym": receipt.pseudonym, **receipt.erased})
+    if receipt.pending:
+        click.echo(f"On its way, and dropped when it arrives: {', '.join(receipt.pending)}")
+
+
+def _confirmed(user: str, workspace: str) -> bool:
+    try:
+        return click.confirm(f"Erase everything about {user} in the workspace {workspace}, for good?", err=True)
+    except click.Abort:
+        return False
+
+
+def _private(file: Path) -> BinaryIO:
+    """A new file for its owner alone."""
+    file.touch(mode=0o600, exist_ok=False)
+    return file.open("wb")

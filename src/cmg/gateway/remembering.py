@@ -7,6 +7,7 @@ from cmg.gateway.ports import Memory
 from cmg.gateway.recording import Call
 from cmg.gateway.requests.chat_request import ChatRequest
 from cmg.kit.clock import Clock
+from cmg.kit.errors import Forbidden
 from cmg.kit.scopes import covers
 from cmg.kit.turns import NOTE_MARK, Scope, Turn
 
@@ -20,9 +21,19 @@ class Remembering:
         self._memory, self._role, self._clock = memory, settings.inject_role, clock
 
     def prepare(self, call: Call, chat: ChatRequest) -> None:
-        """Set the call's people, its scope, and the turns it would leave."""
+        """Set the call's people, its scope, and the turns it would leave.
+
+        Raises `Forbidden` when the key may not speak for the user.
+        """
         wish, key = chat.wish, call.caller.key
         call.user = (wish.user, wish.thread, wish.agent)
+        prefix = key.user_prefix
+        if prefix is not None and wish.user is not None and not wish.user.startswith(prefix):
+            raise Forbidden(
+                f"this API key speaks only for users whose id begins with `{prefix}`",
+                param="user",
+                code="user_not_allowed",
+            )
         user = wish.user or (f"key:{key.id}" if key.memory_scope == "key" else None)
         if user is None or key.memory == "off" or wish.mode == "off":
             return

@@ -51,7 +51,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A key without its secret. Times are epoch seconds; allow lists: None means everything.
 
     `hashes`: SHA-256 of each valid secret with the moment it stops working (None: with the key).
-    `memory_scope` `key`: calls without a user share one memory of the key.
+    `memory_scope` `key`: calls without a user share one memory of the key. `user_prefix`: how the ids of those
+    users begin for whom it may speak; None: it speaks for every user of its workspace.
     """
 
     id: str
@@ -65,6 +66,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     scopes: tuple[str, ...] = APPLICATION_SCOPES
     memory: MemorySetting = "on"
     memory_scope: MemoryScope = "user"
+    user_prefix: str | None = None
     models_allow: tuple[str, ...] | None = None
     models_block: tuple[str, ...] = ()
     ip_allow: tuple[str, ...] | None = None

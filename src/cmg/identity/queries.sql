@@ -45,10 +45,10 @@ SELECT pg_advisory_xact_lock(7083200003);
 INSERT INTO api_keys (
     id, workspace_id, name, status, suspended_reason, description, owner, tags, scopes, memory, memory_scope,
     models_allow, models_block, ip_allow, default_model, response_cache_s, limits, budget, expires_at, review_at,
-    origin, created_at, updated_at
+    user_prefix, origin, created_at, updated_at
 ) VALUES (
     $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17::text::jsonb, $18::text::jsonb, $19,
-    $20, $21, $22, $23
+    $20, $21, $22, $23, $24
 );
 
 -- name: update_key
@@ -57,7 +57,7 @@ UPDATE api_keys SET
     name = $3, status = $4, suspended_reason = $5, description = $6, owner = $7, tags = $8, scopes = $9, memory = $10,
     memory_scope = $11, models_allow = $12, models_block = $13, ip_allow = $14, default_model = $15,
     response_cache_s = $16, limits = $17::text::jsonb, budget = $18::text::jsonb, expires_at = $19, review_at = $20,
-    updated_at = $21
+    user_prefix = $21, updated_at = $22
 WHERE id = $1 AND workspace_id = $2;
 
 -- name: add_secret

@@ -153,6 +153,7 @@ def _settings(key: ApiKey) -> tuple[Any, ...]:
         None if key.budget is None else msgspec.json.encode(key.budget).decode(),
         None if key.expires_at is None else at(key.expires_at),
         None if key.review_at is None else at(key.review_at),
+        key.user_prefix,
     )
 
 
@@ -170,6 +171,7 @@ def _key(row: Any) -> ApiKey:
         scopes=_shared(tuple(row["scopes"])),
         memory=row["memory"],
         memory_scope=row["memory_scope"],
+        user_prefix=row["user_prefix"],
         models_allow=_tuple(row["models_allow"]),
         models_block=tuple(row["models_block"]),
         ip_allow=_tuple(row["ip_allow"]),

@@ -182,6 +182,7 @@ class JournalDrain:
             self._folders[name] = self._folders.pop(name)  # whoever was not asked now comes first in the next batch
             chunk = folder.read(MAX_RECORDS - batch.count, dead=name in dead)
             if chunk.end == folder.position or folder.position is None:
+                folder.tidy()
                 continue
             folder.waiting_since = folder.waiting_since or now
             batch.moves.append((folder.worker, folder.position, chunk.end))

@@ -92,6 +92,11 @@ class Journal:
         self._drained = self._progress.drained
         return max(0, self._end - self._drained)
 
+    async def begin_segment(self, _erasures: Sequence[str]) -> None:
+        """Somebody was erased: write on in a new segment, so that the present one is deleted once it is drained."""
+        if self._lock >= 0 and self._end > self._base:
+            self._open_segment()
+
     def close(self) -> None:
         """Flush to the disk and let go of the folder; the drain empties and removes it."""
         if self._lock < 0:

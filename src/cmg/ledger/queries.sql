@@ -65,3 +65,18 @@ DELETE FROM budget_events WHERE id IN (
 DELETE FROM usage_records_default WHERE (id, at) IN (
     SELECT id, at FROM usage_records_default WHERE at < $1 LIMIT $2
 );
+
+-- name: pseudonymise
+-- Take a user's id, and the names of their threads, out of the next records from a moment on.
+WITH theirs AS (
+    SELECT id, at FROM usage_records WHERE workspace_id = $1 AND user_id = $2 AND at >= $4 ORDER BY at LIMIT $5
+), changed AS (
+    UPDATE usage_records u SET user_id = $3, thread_id = NULL
+    FROM theirs t WHERE u.id = t.id AND u.at = t.at AND u.workspace_id = $1
+    RETURNING u.at
+)
+SELECT count(*) AS changed, max(at) AS last FROM changed;
+
+-- name: users
+-- Every user whom a record of the workspace names.
+SELECT DISTINCT user_id FROM usage_records WHERE workspace_id = $1 AND user_id IS NOT NULL;

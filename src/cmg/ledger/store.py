@@ -17,6 +17,7 @@ from cmg.storage.retention import drop_old, ensure_partitions, purge_batch
 _SQL = load("cmg.ledger")
 _MONTH = timedelta(days=32)  # the longest period: an event that is forgotten earlier would be told again
 _FOLDED = timedelta(days=400)
+TEXT_MAX = 500  # of a name that callers choose
 _SECONDS = 60.0  # deadline of upkeep, which nobody waits for
 
 
@@ -108,6 +109,21 @@ async def upkeep(database: Database, retention: RetentionSettings, now: datetime
     await purge_batch(database, _SQL["purge_stray_usage"], oldest)
     await purge_batch(database, _SQL["purge_budget_events"], now - max(timedelta(days=retention.events_days), _MONTH))
     await fold_spending(database, now - _FOLDED)
+
+
+async def pseudonymise(database: Database, user: tuple[str, str], pseudonym: str, step: int) -> int:
+    """Put a pseudonym in place of a (workspace, user) and of their threads' names; returns how many records."""
+    changed, since, full = 0, at(0), True
+    while full:
+        args = (*user, pseudonym, since, step)
+        row = await database.fetchrow(_SQL["pseudonymise"], *args, timeout_s=_SECONDS)
+        changed, since, full = changed + int(row["changed"]), row["last"], row["changed"] == step
+    return changed
+
+
+async def users(database: Database, workspace_id: str) -> list[str]:
+    """Every user whom a record of the workspace names."""
+    return [row[0] for row in await database.fetch(_SQL["users"], workspace_id, timeout_s=_SECONDS)]
 
 
 def _event(row: Any) -> BudgetEvent:

@@ -8,13 +8,13 @@ from cmg.identity.store import IdentityStore
 from cmg.kit.clock import at
 from cmg.ledger import store
 from cmg.ledger.models import UsageRecord, decode_usage
+from cmg.ledger.people.ledger_users import ErasedUsers, as_stored, nobody, without
 from cmg.ledger.quota.periods import starts
 
 TABLE = "usage_records"
 _MAX_INT = 2**31 - 1
 _MAX_SMALL = 2**15 - 1
 _MAX_NANO = 10**15  # a million dollars a call
-_MAX_TEXT = 500
 _TEXTS = (
     "user_id",
     "thread_id",
@@ -61,16 +61,21 @@ class UsageSink:
     """Stores the journal's records of kind `usage`.
 
     `committed` is to be called after each commit; it tells `spent` the ids of the keys that have spent something.
+    `erased` says who is to be named no more.
     """
 
-    def __init__(self, spent: Callable[[set[str]], None] = lambda _: None) -> None:
+    def __init__(self, spent: Callable[[set[str]], None] = lambda _: None, erased: ErasedUsers = nobody) -> None:
         self._identity = IdentityStore()
+        self._erased = erased
         self._spent = spent
         self._written: set[str] = set()
 
     async def write(self, conn: Any, payloads: Sequence[bytes]) -> None:
         """Insert the rows and add up the spending. Raises decoding errors for a payload that is no usage record."""
         records = [decode_usage(payload) for payload in payloads]
+        users = {(one.workspace_id, as_stored(one.user_id)) for one in records if one.user_id is not None}
+        if users and (erased := await self._erased(conn, list(users))):
+            records = [without(record, erased) for record in records]
         rows = [_row(record) for record in records]
         await conn.copy_records_to_table(TABLE, records=rows, columns=COLUMNS)
         costly = [record for record in records if record.cost_nano > 0]
@@ -129,6 +134,4 @@ def _bounded(value: int, most: int) -> int:
 
 def _text(value: str | None) -> str | None:
     """Text as PostgreSQL takes it: names that callers choose may hold NUL, or be longer than any name."""
-    if value is None:
-        return None
-    return value[:_MAX_TEXT].replace("\x00", "\ufffd")
+    return None if value is None else as_stored(value)

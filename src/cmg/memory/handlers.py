@@ -11,6 +11,7 @@ from cmg.kit.asgi import Request, Send, decode, send_json
 from cmg.kit.clock import Clock, rfc3339
 from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.kit.ids import uuid7
+from cmg.memory.api.access import Access
 from cmg.memory.api.reading import filters_of, messages_of
 from cmg.memory.api.schemas import (
     MAX_ITEMS,
@@ -28,6 +29,7 @@ from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.passages import passages
+from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
@@ -59,7 +61,10 @@ class MemoryApi:
         self._service, self._database, self._require = service, database, require
         self._body_limit, self._clock, self._instruments = body_limit, clock, instruments
         self._store = MemoryStore()
-        self._writer = TurnWriter(self._store, clock, embedded=service.embedded)
+        self._access = Access(require)
+        self._writer = TurnWriter(self._store, clock, service.settings)
+        self._redactor = Redactor(service.settings.redact)
+        self._draws_facts = service.settings.extraction != "off"
 
     async def ingest(self, request: Request, send: Send, caller: Caller) -> None:
         """Store messages or a document in one transaction, then answer 202.
@@ -69,14 +74,16 @@ class MemoryApi:
         """
         self._require(caller, "memory:write")
         asked = decode(_ingest, await request.body(self._body_limit))
+        self._access.check(caller, asked.user_id)
         now = self._clock.now()
-        messages = messages_of(asked, caller.workspace_id, now)
+        messages = messages_of(asked, caller.workspace_id, now, self._redactor)
         items = _ingested(messages)
         operation_id = uuid7()
         owner = owner_of(caller.workspace_id, asked.user_id)
         async with self._database.transaction(_WRITE_S) as conn:
             new = await self._writer.write(conn, messages, strict=True)
-            state = ("done", msgspec.json.encode(items).decode(), now)
+            thread_id = messages[0].thread.thread_id if messages and self._draws_facts else None
+            state = ("done", msgspec.json.encode(items).decode(), now, thread_id)
             await self._store.add_operation(conn, operation_id, owner, state)
         self._count(new, len(items) - new)
         row = await self._settled(operation_id, caller.workspace_id, _VECTORS_S if asked.wait else 0.0)
@@ -99,6 +106,7 @@ class MemoryApi:
         """What is remembered about a question, best first. Raises `InvalidRequest`, `DatabaseAway`."""
         self._require(caller, "memory:read")
         asked = decode(_recall, await request.body(self._body_limit))
+        self._access.check(caller, asked.user_id)
         if not (asked.query or asked.purpose):
             raise InvalidRequest("send a `query`, or a `purpose`", param="query")
         budget = asked.token_budget
@@ -163,6 +171,7 @@ def _operation(row: Any) -> Operation:
         status=status,
         items=_items.decode(row["items"]),
         error=error,
+        facts=row["facts"],
         created_at=rfc3339(row["created_at"].timestamp()),
         finished_at=None if finished_at is None else rfc3339(finished_at.timestamp()),
     )

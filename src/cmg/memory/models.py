@@ -35,6 +35,7 @@ class TurnBatch(msgspec.Struct, array_like=True, frozen=True):
     app_id: str | None
     implicit: bool
     turns: tuple[KeptTurn, ...]
+    journalled_at: float = 0.0
 
 
 class Owner(NamedTuple):
@@ -88,7 +89,7 @@ class Hit(msgspec.Struct, array_like=True, frozen=True):
     score: float
     tokens: int
     note_tokens: int
-    kind: Kind
+    kind: str
     role: str
     name: str | None
     thread_id: str

@@ -3,7 +3,7 @@
 INSERT INTO memory_users (workspace_id, user_id, updated_at)
 SELECT workspace_id, user_id, $3 FROM unnest($1::text[], $2::text[]) AS wanted (workspace_id, user_id)
 ORDER BY workspace_id, user_id
-ON CONFLICT (workspace_id, user_id) DO UPDATE SET updated_at = excluded.updated_at
+ON CONFLICT (workspace_id, user_id) DO UPDATE SET updated_at = greatest(memory_users.updated_at, excluded.updated_at)
 RETURNING workspace_id, user_id, user_no;
 
 -- name: touch_threads
@@ -12,12 +12,16 @@ INSERT INTO memory_threads (workspace_id, user_no, thread_id, implicit, created_
 SELECT workspace_id, user_no, thread_id, implicit, $5, $5
 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::boolean[]) AS wanted (workspace_id, user_no, thread_id, implicit)
 ORDER BY user_no, thread_id
-ON CONFLICT (user_no, thread_id) DO UPDATE SET updated_at = excluded.updated_at
+ON CONFLICT (user_no, thread_id) DO UPDATE SET updated_at = greatest(memory_threads.updated_at, excluded.updated_at)
 RETURNING user_no, thread_id, thread_no;
 
 -- name: known_turns
--- Which of these ids are stored already, and with which content.
-SELECT id, digest FROM memory_turns WHERE id = ANY($1::uuid[]) AND workspace_id = ANY($2::text[]);
+-- Which of these ids are stored already, and with which content; none for those that somebody deleted.
+SELECT id, digest FROM memory_turns WHERE id = ANY($1::uuid[]) AND workspace_id = ANY($2::text[])
+UNION ALL
+SELECT item_id, NULL FROM memory_deleted d
+WHERE item_id = ANY($1::uuid[]) AND workspace_id = ANY($2::text[])
+    AND NOT EXISTS (SELECT FROM memory_turns t WHERE t.id = d.item_id);
 
 -- name: add_turns
 -- Store passages in the given order; the words of all lie in one array ($18), each row has its slice of it.
@@ -48,14 +52,21 @@ WITH added AS (
 SELECT count(*) FROM added;
 
 -- name: add_operation
--- Note an ingest with what it stored.
-INSERT INTO memory_operations (id, workspace_id, user_id, status, items, created_at, finished_at)
-VALUES ($1, $2, $3, $4, $5, $6, $6);
+-- Note an ingest with what it stored, and the thread ($7, or null) whose facts are drawn.
+INSERT INTO memory_operations (id, workspace_id, user_id, status, items, created_at, finished_at, thread_no)
+VALUES ($1, $2, $3, $4, $5, $6, $6, (
+    SELECT h.thread_no FROM memory_threads h JOIN memory_users u USING (user_no)
+    WHERE u.workspace_id = $2 AND u.user_id = $3 AND h.thread_id = $7));
 
 -- name: operation
--- One operation of the workspace; whether any of its passages waits for a vector, and how many are refused one.
-SELECT o.id, o.status, o.items, o.error, o.created_at, o.finished_at, v.waiting, v.refused
-FROM memory_operations o CROSS JOIN LATERAL (
+-- One operation of the workspace; whether any of its passages waits for a vector, how many are refused one, and how far
+-- the facts of its thread are: null when it asked for none.
+SELECT o.id, o.status, o.items, o.error, o.created_at, o.finished_at, v.waiting, v.refused,
+    CASE WHEN o.thread_no IS NULL THEN NULL WHEN e.thread_no IS NULL THEN 'done' WHEN e.failed_at IS NULL THEN 'queued'
+        ELSE 'failed' END AS facts
+FROM memory_operations o
+LEFT JOIN memory_extractions e ON e.thread_no = o.thread_no
+CROSS JOIN LATERAL (
     SELECT count(q.seq) > 0 AS waiting, count(r.seq) AS refused
     FROM jsonb_to_recordset(o.items) AS item (id uuid)
     JOIN memory_turns t ON t.id = item.id AND t.workspace_id = o.workspace_id
@@ -71,30 +82,11 @@ DELETE FROM memory_operations
 WHERE id IN (SELECT id FROM memory_operations WHERE created_at < $1 ORDER BY created_at LIMIT $2);
 
 -- name: expired_users
--- Users who have turns stored before a moment, a bounded number, in the order in which writers hold them.
+-- Users who said something that was stored before a moment, a bounded number.
 -- cross-workspace: retention holds for the whole service
-SELECT DISTINCT user_no FROM (SELECT user_no FROM memory_turns WHERE recorded_at < $1 LIMIT $2) old ORDER BY user_no;
-
--- name: purge_turns
--- Delete one user's turns stored before a moment with all that belongs to them, and count the user down.
--- cross-workspace: retention holds for the whole service
-WITH held AS (
-    SELECT user_no FROM memory_users WHERE user_no = $1 FOR UPDATE
-), gone AS (
-    DELETE FROM memory_turns WHERE user_no = (SELECT user_no FROM held) AND recorded_at < $2 RETURNING seq, length
-), vectors AS (
-    DELETE FROM memory_vectors v USING gone WHERE v.user_no = $1 AND v.seq = gone.seq
-), queued AS (
-    DELETE FROM memory_unembedded q USING gone WHERE q.seq = gone.seq
-), refused AS (
-    DELETE FROM memory_unembeddable r USING gone WHERE r.user_no = $1 AND r.seq = gone.seq
-), sums AS (
-    SELECT count(*) AS turns, coalesce(sum(length), 0) AS length FROM gone
-), counted AS (
-    UPDATE memory_users u SET turns = u.turns - s.turns, length = u.length - s.length
-    FROM sums s WHERE u.user_no = $1
-)
-SELECT turns FROM sums;
+SELECT DISTINCT user_no FROM (
+    SELECT user_no FROM memory_turns
+    WHERE recorded_at < $1 AND kind IN ('message', 'document', 'diff', 'log') LIMIT $2) old ORDER BY user_no;
 
 -- name: purge_threads
 -- Delete threads that nobody has touched since a moment and that hold nothing any more, a bounded number.

@@ -60,8 +60,8 @@ class MemoryService:
         """`questions` gives vectors; None: recall goes by words alone."""
         self._recent = RecentWriters(journal.folder)
         self._clock, self._instruments = clock, instruments
+        self.settings = settings
         self.token_budget = settings.token_budget  # of a note when nobody says
-        self.embedded = settings.embedder != "none"
         self._deadline_s = settings.recall_deadline_ms / 1000
         self._finder = Finder(database, questions, clock, self._deadline_s / 2)
         self._heads: dict[int, None] = {}
@@ -103,6 +103,10 @@ class MemoryService:
         await self._own_writes(wanted.owner)
         return await self._finder.find(wanted, timeout_s)
 
+    async def settle(self, owner: Owner) -> None:
+        """Wait a moment until the user's last turn is in the database, whichever worker of this machine took it."""
+        await self._own_writes(owner)
+
     def remember(self, scope: Scope, turns: Sequence[Turn]) -> list[tuple[str, bytes]]:
         """What the journal has to keep of these turns: the request's messages in order, then the answer.
 
@@ -125,6 +129,7 @@ class MemoryService:
             thread.app_id,
             thread.implicit,
             tuple(kept),
+            self._clock.time(),
         )
         self._instruments.series("cmg_memory_turns_total", "chat", "journalled").inc(len(kept))
         return [(TURNS, _encoded(batch))]

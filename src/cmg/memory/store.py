@@ -44,8 +44,8 @@ class MemoryStore:
 
     async def known(
         self, conn: Connection, ids: Sequence[uuid.UUID], workspaces: Iterable[str]
-    ) -> Mapping[uuid.UUID, int]:
-        """The digests of those of these passages that are stored."""
+    ) -> Mapping[uuid.UUID, int | None]:
+        """The digests of those of these passages that are stored; None for those that somebody deleted."""
         rows = await conn.fetch(self._sql["known_turns"], ids, list(set(workspaces)))
         return {row[0]: row[1] for row in rows}
 
@@ -66,7 +66,7 @@ class MemoryStore:
     async def add_operation(
         self, conn: Connection, operation_id: uuid.UUID, owner: Owner, state: tuple[Any, ...]
     ) -> None:
-        """Note an operation; `state` is (status, items as JSON, at)."""
+        """Note an operation; `state` is (status, items as JSON, at, the thread whose facts are drawn)."""
         await conn.execute(self._sql["add_operation"], operation_id, *owner, *state)
 
     async def operation(self, database: Database, operation_id: uuid.UUID, workspace_id: str) -> Any:
@@ -77,14 +77,14 @@ class MemoryStore:
         """Delete operations older than a moment, in bounded steps; returns how many."""
         return await self._purge(database, "purge_operations", before)
 
-    async def purge_turns(self, database: Database, before: datetime) -> int:
-        """Delete turns stored before a moment and the threads they leave empty; returns how many turns."""
-        total = 0
-        while users := await database.fetch(self._sql["expired_users"], before, _PURGE_ROWS, timeout_s=60):
-            for row in users:
-                total += await database.fetchval(self._sql["purge_turns"], row[0], before, timeout_s=60)
-        await self._purge(database, "purge_threads", before)
-        return total
+    async def users_with_turns_before(self, database: Database, before: datetime) -> list[int]:
+        """Some users who said something that was stored before a moment."""
+        rows = await database.fetch(self._sql["expired_users"], before, _PURGE_ROWS, timeout_s=60)
+        return [row[0] for row in rows]
+
+    async def purge_threads(self, database: Database, before: datetime) -> int:
+        """Delete empty threads that nobody has touched since a moment; returns how many."""
+        return await self._purge(database, "purge_threads", before)
 
     async def _purge(self, database: Database, query: str, before: datetime) -> int:
         total = count = _PURGE_ROWS

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
+from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.kit.errors import Conflict
+from cmg.memory.extraction.store import ExtractionStore
 from cmg.memory.models import Message
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.rows import Row, rows_of
@@ -15,16 +17,18 @@ _BREATH = 16  # messages between two looks at other work on the event loop: abou
 
 
 class TurnWriter:
-    """Writes messages inside the caller's transaction."""
+    """Writes messages inside the caller's transaction, and has their threads read for facts."""
 
-    def __init__(self, store: MemoryStore, clock: Clock, *, embedded: bool) -> None:
-        """`embedded`: there is an embedder that will give vectors to what is written."""
-        self._store, self._clock, self._embedded = store, clock, embedded
+    def __init__(self, store: MemoryStore, clock: Clock, settings: MemorySettings) -> None:
+        """With an embedder in the settings, what is written waits for its vectors."""
+        self._store, self._clock, self._settings = store, clock, settings
+        self._extraction = ExtractionStore()
 
     async def write(self, conn: Connection, messages: Sequence[Message], *, strict: bool = False) -> int:
         """Store what is not stored yet, in the given order; returns how many passages were new.
 
-        An id that is stored with another content stays as it is; with `strict` that raises `Conflict`.
+        An id that is stored with another content stays as it is; with `strict` that raises `Conflict`. What somebody
+        deleted comes back only with `strict`: a caller asks for it; a history that is sent again does not.
         """
         wanted = _distinct(messages, strict=strict)
         if not wanted:
@@ -35,13 +39,17 @@ class TurnWriter:
         known = await self._store.known(conn, list(wanted), workspaces)
         rows: list[Row] = []
         for count, (item_id, message) in enumerate(wanted.items(), 1):
-            if item_id not in known:
+            if item_id not in known or (strict and known[item_id] is None):
                 rows += rows_of(message, *numbers[message.thread])
             elif strict and known[item_id] != message.digest:
                 raise _conflict(message)
             if not count % _BREATH:
                 await asyncio.sleep(0)
-        return await self._store.add(conn, rows, at, embedded=self._embedded)
+        new = await self._store.add(conn, rows, at, embedded=self._settings.embedder != "none")
+        if new and self._settings.extraction != "off":
+            threads = {(row.thread_no, row.workspace_id) for row in rows}
+            await self._extraction.queue(conn, threads, at, self._settings.extraction_delay_s)
+        return new
 
 
 def _distinct(messages: Sequence[Message], *, strict: bool) -> dict[UUID, Message]:

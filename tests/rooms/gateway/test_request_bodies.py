@@ -114,6 +114,15 @@ def test_fields_of_the_body_beat_headers() -> None:
     assert _read(_body(), headers).wish.mode == "read"
 
 
+def test_the_headers_of_other_routers_mean_the_same() -> None:
+    own = {b"x-cmg-user": b"u", b"x-cmg-thread": b"t", b"x-cmg-agent": b"a", b"x-cmg-memory-budget": b"7"}
+    wish = _read(_body(), own).wish
+    assert (wish.user, wish.thread, wish.agent, wish.token_budget) == ("u", "t", "a", 7)
+    theirs = _read(_body(), {b"x-sm-user-id": b"u", b"x-session-id": b"t", b"x-memory-mode": b"WRITE"}).wish
+    assert (theirs.user, theirs.thread, theirs.mode) == ("u", "t", "write")
+    assert _read(_body(), {b"x-sm-user-id": b"theirs", b"x-cmg-user": b"ours"}).wish.user == "ours"
+
+
 def test_the_older_fields_mean_the_same() -> None:
     wish = _read(_body(b', "inject_context": false, "context_purpose": "p", "context_token_budget": 9')).wish
     assert (wish.mode, wish.purpose, wish.token_budget) == ("write", "p", 9)

@@ -33,6 +33,8 @@ WRONG = [
     ({"scopes": [["chat"]]}, "scopes"),
     ({"memory": "maybe"}, "memory"),
     ({"memory_scope": True}, "memory_scope"),
+    ({"user_prefix": ""}, "user_prefix"),
+    ({"user_prefix": "x" * 101}, "user_prefix"),
     ({"models_allow": []}, "models_allow"),
     ({"models_allow": [""]}, "models_allow[0]"),
     ({"models_block": ["x" * 201]}, "models_block[0]"),

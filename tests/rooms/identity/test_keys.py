@@ -22,6 +22,7 @@ FULL = {
     "scopes": ["models", "chat"],
     "memory": "off",
     "memory_scope": "key",
+    "user_prefix": "app-",
     "models_allow": ["sim/*"],
     "models_block": ["sim/cut"],
     "ip_allow": ["10.1.2.3/8", "::1"],
@@ -39,6 +40,7 @@ async def test_a_key_keeps_every_setting(keys: Keys, admin: Actor, clock: Manual
     view = key_view(await keys.get(admin, made.key.id), clock.time())
     assert view["tags"] == ["a", "b"]
     assert view["scopes"] == ["chat", "models"]
+    assert view["user_prefix"] == "app-"
     assert view["ip_allow"] == ["10.0.0.0/8", "::1/128"]
     assert view["budget"] == {"period": "month", "usd": 12.5, "alert_at": [0.5, 1.0], "auto_suspend": True}
     assert view["limits"] == {"rpm": 5, "rph": None, "tpm": None, "burst": None, "concurrency": 2}

@@ -43,7 +43,7 @@ class Memory:
         self.database, self.clock, self.spool = database, clock, spool
         self.journal = Journal(spool)
         self.service = MemoryService(database, self.journal, PATIENT, clock, instruments)
-        self.sink = TurnSink(clock, embedded=False)
+        self.sink = TurnSink(clock, PATIENT)
         self.payloads: list[bytes] = []
 
     def remember(self, where: Scope, turns: list[Turn]) -> list[bytes]:

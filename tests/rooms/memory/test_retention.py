@@ -2,15 +2,17 @@
 
 import pytest
 
-from cmg.memory.retention import MemoryRetention
+from cmg.memory.items.upkeep import ItemUpkeep
+from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.store import MemoryStore
-from rooms.memory.conftest import Memory, said, scope
+from rooms.memory.conftest import PATIENT, Memory, said, scope
 
 DAY_S = 86_400
 
 
 def _retention(memory: Memory, turn_days: int) -> MemoryRetention:
-    return MemoryRetention(memory.database, memory.clock, turn_days=turn_days, operation_days=7)
+    upkeep = ItemUpkeep(memory.database, memory.clock, PATIENT)
+    return MemoryRetention(memory.database, memory.clock, upkeep, KeptFor(turn_days=turn_days, operation_days=7))
 
 
 async def _counts(memory: Memory) -> list[tuple[str, int, int]]:
@@ -20,6 +22,7 @@ async def _counts(memory: Memory) -> list[tuple[str, int, int]]:
 
 async def test_old_turns_and_their_empty_threads_go_and_new_ones_stay(memory: Memory, monkeypatch) -> None:
     monkeypatch.setattr("cmg.memory.store._PURGE_ROWS", 3)
+    monkeypatch.setattr("cmg.memory.items.upkeep._BATCH", 3)
     await memory.keep(scope(thread="old"), said(*(f"old turn {number}" for number in range(10))))
     await memory.keep(scope(user="ben", thread="old"), said("old turn of ben"))
     memory.clock.advance(10 * DAY_S)
@@ -43,7 +46,7 @@ async def test_operations_are_kept_for_their_days(memory: Memory, days: int, lef
     from cmg.memory.models import owner_of
 
     async with memory.database.transaction() as conn:
-        state = ("done", "[]", memory.clock.now())
+        state = ("done", "[]", memory.clock.now(), None)
         await MemoryStore().add_operation(conn, uuid7(), owner_of("default", "ana"), state)
     memory.clock.advance(days * DAY_S)
     await _retention(memory, turn_days=0).purge()

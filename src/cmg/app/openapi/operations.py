@@ -7,7 +7,31 @@ import msgspec
 
 from cmg.gateway.requests.chat_request import ChatBody
 from cmg.gateway.requests.embeddings_request import EmbeddingsBody
-from cmg.memory.api.schemas import IngestRequest, Operation, RecallAnswer, RecallRequest
+from cmg.memory.api.control_schemas import (
+    AddRequest,
+    Deleted,
+    EditRequest,
+    Expanded,
+    FeedbackAnswer,
+    FeedbackRequest,
+    MemoryItem,
+    MemoryList,
+    MemoryPage,
+    Raw,
+    SearchRequest,
+    ThreadPage,
+    ThreadView,
+    UserRequest,
+)
+from cmg.memory.api.schemas import (
+    IngestRequest,
+    Operation,
+    RecallAnswer,
+    RecallRequest,
+    WorkingSetAnswer,
+    WorkingSetRequest,
+)
+from cmg.memory.control.erasure import Receipt
 
 
 class ChatCompletion(msgspec.Struct):
@@ -51,6 +75,11 @@ _CONTROL = (
     ("x-cmg-memory", "header"),
     ("x-cmg-memory-budget", "header"),
 )
+
+_ID = (("id", "path"),)
+_USER = (("user_id", "query"),)
+_NARROW = (("agent_id", "query"), ("app_id", "query"), ("thread_id", "query"))
+_PART = (("limit", "query"), ("cursor", "query"))
 
 OPERATIONS: tuple[Described, ...] = (
     Described(
@@ -98,5 +127,141 @@ OPERATIONS: tuple[Described, ...] = (
         "What is remembered about a query or for a purpose.",
         RecallRequest,
         RecallAnswer,
+    ),
+    Described(
+        "GET",
+        "/v1/memories",
+        "list_memories",
+        "A user's memories, newest first; `kinds` are names with commas.",
+        answer=MemoryPage,
+        parameters=(*_USER, ("kinds", "query"), *_NARROW, *_PART),
+    ),
+    Described(
+        "POST",
+        "/v1/memories",
+        "add_memory",
+        "Remember a content, or messages as they were said.",
+        AddRequest,
+        MemoryList,
+        status=201,
+    ),
+    Described(
+        "DELETE",
+        "/v1/memories",
+        "delete_memories",
+        "Delete what belongs to a user, an agent, an application or a thread; without any of them 400.",
+        answer=Deleted,
+        parameters=(("user_id", "query"), *_NARROW),
+    ),
+    Described(
+        "POST",
+        "/v1/memories/search",
+        "search_memories",
+        "The memories of a user that fit a query, best first.",
+        SearchRequest,
+        MemoryList,
+    ),
+    Described("GET", "/v1/memories/{id}", "get_memory", "One memory.", answer=MemoryItem, parameters=_ID),
+    Described(
+        "PUT",
+        "/v1/memories/{id}",
+        "edit_memory",
+        "Change a memory; what it was stays in its history.",
+        EditRequest,
+        MemoryItem,
+        parameters=_ID,
+    ),
+    Described(
+        "DELETE",
+        "/v1/memories/{id}",
+        "delete_memory",
+        "Delete a memory with its history.",
+        answer=Deleted,
+        parameters=_ID,
+    ),
+    Described(
+        "GET",
+        "/v1/memories/{id}/history",
+        "memory_history",
+        "All versions of a memory, oldest first.",
+        answer=MemoryList,
+        parameters=_ID,
+    ),
+    Described(
+        "GET",
+        "/v1/expand/{id}",
+        "expand",
+        "An item with its sources, versions, links, uses, and what its salience is made of.",
+        answer=Expanded,
+        parameters=_ID,
+    ),
+    Described(
+        "GET",
+        "/v1/expand/{id}/raw",
+        "expand_raw",
+        "An item's words and those of its sources.",
+        answer=Raw,
+        parameters=_ID,
+    ),
+    Described(
+        "POST",
+        "/v1/feedback",
+        "feedback",
+        "A judgement on an item; it moves the item's salience.",
+        FeedbackRequest,
+        FeedbackAnswer,
+    ),
+    Described(
+        "GET",
+        "/v1/threads",
+        "list_threads",
+        "A user's threads, newest first.",
+        answer=ThreadPage,
+        parameters=(*_USER, *_PART),
+    ),
+    Described(
+        "GET",
+        "/v1/threads/{id}",
+        "get_thread",
+        "One thread of a user with its items, oldest first.",
+        answer=ThreadView,
+        parameters=(*_ID, *_USER, *_PART),
+    ),
+    Described(
+        "DELETE",
+        "/v1/threads/{id}",
+        "delete_thread",
+        "Delete one thread of a user.",
+        answer=Deleted,
+        parameters=(*_ID, *_USER),
+    ),
+    Described(
+        "POST",
+        "/v1/export",
+        "export_user",
+        "Everything about a user as JSON lines (`application/x-ndjson`); the last line has the type `end`.",
+        UserRequest,
+    ),
+    Described(
+        "POST",
+        "/v1/erase",
+        "erase_user",
+        "Erase a user from everywhere; the receipt counts what went.",
+        UserRequest,
+        Receipt,
+    ),
+    Described(
+        "POST",
+        "/mcp",
+        "mcp",
+        "The memory as tools, by the Model Context Protocol (streamable HTTP, without sessions).",
+    ),
+    Described(
+        "POST",
+        "/v1/workingset",
+        "workingset",
+        "What one needs to go on with a thread, by sections, within a budget of tokens.",
+        WorkingSetRequest,
+        WorkingSetAnswer,
     ),
 )

@@ -1,6 +1,6 @@
 """`Idempotency-Key`: the same call again gets the stored answer, or a 409 while the first is in flight."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID, uuid4
@@ -34,14 +34,19 @@ class IdempotentCalls:
     15 minutes. Only good answers belong into `finish`: a call that failed may be tried again with the same key.
     """
 
+    name = "stored_answers"  # in the receipt of an erasure
+
     def __init__(self, database: Database, clock: Clock, hours: int) -> None:
         self._database, self._clock = database, clock
         self._kept = timedelta(hours=hours)
         self._held: dict[Place, UUID] = {}
 
-    async def begin(self, workspace_id: str, key_id: str, idempotency_key: str, body: bytes) -> Stored | None:
+    async def begin(
+        self, workspace_id: str, key_id: str, idempotency_key: str, body: bytes, user_id: str | None = None
+    ) -> Stored | None:
         """The stored answer to the same call; None when there is none and the key is reserved for this call.
 
+        `user_id`: whose call it is, so that it goes when they are erased.
         Raises `InvalidRequest` for a key that is empty, longer than 255 or holds control characters, `Conflict`
         when it came with another body before (code `idempotency_key_reused`) or its call is still in flight (code
         `idempotency_call_in_flight`, with Retry-After), `Unavailable` when the database is away.
@@ -52,7 +57,7 @@ class IdempotentCalls:
         for _ in range(3):  # between the two looks the other call may have given up
             reservation = uuid4()
             times = (now, now - _GIVEN_UP, now - self._kept)
-            if await store.reserve(self._database, place, body_hash, reservation, times):
+            if await store.reserve(self._database, place, user_id, body_hash, reservation, times):
                 self._hold(place, reservation)
                 return None
             found = await store.find(self._database, place)
@@ -81,6 +86,14 @@ class IdempotentCalls:
         reservation = self._held.pop(place, None)
         if reservation is not None:
             await _quietly(store.drop(self._database, place, reservation))
+
+    async def erase(self, workspace_id: str, user_id: str, pseudonym: str) -> int:  # noqa: ARG002  rows go whole
+        """Delete a user's calls, answered or in flight; returns how many."""
+        return await store.erase(self._database, workspace_id, user_id)
+
+    async def users(self, workspace_id: str) -> Sequence[str]:
+        """Every user whom a stored call names."""
+        return await store.users(self._database, workspace_id)
 
     async def purge(self) -> int:
         """Delete what is older than `hours` (and no call in flight), in batches; returns how many."""

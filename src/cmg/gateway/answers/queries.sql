@@ -1,11 +1,11 @@
 -- name: reserve
 -- Reserve an idempotency key; also one whose call never ended, or whose answer is too old to be given again.
 INSERT INTO idempotent_calls AS c
-    (workspace_id, key_id, idempotency_key, body_hash, reservation, state, created_at)
-VALUES ($1, $2, $3, $4, $5, 'pending', $6)
+    (workspace_id, key_id, idempotency_key, body_hash, reservation, state, created_at, user_id)
+VALUES ($1, $2, $3, $4, $5, 'pending', $6, $9)
 ON CONFLICT (workspace_id, key_id, idempotency_key) DO UPDATE
 SET body_hash = excluded.body_hash, reservation = excluded.reservation, state = 'pending',
-    created_at = excluded.created_at, done_at = NULL, status = NULL, stream = NULL, headers = NULL, body = NULL
+    created_at = excluded.created_at, user_id = excluded.user_id, done_at = NULL, status = NULL, stream = NULL, headers = NULL, body = NULL
 WHERE (c.state = 'pending' AND c.created_at < $7) OR (c.state = 'done' AND c.created_at < $8)
 RETURNING reservation;
 
@@ -32,3 +32,11 @@ DELETE FROM idempotent_calls WHERE (workspace_id, key_id, idempotency_key) IN (
     SELECT workspace_id, key_id, idempotency_key FROM idempotent_calls WHERE created_at < $1
     ORDER BY created_at LIMIT $2
 );
+
+-- name: erase_calls
+-- Delete the calls of a user, answered or in flight.
+DELETE FROM idempotent_calls WHERE workspace_id = $1 AND user_id = $2;
+
+-- name: call_users
+-- Every user whom a stored call names.
+SELECT DISTINCT user_id FROM idempotent_calls WHERE workspace_id = $1 AND user_id IS NOT NULL;

@@ -58,12 +58,14 @@ class Replays:
             return
         place = (key.workspace_id, key.id, named) if named else None
         if place is not None:
-            stored = await self.idempotent.begin(*place, body)
+            stored = await self.idempotent.begin(*place, body, _user_of(call))
             if stored is not None:
                 await self._replay(stored, send, call)
                 return
-        # A call that reads memory is not the same call a moment later.
-        cached = (key.id, body, key.response_cache_s) if key.response_cache_s and call.scope is None else None
+        # A call that reads memory is not the same call a moment later; and what a person said is kept in no place
+        # where an erasure could not find it.
+        cacheable = key.response_cache_s and call.scope is None and call.user[0] is None
+        cached = (key.id, body, key.response_cache_s) if cacheable else None
         if cached is not None and place is None:
             stored = await self.responses.get(key.id, _PATH, body)
             if stored is not None:
@@ -83,3 +85,8 @@ class Replays:
             headers += [(b"x-cmg-cost-usd", b"0"), (b"content-length", str(len(stored.body)).encode())]
         await send({"type": "http.response.start", "status": stored.status, "headers": headers})
         await send({"type": "http.response.body", "body": stored.body})
+
+
+def _user_of(call: Call) -> str | None:
+    """Whom the call names: the user, or the memory of its key."""
+    return call.user[0] or (None if call.scope is None else call.scope.user_id)

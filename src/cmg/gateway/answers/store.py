@@ -31,9 +31,17 @@ class FoundCall(msgspec.Struct, frozen=True):
 
 
 async def reserve(
-    database: Database, place: Place, body_hash: bytes, reservation: UUID, times: tuple[datetime, datetime, datetime]
+    database: Database,
+    place: Place,
+    user_id: str | None,
+    body_hash: bytes,
+    reservation: UUID,
+    times: tuple[datetime, datetime, datetime],
 ) -> bool:
-    """Take the place if it is free. `times`: now; calls in flight since before are given up; answers before are old."""
+    """Take the place if it is free, for a call of that user, if it names one.
+
+    `times`: now; calls in flight since before are given up; answers before are old.
+    """
     taken = await database.fetchval(
         _SQL["reserve"],
         place.workspace_id,
@@ -42,6 +50,7 @@ async def reserve(
         body_hash,
         reservation,
         *times,
+        user_id,
     )
     return taken is not None
 
@@ -85,3 +94,14 @@ async def drop(database: Database, place: Place, reservation: UUID) -> None:
 async def purge(database: Database, before: datetime) -> int:
     """Delete calls that began before that moment, in batches; returns how many."""
     return await purge_batch(database, _SQL["purge_calls"], before, batch=_PURGE_BATCH)
+
+
+async def erase(database: Database, workspace_id: str, user_id: str) -> int:
+    """Delete a user's calls, answered or in flight; returns how many."""
+    tag = await database.execute(_SQL["erase_calls"], workspace_id, user_id)
+    return int(tag.rsplit(" ", 1)[1])
+
+
+async def users(database: Database, workspace_id: str) -> list[str]:
+    """Every user whom a stored call names."""
+    return [row[0] for row in await database.fetch(_SQL["call_users"], workspace_id)]

@@ -146,6 +146,7 @@ _READERS: dict[str, Reader] = {
     "scopes": _scopes,
     "memory": _choice("memory", "on", "off"),
     "memory_scope": _choice("memory_scope", "user", "key"),
+    "user_prefix": _text("user_prefix", least=1, most=100),
     "models_allow": _globs("models_allow", empty=False),
     "models_block": _globs("models_block", empty=True),
     "ip_allow": _networks,

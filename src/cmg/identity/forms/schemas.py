@@ -51,6 +51,9 @@ class KeyPatch(Form):
     scopes: list[Scope] | None = None
     memory: Setting | None = None
     memory_scope: Literal["user", "key"] | None = None
+    user_prefix: str | None = Field(
+        None, description="how the ids of its users begin; null: every user of the workspace"
+    )
     models_allow: list[str] | None = Field(None, description="globs; null: every model")
     models_block: list[str] | None = Field(None, description="globs; a block beats an allowance")
     ip_allow: list[str] | None = Field(None, description="addresses and CIDRs; null: every address")
@@ -162,6 +165,7 @@ class KeyView(BaseModel):
     scopes: list[str]
     memory: Setting
     memory_scope: Literal["user", "key"]
+    user_prefix: str | None
     models_allow: list[str] | None
     models_block: list[str]
     ip_allow: list[str] | None

@@ -37,6 +37,7 @@ def settings_view(key: ApiKey) -> dict[str, Any]:
         "scopes": list(key.scopes),
         "memory": key.memory,
         "memory_scope": key.memory_scope,
+        "user_prefix": key.user_prefix,
         "models_allow": _list(key.models_allow),
         "models_block": list(key.models_block),
         "ip_allow": _list(key.ip_allow),

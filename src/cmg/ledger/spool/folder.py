@@ -84,15 +84,17 @@ class WorkerFolder:
     def move(self, position: int) -> None:
         """Everything up to `position` is committed: tell the worker, delete the segments that lie before it."""
         self.position = self.progress.drained = position
-        bases = self._bases()
-        for base, following in pairwise(bases):
-            if following <= position:
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Delete the segments that lie before the position; a worker may have begun a new one with nothing in it."""
+        for base, following in pairwise(self._bases()):
+            if following <= (self.position or 0):
                 (self.path / segment_name(base)).unlink(missing_ok=True)
 
     def end(self) -> int:
         """The position behind the last byte written."""
-        bases = self._bases()
-        return bases[-1] + _size(self.path / segment_name(bases[-1])) if bases else self.position or 0
+        return segments_end(self.path) or self.position or 0
 
     def stored_bytes(self) -> int:
         """Bytes of all segments, drained or not."""
@@ -118,7 +120,17 @@ class WorkerFolder:
         self.progress.close()
 
     def _bases(self) -> list[int]:
-        return sorted(int(path.stem) for path in self.path.iterdir() if path.suffix == SUFFIX)
+        return _bases(self.path)
+
+
+def segments_end(folder: Path) -> int:
+    """The position behind the last byte of a worker's segments; 0 when there is none."""
+    bases = _bases(folder)
+    return bases[-1] + _size(folder / segment_name(bases[-1])) if bases else 0
+
+
+def _bases(folder: Path) -> list[int]:
+    return sorted(int(path.stem) for path in folder.iterdir() if path.suffix == SUFFIX)
 
 
 def left_behind(spool: Path) -> int:

@@ -3,11 +3,15 @@
 import math
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
+from msgspec import UNSET
 
 from cmg.kit.errors import InvalidRequest
+from cmg.memory.api.control_schemas import AddRequest, EditRequest, SearchRequest
 from cmg.memory.api.schemas import IngestMessage, IngestRequest, Moment, RecallFilters, RecallRequest
+from cmg.memory.items.models import Changes, NewItem
 from cmg.memory.models import (
     KEPT_ROLES,
     Filters,
@@ -19,21 +23,23 @@ from cmg.memory.models import (
     owner_of,
 )
 from cmg.memory.text.cleaning import bounded_id, clean
+from cmg.memory.text.passages import passages
+from cmg.memory.text.redaction import Redactor
 
 _METADATA_BYTES = 16 * 1024
 _LATEST_S = 253_402_300_799  # the end of the year 9999
 
 
-def messages_of(request: IngestRequest, workspace_id: str, now: datetime) -> list[Message]:
-    """What an ingest asks to store, in order. `now` dates what has no time of its own."""
+def messages_of(request: IngestRequest, workspace_id: str, now: datetime, redactor: Redactor) -> list[Message]:
+    """What an ingest asks to store, in order and redacted. `now` dates what has no time of its own."""
     given, kind = _given(request)
     thread = _thread(request, workspace_id, given)
-    metadata = json_of(request.metadata, "metadata")
+    metadata = redactor.json(json_of(request.metadata, "metadata"))
     usual = moment(request.created_at, "created_at") or now
     counts: dict[tuple[str, str | None, str], int] = {}
     messages = []
     for place, one in enumerate(given):
-        content, name = clean(one.content), None if one.name is None else clean(one.name)
+        content, name = redactor.text(clean(one.content)), None if one.name is None else clean(one.name)
         if one.role not in KEPT_ROLES or not content.strip():
             continue
         key = (one.role, name, content)
@@ -50,6 +56,52 @@ def messages_of(request: IngestRequest, workspace_id: str, now: datetime) -> lis
         )
         messages.append(message)
     return messages
+
+
+def ids_of(messages: list[Message]) -> list[UUID]:
+    """The ids of the messages' passages, repeated ones once."""
+    ids = [one.item_id(part) for one in messages for part in range(len(passages(one.content, one.kind)))]
+    return list(dict.fromkeys(ids))
+
+
+def item_of(request: AddRequest, workspace_id: str) -> NewItem:
+    """A memory that a caller writes. Without a thread it stands in one of its own, named by its words."""
+    content = clean(request.content or "")
+    name = content_thread([content]) if request.thread_id is None else bounded_id(request.thread_id)
+    owner = owner_of(workspace_id, request.user_id)
+    implicit = request.thread_id is None
+    return NewItem(
+        thread=Thread(owner, name, implicit, _id(request.agent_id), _id(request.app_id)),
+        kind=request.kind,
+        content=content,
+        origin="caller",
+        importance=request.importance,
+        created_at=moment(request.created_at, "created_at"),
+        valid_from=moment(request.valid_from, "valid_from"),
+        valid_to=moment(request.valid_to, "valid_to"),
+        expires_at=moment(request.expires_at, "expires_at"),
+        metadata=json_of(request.metadata, "metadata"),
+    )
+
+
+def changes_of(request: EditRequest) -> Changes:
+    """What an edit changes."""
+    given = {name: getattr(request, name) for name in ("valid_from", "valid_to", "expires_at")}
+    times = {name: value if value is UNSET else moment(value, name) for name, value in given.items()}
+    metadata = request.metadata
+    return Changes(
+        content=request.content,
+        metadata=metadata if metadata is UNSET else json_of(metadata, "metadata"),
+        importance=request.importance,
+        **times,
+    )
+
+
+def search_filters(request: SearchRequest) -> Filters:
+    """What a search is narrowed to."""
+    return filters_of(
+        RecallRequest(user_id=request.user_id, kinds=request.kinds, filters=request.filters, as_of=request.as_of)
+    )
 
 
 def filters_of(request: RecallRequest) -> Filters:

@@ -1,11 +1,9 @@
-"""Requests and answers of `/v1/ingest`, `/v1/operations/{id}` and `/v1/recall`; also the source of their OpenAPI."""
+"""Requests and answers of the memory's raw routes (ingest, operations, recall, working sets); their OpenAPI too."""
 
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-
-from cmg.memory.models import Kind
 
 MESSAGES = 1000
 MESSAGE_CHARACTERS = 100_000
@@ -56,12 +54,16 @@ class IngestedItem(msgspec.Struct, frozen=True):
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of an ingest; `done`: everything is searchable by words and vectors. `finished_at`: it was stored."""
+    """The state of an ingest; `done`: everything is searchable by words and vectors. `finished_at`: it was stored.
+
+    `facts`: whether its thread was read for facts, which happens a moment later; null when it is not.
+    """
 
     operation_id: str
     status: Literal["queued", "done", "failed"]
     items: list[IngestedItem]
     error: str | None = None
+    facts: Literal["queued", "done", "failed"] | None = None
     created_at: str | None = None
     finished_at: str | None = None
 
@@ -109,7 +111,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """Something remembered; `tokens` counts its content (o200k)."""
 
     id: str
-    kind: Kind
+    kind: str
     content: str
     score: float
     tokens: int
@@ -125,3 +127,42 @@ class RecallAnswer(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Item]
     tokens_used: int
     tokens_available: int | None
+
+
+class WorkingSetRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose working set, of which thread, and what for. Without a `token_budget`: a note's size."""
+
+    user_id: Id
+    thread_id: Id | None = None
+    query: Question | None = None
+    purpose: Question | None = None
+    token_budget: Annotated[int, Meta(ge=0, le=TOKEN_BUDGET)] | None = None
+
+
+class WorkingSetEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry: a text as it was said or drawn, and the items it stands on, the entry's own first.
+
+    `source`: where a citation or a step of the runbook was said.
+    """
+
+    text: str
+    kind: str
+    item_ids: list[str]
+    created_at: str
+    tokens: int
+    source: Source | None = None
+
+
+class WorkingSetAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The sections; what nobody said stays empty. Texts are counted against the budget."""
+
+    mission: WorkingSetEntry | None
+    constraints: list[WorkingSetEntry]
+    focus_decisions: list[WorkingSetEntry]
+    focus_tasks: list[WorkingSetEntry]
+    runbook: list[WorkingSetEntry]
+    artifacts: list[WorkingSetEntry]
+    citations: list[WorkingSetEntry]
+    open_questions: list[WorkingSetEntry]
+    tokens_used: int
+    tokens_available: int

@@ -114,9 +114,11 @@ WITH owner AS MATERIALIZED (
     SELECT n.seq
     FROM found f JOIN memory_turns t ON t.user_no = (SELECT user_no FROM owner) AND t.seq = f.seq
     CROSS JOIN LATERAL (
-        (SELECT seq FROM memory_turns WHERE thread_no = t.thread_no AND seq > t.seq ORDER BY seq LIMIT 1)
+        (SELECT seq FROM memory_turns WHERE thread_no = t.thread_no AND seq > t.seq
+            AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq LIMIT 1)
         UNION ALL
-        (SELECT seq FROM memory_turns WHERE thread_no = t.thread_no AND seq < t.seq ORDER BY seq DESC LIMIT 1)
+        (SELECT seq FROM memory_turns WHERE thread_no = t.thread_no AND seq < t.seq
+            AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq DESC LIMIT 1)
     ) n
 )
 SELECT json_build_array(

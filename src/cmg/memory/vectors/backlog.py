@@ -140,7 +140,7 @@ class Backlog:
                         await self._failed(work, passage, str(error))
                 else:
                     waiting.pop()
-                    await self._store.keep(done, work.model_no, INDEXED_FROM)
+                    await self._store.keep(done, work.model_no, INDEXED_FROM, work.until)
                     self._count("done", len(group))
         except (EmbeddingFailed, DatabaseAway):
             left = [passage.seq for group in waiting for passage in group if passage.seq in work.claimed]

@@ -29,19 +29,22 @@ DELETE FROM memory_unembedded WHERE seq = ANY($1::bigint[]);
 
 -- name: surroundings
 -- The given passages and those right before them that have a vector already (their window changed), each with its
--- neighbours in the thread.
+-- neighbours in the thread. Facts and earlier versions have none and are nobody's.
 -- cross-workspace: the background work embeds for everybody; nothing leaves its user's thread
 WITH own AS MATERIALIZED (
-    SELECT t.user_no, t.thread_no, t.seq FROM unnest($1::bigint[], $2::bigint[]) AS given (user_no, seq)
+    SELECT t.user_no, t.thread_no, t.seq,
+        t.kind IN ('message', 'document', 'diff', 'log') AND t.retired_at IS NULL AS said
+    FROM unnest($1::bigint[], $2::bigint[]) AS given (user_no, seq)
     JOIN memory_turns t ON t.user_no = given.user_no AND t.seq = given.seq
 ), wanted AS MATERIALIZED (
-    SELECT user_no, thread_no, seq, true AS given FROM own
+    SELECT user_no, thread_no, seq, said, true AS given FROM own
     UNION
-    SELECT o.user_no, o.thread_no, p.seq, false
+    SELECT o.user_no, o.thread_no, p.seq, true, false
     FROM own o CROSS JOIN LATERAL (
-        SELECT seq FROM memory_turns WHERE thread_no = o.thread_no AND seq < o.seq ORDER BY seq DESC LIMIT 1
+        SELECT seq FROM memory_turns WHERE thread_no = o.thread_no AND seq < o.seq
+            AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq DESC LIMIT 1
     ) p
-    WHERE p.seq <> ALL($2::bigint[]) AND EXISTS (
+    WHERE o.said AND p.seq <> ALL($2::bigint[]) AND EXISTS (
         SELECT FROM memory_vectors v WHERE v.user_no = o.user_no AND v.model_no = $3 AND v.seq = p.seq)
 )
 SELECT w.user_no, w.seq, w.given, t.name, t.content, p.name AS name_before, p.content AS content_before,
@@ -49,10 +52,12 @@ SELECT w.user_no, w.seq, w.given, t.name, t.content, p.name AS name_before, p.co
 FROM wanted w
 JOIN memory_turns t ON t.user_no = w.user_no AND t.seq = w.seq
 LEFT JOIN LATERAL (
-    SELECT name, content FROM memory_turns WHERE thread_no = w.thread_no AND seq < w.seq ORDER BY seq DESC LIMIT 1
+    SELECT name, content FROM memory_turns WHERE w.said AND thread_no = w.thread_no AND seq < w.seq
+        AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq DESC LIMIT 1
 ) p ON true
 LEFT JOIN LATERAL (
-    SELECT seq, name, content FROM memory_turns WHERE thread_no = w.thread_no AND seq > w.seq ORDER BY seq LIMIT 1
+    SELECT seq, name, content FROM memory_turns WHERE w.said AND thread_no = w.thread_no AND seq > w.seq
+        AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq LIMIT 1
 ) n ON true
 ORDER BY w.seq DESC;
 
@@ -61,13 +66,18 @@ ORDER BY w.seq DESC;
 SELECT user_no FROM memory_users WHERE user_no = ANY($1::bigint[]) ORDER BY workspace_id, user_id FOR NO KEY UPDATE;
 
 -- name: keep_vectors
--- Store vectors of passages that still exist, and take them from the queue. One that got a successor meanwhile, which
--- its window does not hold and which may not have seen it, is due again. Their users are held.
+-- Store vectors of passages that still exist, and take them from the queue if they are ours there, until $7: else their
+-- text or a neighbour's is another by now. One that got a successor meanwhile, which its window does not hold and which
+-- may not have seen it, is due again. Their users are held.
 -- cross-workspace: the background work embeds for everybody
 WITH given AS MATERIALIZED (
     SELECT g.user_no, g.seq, g.turn, g.surrounded, t.thread_no, u.vectors_indexed, u.vector_model_no,
         g.seq_after = coalesce((
-            SELECT n.seq FROM memory_turns n WHERE n.thread_no = t.thread_no AND n.seq > g.seq ORDER BY n.seq LIMIT 1
+            SELECT n.seq FROM memory_turns n
+            WHERE t.kind IN ('message', 'document', 'diff', 'log') AND t.retired_at IS NULL
+                AND n.thread_no = t.thread_no AND n.seq > g.seq
+                AND n.kind IN ('message', 'document', 'diff', 'log') AND n.retired_at IS NULL
+            ORDER BY n.seq LIMIT 1
         ), 0) AS settled
     FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[])
         AS g (user_no, seq, turn, surrounded, seq_after)
@@ -83,7 +93,7 @@ WITH given AS MATERIALIZED (
     FROM given g WHERE g.turn IS NULL AND v.user_no = g.user_no AND v.model_no = $1 AND v.seq = g.seq
 ), done AS (
     DELETE FROM memory_unembedded q USING unnest($3::bigint[], $4::text[]) AS g (seq, turn)
-    WHERE q.seq = g.seq AND g.turn IS NOT NULL
+    WHERE q.seq = g.seq AND g.turn IS NOT NULL AND q.due_at = $7
         AND NOT EXISTS (SELECT FROM given o WHERE o.seq = g.seq AND NOT o.settled)
 ), again AS (
     UPDATE memory_unembedded q SET due_at = q.queued_at
@@ -91,6 +101,37 @@ WITH given AS MATERIALIZED (
 )
 UPDATE memory_users u SET vectors_whole = false
 WHERE u.user_no = ANY($2::bigint[]) AND u.vectors_whole AND u.vector_model_no NOT IN (0, $1);
+
+-- name: renew_vectors
+-- Passages ($3) of a user, who is held, have another text or are about to go: so do their vectors and those of their
+-- neighbours, whose windows hold them. What stays ($6: the passages too) waits for new ones since $4; without an embedder
+-- ($5) the user's vectors have a gap from now on.
+WITH own AS MATERIALIZED (
+    SELECT seq, thread_no, kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL AS said
+    FROM memory_turns WHERE id = ANY($3::uuid[]) AND user_no = $2 AND workspace_id = $1
+), near AS MATERIALIZED (
+    SELECT DISTINCT n.seq
+    FROM own o CROSS JOIN LATERAL (
+        (SELECT seq FROM memory_turns WHERE thread_no = o.thread_no AND seq > o.seq
+            AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq LIMIT 1)
+        UNION ALL
+        (SELECT seq FROM memory_turns WHERE thread_no = o.thread_no AND seq < o.seq
+            AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq DESC LIMIT 1)
+    ) n
+    WHERE o.said AND NOT EXISTS (SELECT FROM own WHERE own.seq = n.seq)
+), gone AS (
+    DELETE FROM memory_vectors v USING (SELECT seq FROM own UNION ALL SELECT seq FROM near) m
+    WHERE v.user_no = $2 AND v.seq = m.seq
+), refused AS (
+    DELETE FROM memory_unembeddable r USING own WHERE r.user_no = $2 AND r.seq = own.seq
+), settled AS (
+    DELETE FROM memory_unembedded q USING own WHERE q.seq = own.seq AND NOT $6
+), queued AS (
+    INSERT INTO memory_unembedded AS q (seq, user_no, queued_at, due_at)
+    SELECT seq, $2, $4, $4 FROM (SELECT seq FROM near UNION ALL SELECT seq FROM own WHERE $6) m WHERE $5
+    ON CONFLICT (seq) DO UPDATE SET due_at = excluded.due_at, attempts = 0
+)
+UPDATE memory_users SET vectors_whole = false WHERE user_no = $2 AND workspace_id = $1 AND NOT $5;
 
 -- name: begin_indexing
 -- Users of these who have grown to a size from which on their vectors are looked up in an index.

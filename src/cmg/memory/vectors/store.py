@@ -94,8 +94,13 @@ class VectorStore:
             found.append(Passage(row["user_no"], row["seq"], row["seq_after"], text, window(before, own, after)))
         return found
 
-    async def keep(self, embedded: Sequence[Embedded], model_no: int, indexed_from: int) -> None:
-        """Store vectors; users with `indexed_from` turns get theirs indexed from now on."""
+    async def keep(
+        self, embedded: Sequence[Embedded], model_no: int, indexed_from: int, leased_until: datetime
+    ) -> None:
+        """Store vectors; users with `indexed_from` turns get theirs indexed from now on.
+
+        What was changed since it was claimed stays in the queue.
+        """
         users = sorted({one.passage.user_no for one in embedded})
         async with self._database.transaction(_WRITE_S) as conn:
             await conn.fetch(self._sql["hold_users"], users)
@@ -107,6 +112,7 @@ class VectorStore:
                 [one.own for one in embedded],
                 [one.surrounded for one in embedded],
                 [one.passage.seq_after for one in embedded],
+                leased_until,
             )
             await conn.execute(self._sql["begin_indexing"], users, indexed_from)
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from cmg.config import MemorySettings
 from cmg.memory.embedding.embedder import EmbeddingFailed, Model, Vectors
 from cmg.memory.embedding.static import StaticVectors
 from cmg.memory.models import Message, Owner, Thread
@@ -15,6 +16,8 @@ from cmg.memory.vectors.index_store import IndexStore
 from cmg.memory.vectors.store import VectorStore
 from cmg.memory.writing import TurnWriter
 from support.manual_clock import START
+
+EMBEDDED, UNEMBEDDED = MemorySettings(embedder="static"), MemorySettings(embedder="none")
 
 
 class Static:
@@ -71,7 +74,7 @@ class Desk:
                     thread=where, message_id=str(self.written), role="user", name="Ana", content=content, created_at=at
                 )
             )
-        writer = TurnWriter(MemoryStore(), self.clock, embedded=embedded)
+        writer = TurnWriter(MemoryStore(), self.clock, EMBEDDED if embedded else UNEMBEDDED)
         async with self.database.transaction() as conn:
             await writer.write(conn, messages)
 

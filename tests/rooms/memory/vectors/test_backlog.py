@@ -5,9 +5,13 @@ from datetime import timedelta
 
 import pytest
 
-from cmg.memory.retention import MemoryRetention
+from cmg.memory.items.upkeep import ItemUpkeep
+from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.vectors import backlog as backlog_module
 from cmg.memory.vectors.windows import Spoken, window
+from rooms.memory.vectors.conftest import EMBEDDED
+
+LEASE = timedelta(seconds=60)
 
 
 def spoken(content: str) -> Spoken:
@@ -44,11 +48,12 @@ async def test_a_turn_that_comes_while_its_predecessor_is_embedded_is_not_missed
     """Two machines: one has read the thread before the turn came, and stores after the other looked for it."""
     await desk.write("I have a dog")
     await desk.backlog._described()
-    claimed = await desk.store.claim(desk.clock.now(), timedelta(seconds=60), 10)
+    until = desk.clock.now() + LEASE
+    claimed = await desk.store.claim(desk.clock.now(), LEASE, 10)
     early = await desk.backlog._vectors(await desk.store.passages(claimed, desk.backlog._model_no))
     await desk.write("it is called Rex")
     await desk.work(desk.another(desk.embedder))
-    await desk.store.keep(early, desk.backlog._model_no, 5000)
+    await desk.store.keep(early, desk.backlog._model_no, 5000, until)
     await desk.work(desk.another(desk.embedder))
     assert (await desk.vectors())["I have a dog"][1] is not None
     assert await desk.waiting() == 0
@@ -160,11 +165,13 @@ async def test_erased_turns_leave_no_vector_and_get_none(desk):
     await desk.write("embedded")
     await desk.work()
     await desk.write("waiting", thread="b")
-    claimed = await desk.store.claim(desk.clock.now(), timedelta(seconds=60), 10)
+    until = desk.clock.now() + LEASE
+    claimed = await desk.store.claim(desk.clock.now(), LEASE, 10)
     early = await desk.backlog._vectors(await desk.store.passages(claimed, desk.backlog._model_no))
     desk.clock.advance(3 * 86400)
-    await MemoryRetention(desk.database, desk.clock, turn_days=1, operation_days=1).purge()
-    await desk.store.keep(early, desk.backlog._model_no, 5000)
+    upkeep = ItemUpkeep(desk.database, desk.clock, EMBEDDED)
+    await MemoryRetention(desk.database, desk.clock, upkeep, KeptFor(turn_days=1, operation_days=1)).purge()
+    await desk.store.keep(early, desk.backlog._model_no, 5000, until)
     for table in ("memory_turns", "memory_vectors", "memory_unembedded"):
         assert await desk.rows(f"SELECT * FROM {table}") == [], table
 

@@ -1,0 +1,56 @@
+"""Everything about a user as JSON lines, in steps of bounded size."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+
+from cmg.kit.clock import Clock, rfc3339
+from cmg.memory.control.models import StoredItem, StoredThread
+from cmg.memory.control.store import ControlStore
+from cmg.memory.models import Owner
+
+FORMAT = 1
+_THREADS = 500
+_OURS = frozenset({"seq", "user_no", "thread_no", "implicit"})  # numbers of our tables say nothing to anybody else
+_encode = msgspec.json.Encoder().encode
+
+
+class Export:
+    """Reads through the store: nothing of another workspace or user is reached."""
+
+    def __init__(self, store: ControlStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
+
+    async def lines(self, owner: Owner) -> AsyncIterator[bytes]:
+        """Pieces of a few hundred lines each: a header, the threads, the items with their versions, and the counts.
+
+        The last line has `"type": "end"`; an export without it was cut off.
+        """
+        head = {"type": "export", "format": FORMAT, "user_id": owner.user_id, "workspace_id": owner.workspace_id}
+        yield _line({**head, "at": rfc3339(self._clock.time())})
+        threads = items = 0
+        before: int | None = None
+        while found := await self._store.threads(owner, before, None, _THREADS):
+            yield b"".join(_line(_thread(one)) for one in found)
+            threads, before = threads + len(found), found[-1].thread_no
+        async for step in self._store.everything(owner):
+            yield b"".join(_line(_item(one)) for one in step)
+            items += len(step)
+        yield _line({"type": "end", "threads": threads, "items": items})
+
+
+def _thread(thread: StoredThread) -> dict[str, Any]:
+    return {"type": "thread", **_named(msgspec.structs.asdict(thread))}
+
+
+def _item(item: StoredItem) -> dict[str, Any]:
+    return {"type": "item", **_named(msgspec.structs.asdict(item))}
+
+
+def _named(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in _OURS and value is not None}
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return _encode(value) + b"\n"

@@ -1,0 +1,64 @@
+-- name: queue_extractions
+-- Threads have new turns: they are due at a moment ($4), but never later than some seconds ($5) after the first of them.
+INSERT INTO memory_extractions AS e (thread_no, workspace_id, first_at, due_at)
+SELECT thread_no, workspace_id, $3, $4 FROM unnest($1::bigint[], $2::text[]) AS wanted (thread_no, workspace_id)
+ORDER BY thread_no
+ON CONFLICT (thread_no) DO UPDATE SET
+    wanted   = e.wanted + 1,
+    first_at = CASE WHEN e.failed_at IS NULL THEN e.first_at ELSE excluded.first_at END,
+    due_at   = CASE WHEN e.failed_at IS NULL
+        THEN least(excluded.due_at, e.first_at + make_interval(secs => $5)) ELSE excluded.due_at END,
+    attempts = CASE WHEN e.failed_at IS NULL THEN e.attempts ELSE 0 END,
+    failed_at = NULL, error = NULL;
+
+-- name: claim_extractions
+-- Take some threads that are due and that nobody works on, until a moment ($2); a killed worker's are taken over.
+-- cross-workspace: the worker serves all of them; what it reads and writes for a thread takes the thread's workspace
+WITH due AS (
+    SELECT thread_no FROM memory_extractions
+    WHERE failed_at IS NULL AND due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)
+    ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
+)
+UPDATE memory_extractions e SET lease_until = $2, attempts = e.attempts + 1
+FROM due, memory_threads h, memory_users u
+WHERE e.thread_no = due.thread_no AND h.thread_no = e.thread_no AND u.user_no = h.user_no
+RETURNING e.thread_no, e.workspace_id, u.user_id, h.thread_id, h.implicit, h.extracted_seq, e.wanted, e.attempts;
+
+-- name: unread_passages
+-- What was said in a thread behind a place, in order, a bounded number.
+SELECT id, seq, kind, role, name, agent_id, app_id, content, created_at FROM memory_turns
+WHERE thread_no = $1 AND workspace_id = $2 AND seq > $3 AND kind IN ('message', 'document', 'diff', 'log')
+    AND retired_at IS NULL
+ORDER BY seq LIMIT $4;
+
+-- name: read_up_to
+-- Note how far a thread was read.
+UPDATE memory_threads SET extracted_seq = greatest(extracted_seq, $3) WHERE thread_no = $1 AND workspace_id = $2;
+
+-- name: end_extraction
+-- Nothing more to do, unless new turns came meanwhile.
+DELETE FROM memory_extractions WHERE thread_no = $1 AND workspace_id = $2 AND wanted = $3;
+
+-- name: go_on_later
+-- More is to be read: give the thread back, due as it is or at once.
+UPDATE memory_extractions SET lease_until = NULL, attempts = 0, first_at = $3
+WHERE thread_no = $1 AND workspace_id = $2;
+
+-- name: try_again_later
+-- An attempt failed: the thread is due again at a moment, or given up ($4).
+UPDATE memory_extractions SET lease_until = NULL, due_at = $3, failed_at = $4, error = $5
+WHERE thread_no = $1 AND workspace_id = $2;
+
+-- name: extraction_backlog
+-- How many threads wait, and since when the oldest does.
+-- cross-workspace: one figure for the whole service
+SELECT count(*) AS waiting, min(first_at) AS oldest FROM memory_extractions WHERE failed_at IS NULL;
+
+-- name: purge_failed_extractions
+-- Forget threads that were given up before a moment.
+-- cross-workspace: retention holds for the whole service
+DELETE FROM memory_extractions WHERE failed_at < $1;
+
+-- name: thread_exists
+-- Whether a thread is still there.
+SELECT thread_no FROM memory_threads WHERE thread_no = $1 AND workspace_id = $2;

@@ -1,0 +1,170 @@
+"""Reads threads for facts, one process a thread, in the background.
+
+A thread is due a moment after its last turn. Its facts and how far it was read are committed together, so a process
+that is killed loses nothing and doubles nothing: the lease ends, another one begins where the last commit ended.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
+from typing import Protocol
+
+import msgspec
+
+from cmg.kit.clock import Clock
+from cmg.memory.extraction.models import Claim, Finding, Passage
+from cmg.memory.extraction.rules import extract
+from cmg.memory.extraction.store import ExtractionStore
+from cmg.memory.items.models import NewItem, Origin
+from cmg.memory.items.writing import ItemWriter
+from cmg.storage.database import Database
+from cmg.storage.errors import DatabaseAway
+from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.logs import get_logger
+
+_TOGETHER = 4  # threads that one process reads at a time
+_PASSAGES = 200  # of one thread at a time
+_LEASE_S, _DEADLINE_S, _WRITE_S = 90.0, 60.0, 20.0
+_IDLE_S = 0.5
+_LOOK_S = 15.0  # between two looks at the backlog
+_ATTEMPTS, _PAUSE_S = 5, 2.0
+_FAILED_DAYS = 30
+_log = get_logger("cmg.memory.extraction")
+Drawn = tuple[Passage, Finding]
+
+
+class NeverEnds(Exception):
+    """Every process that read this thread was gone before it ended."""
+
+
+class Extractor(Protocol):
+    """Draws facts from the passages of one thread. It may look facts up nowhere but in them."""
+
+    origin: Origin
+
+    async def extract(self, claim: Claim, passages: Sequence[Passage]) -> list[Drawn]:
+        """The facts, each with the passage that its quote stands in."""
+        ...
+
+
+class RuleExtractor:
+    """By patterns, without a model."""
+
+    origin: Origin = "rules"
+
+    async def extract(self, _claim: Claim, passages: Sequence[Passage]) -> list[Drawn]:
+        """In a thread of its own: the event loop stays free."""
+        return await asyncio.to_thread(drawn_by_rules, passages)
+
+
+def drawn_by_rules(passages: Sequence[Passage]) -> list[Drawn]:
+    """The facts that the patterns find, in the order in which they were said."""
+    return [(passage, finding) for passage in passages for finding in extract(passage)]
+
+
+class ThreadGone(Exception):
+    """A thread was deleted while it was read."""
+
+
+class ExtractionWorker:
+    """One process's share of the work. `run` never ends by itself."""
+
+    def __init__(
+        self, database: Database, clock: Clock, instruments: Instruments, extractor: Extractor, writer: ItemWriter
+    ) -> None:
+        self._database, self._clock, self._instruments = database, clock, instruments
+        self._extractor, self._writer, self._store = extractor, writer, ExtractionStore()
+        self._looked_at = float("-inf")
+
+    async def run(self) -> None:
+        """Work until cancelled; goes on by itself when the database comes back."""
+        while True:
+            busy = 0
+            with contextlib.suppress(DatabaseAway):
+                busy = await self.once()
+                await self._show_backlog()
+            if not busy:
+                await self._clock.sleep(_IDLE_S)
+
+    async def once(self) -> int:
+        """Read some threads that are due; returns how many. Raises `DatabaseAway`."""
+        claims = await self._store.claim(self._database, self._clock.now(), _LEASE_S, _TOGETHER)
+        await asyncio.gather(*(self._work(claim) for claim in claims))
+        return len(claims)
+
+    async def purge(self) -> None:
+        """Forget what was given up long ago; the composition root runs it as a job."""
+        await self._store.purge_failed(self._database, self._clock.now() - timedelta(days=_FAILED_DAYS))
+
+    async def _work(self, claim: Claim) -> None:
+        started = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                await self._read(claim)
+        except ThreadGone:
+            return
+        except DatabaseAway:
+            return  # the lease ends, and it is tried again
+        except Exception as error:  # noqa: BLE001  whatever it is, the other threads go on
+            await self._failed(claim, error)
+        self._instruments.series("cmg_memory_extraction_seconds").observe(self._clock.monotonic() - started)
+
+    async def _read(self, claim: Claim) -> None:
+        if claim.attempts > _ATTEMPTS:
+            raise NeverEnds(f"begun {claim.attempts - 1} times and never ended")
+        passages = await self._store.unread(self._database, claim, _PASSAGES)
+        drawn = await self._extractor.extract(claim, passages) if passages else []
+        items = [_item(claim, self._extractor.origin, *one) for one in drawn]
+        async with self._database.transaction(_WRITE_S) as conn:
+            kept = await self._writer.put(conn, items)
+            if items and not await self._store.exists(conn, claim):
+                # Erased meanwhile: nothing of it is kept, nor the user whom `put` has made anew.
+                raise ThreadGone(f"thread {claim.thread_no}")
+            if passages:
+                await self._store.read(conn, claim, passages[-1].seq)
+            await self._store.end(conn, claim, self._clock.now(), more=len(passages) == _PASSAGES)
+        for item, outcome in zip(items, kept, strict=True):
+            self._instruments.series("cmg_memory_facts_total", item.kind, outcome.outcome).inc()
+
+    async def _failed(self, claim: Claim, error: Exception) -> None:
+        now = self._clock.now()
+        given_up = now if claim.attempts >= _ATTEMPTS else None
+        due = now + timedelta(seconds=_PAUSE_S**claim.attempts)
+        reason = f"{type(error).__name__}: {error}"[:500]
+        _log.warning(
+            "facts of a thread were not drawn", attempt=claim.attempts, given_up=given_up is not None, error=reason
+        )
+        with contextlib.suppress(DatabaseAway):
+            await self._store.failed(self._database, claim, due, given_up, reason)
+
+    async def _show_backlog(self) -> None:
+        if self._clock.monotonic() - self._looked_at < _LOOK_S:
+            return
+        self._looked_at = self._clock.monotonic()
+        waiting, oldest = await self._store.backlog(self._database)
+        lag_s = 0.0 if oldest is None else max(0.0, (self._clock.now() - oldest).total_seconds())
+        self._instruments.series("cmg_memory_extraction_jobs_waiting").set(waiting)
+        self._instruments.series("cmg_memory_extraction_lag_seconds").set(lag_s)
+
+
+def _item(claim: Claim, origin: Origin, passage: Passage, finding: Finding) -> NewItem:
+    thread = claim.thread._replace(agent_id=passage.agent_id, app_id=passage.app_id)
+    day = finding.day
+    return NewItem(
+        thread=thread,
+        kind=finding.kind,
+        content=finding.content,
+        origin=origin,
+        role=passage.role,
+        name=passage.name,
+        subject=finding.subject,
+        relation=finding.relation,
+        value=finding.value,
+        quote=finding.quote,
+        sources=(passage.id,),
+        importance=finding.importance,
+        created_at=passage.created_at,
+        valid_from=None if day is None else datetime.combine(day, time(), UTC),
+        metadata=None if day is None else msgspec.json.encode({"date": day}).decode(),
+    )

@@ -1,0 +1,196 @@
+"""`/v1/memories`, expand, feedback, threads, export: what is remembered can be listed, shown, corrected and deleted."""
+
+import json
+from typing import Any
+
+import pytest
+
+from support.api import Api
+from support.service import Service, eventually
+
+
+async def add(api: Api, user: str, content: str, **fields: Any) -> dict[str, Any]:
+    """Add one memory; returns it."""
+    answer = await api.post("/v1/memories", {"user_id": user, "content": content, **fields})
+    assert answer.status == 201, answer.body
+    (item,) = answer.json["items"]
+    return dict(item)
+
+
+async def say(api: Api, user: str, *texts: str, thread: str = "t", **fields: Any) -> list[str]:
+    """Ingest messages; returns the ids of their items."""
+    messages = [{"id": f"{thread}-{place}", "role": "user", "content": text} for place, text in enumerate(texts)]
+    body = {"user_id": user, "thread_id": thread, "messages": messages, "wait": True, **fields}
+    answer = await api.post("/v1/ingest", body)
+    assert answer.status == 200, answer.body
+    return [item["id"] for item in answer.json["items"]]
+
+
+async def contents(api: Api, user: str, query: str = "") -> list[str]:
+    """What a user's list holds, newest first."""
+    answer = await api.get(f"/v1/memories?user_id={user}{query}")
+    assert answer.status == 200, answer.body
+    return [item["content"] for item in answer.json["items"]]
+
+
+async def test_a_memory_is_added_shown_found_edited_and_deleted(api: Api, user: str) -> None:
+    item = await add(api, user, "Prefers window seats", kind="preference", metadata={"trip": 1}, importance=0.8)
+    assert (item["kind"], item["metadata"], item["version"]) == ("preference", {"trip": 1}, 1)
+    assert (await api.get(f"/v1/memories/{item['id']}")).json["content"] == "Prefers window seats"
+    found = await api.post("/v1/memories/search", {"user_id": user, "query": "which seats"})
+    assert [one["id"] for one in found.json["items"]] == [item["id"]]
+    assert found.json["items"][0]["score"] > 0
+    edited = await api.request("PUT", f"/v1/memories/{item['id']}", {"content": "Prefers aisle seats"})
+    assert (edited.status, edited.json["version"], edited.json["metadata"]) == (200, 2, {"trip": 1})
+    found = await api.post("/v1/memories/search", {"user_id": user, "query": "which seats"})
+    assert [one["content"] for one in found.json["items"]] == ["Prefers aisle seats"]
+    history = (await api.get(f"/v1/memories/{item['id']}/history")).json["items"]
+    assert [one["content"] for one in history] == ["Prefers window seats", "Prefers aisle seats"]
+    gone = await api.request("DELETE", f"/v1/memories/{item['id']}")
+    assert (gone.status, gone.json["facts"]) == (200, 2)
+    assert (await api.get(f"/v1/memories/{item['id']}")).status == 404
+    assert await contents(api, user) == []
+
+
+async def test_the_list_is_paged_and_narrowed(api: Api, user: str) -> None:
+    await say(api, user, *[f"Said number {number}" for number in range(5)], agent_id="a1")
+    await add(api, user, "A written one", kind="task", thread_id="other")
+    first = (await api.get(f"/v1/memories?user_id={user}&limit=4")).json
+    rest = (await api.get(f"/v1/memories?user_id={user}&limit=4&cursor={first['next']}")).json
+    assert [len(first["items"]), len(rest["items"]), rest["next"]] == [4, 2, None]
+    assert await contents(api, user, "&kinds=task,decision") == ["A written one"]
+    assert len(await contents(api, user, "&agent_id=a1")) == 5
+    assert len(await contents(api, user, "&thread_id=t")) == 5
+
+
+async def test_an_expired_memory_is_neither_listed_nor_found(api: Api, user: str) -> None:
+    await add(api, user, "Yesterday's password is plum", expires_at="2026-01-01T00:00:00Z")
+    await add(api, user, "Tomorrow's password is fig", expires_at="2099-01-01T00:00:00Z")
+    assert await contents(api, user) == ["Tomorrow's password is fig"]
+    found = await api.post("/v1/memories/search", {"user_id": user, "query": "password"})
+    assert [one["content"] for one in found.json["items"]] == ["Tomorrow's password is fig"]
+
+
+async def test_messages_can_be_added_too(api: Api, user: str) -> None:
+    body = {"user_id": user, "thread_id": "m", "messages": [{"role": "user", "content": "The dog is called Rex"}]}
+    answer = await api.post("/v1/memories", body)
+    assert (answer.status, answer.json["items"][0]["kind"]) == (201, "message")
+
+
+async def test_expand_shows_sources_versions_links_and_why(api: Api, user: str) -> None:
+    (said,) = await say(api, user, "We decided on PostgreSQL")
+    judged = await api.post("/v1/feedback", {"item_id": said, "feedback_type": "helpful", "comment": "right"})
+    assert judged.status == 200, judged.body
+    shown = (await api.get(f"/v1/expand/{said}")).json
+    assert shown["sources"][0]["message_id"] == "t-0"
+    assert shown["feedback"][0]["comment"] == "right"
+    assert shown["salience"]["salience"] == judged.json["salience"]
+    assert set(shown["salience"]) == {"salience", "importance", "mentions", "uses", "feedback", "age"}
+    raw = (await api.get(f"/v1/expand/{said}/raw")).json
+    assert raw["sources"][0]["content"] == "We decided on PostgreSQL"
+
+
+async def test_threads_are_listed_shown_and_deleted(api: Api, user: str) -> None:
+    await say(api, user, "First", "Second", thread="a/b c")
+    await say(api, user, "Elsewhere", thread="two")
+    listed = (await api.get(f"/v1/threads?user_id={user}")).json
+    assert [(one["id"], one["items"]) for one in listed["items"]] == [("two", 1), ("a/b c", 2)]
+    shown = (await api.get(f"/v1/threads/a%2Fb%20c?user_id={user}")).json
+    assert [one["content"] for one in shown["items"]] == ["First", "Second"]
+    gone = await api.request("DELETE", f"/v1/threads/a%2Fb%20c?user_id={user}")
+    assert gone.json == {"turns": 2, "facts": 0}
+    assert await contents(api, user) == ["Elsewhere"]
+    assert (await api.get(f"/v1/threads/a%2Fb%20c?user_id={user}")).status == 404
+
+
+async def test_deleting_a_user_touches_nobody_else(api: Api, user: str) -> None:
+    await say(api, user, "Mine to go")
+    await say(api, f"{user}-other", "Mine to stay")
+    assert (await api.request("DELETE", "/v1/memories")).status == 400
+    assert (await api.request("DELETE", "/v1/memories?user_id=")).status == 400
+    gone = await api.request("DELETE", f"/v1/memories?user_id={user}")
+    assert gone.json["turns"] == 1
+    assert await contents(api, user) == []
+    assert await contents(api, f"{user}-other") == ["Mine to stay"]
+
+
+async def test_a_deleted_turn_does_not_come_back_with_the_history(api: Api, user: str) -> None:
+    secret = f"My locker is number 42, says {user}"
+    messages = [{"role": "user", "content": secret}]
+    await api.chat("sim/echo", messages=messages, user=user, thread_id="h")
+
+    async def kept() -> list[str]:
+        return [one for one in await contents(api, user, "&kinds=message") if one == secret]
+
+    await eventually(kept, 5, "the turn is stored")
+    listed = (await api.get(f"/v1/memories?user_id={user}")).json["items"]
+    for item in listed:
+        assert (await api.request("DELETE", f"/v1/memories/{item['id']}")).status == 200
+    again = [*messages, {"role": "assistant", "content": secret}, {"role": "user", "content": "And now?"}]
+    for _ in range(6):  # whichever worker takes it
+        await api.chat("sim/echo", messages=again, user=user, thread_id="h")
+
+    async def later() -> bool:
+        return "And now?" in await contents(api, user)
+
+    await eventually(later, 5, "the new turn is stored")
+    assert secret not in await contents(api, user)
+
+
+async def test_an_export_holds_everything_of_one_user_only(api: Api, user: str) -> None:
+    await say(api, user, *[f"Line {number}" for number in range(1200 // 2)])
+    item = await add(api, user, "Old words")
+    await api.request("PUT", f"/v1/memories/{item['id']}", {"content": "New words"})
+    await say(api, f"{user}-other", "Not theirs")
+    answer = await api.post("/v1/export", {"user_id": user})
+    lines = [json.loads(line) for line in answer.body.splitlines()]
+    assert (lines[0]["type"], lines[0]["user_id"]) == ("export", user)
+    assert lines[-1] == {"type": "end", "threads": 2, "items": 602}
+    words = {line["content"] for line in lines if line["type"] == "item"}
+    assert {"Old words", "New words", "Line 599"} <= words
+    assert "Not theirs" not in words
+
+
+WRONG = [
+    ("GET", "/v1/memories", None, "user_id"),
+    ("GET", "/v1/memories?user_id=u&limit=0", None, "limit"),
+    ("GET", "/v1/memories?user_id=u&cursor=x", None, "cursor"),
+    ("GET", "/v1/memories?user_id=u&agent_id=", None, "agent_id"),
+    ("POST", "/v1/memories", {"user_id": "u"}, "content"),
+    ("POST", "/v1/memories", {"content": "x"}, "user_id"),
+    ("POST", "/v1/memories", {"user_id": "u", "content": "x", "kind": "nonsense"}, "kind"),
+    ("POST", "/v1/memories", {"user_id": "u", "content": "x", "expires_at": "soon"}, "expires_at"),
+    ("POST", "/v1/memories/search", {"user_id": "u", "query": ""}, "query"),
+    ("POST", "/v1/feedback", {"item_id": "x", "feedback_type": "helpful"}, "item_id"),
+    ("POST", "/v1/feedback", {"item_id": "x", "feedback_type": "great"}, "feedback_type"),
+    ("GET", "/v1/threads", None, "user_id"),
+    ("POST", "/v1/export", {}, "user_id"),
+    ("POST", "/v1/erase", {"user_id": ""}, "user_id"),
+    ("POST", "/v1/erase", {"user_id": "u", "all": True}, "all"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "param"), WRONG)
+async def test_a_wrong_request_names_the_field(api: Api, method: str, path: str, body: Any, param: str) -> None:
+    answer = await api.request(method, path, body)
+    assert answer.status == 400, answer.body
+    assert param in f"{answer.error['param']} {answer.error['message']}"
+
+
+async def test_a_key_with_a_prefix_speaks_for_its_users_only(api: Api, service: Service, user: str) -> None:
+    key = service.new_key(user_prefix=f"{user}-")
+    mine = {"user_id": f"{user}-1", "content": "Mine"}
+    (item,) = (await api.post("/v1/memories", mine, key=key)).json["items"]
+    assert (await api.get(f"/v1/memories/{item['id']}", key=key)).status == 200
+    other = await add(api, user, "Somebody else's")
+    assert (await api.get(f"/v1/memories/{other['id']}", key=key)).status == 404
+    for method, path, body in (
+        ("GET", f"/v1/memories?user_id={user}", None),
+        ("POST", "/v1/recall", {"user_id": user, "query": "x"}),
+        ("POST", "/v1/ingest", {"user_id": user, "content": "x"}),
+        ("POST", "/v1/erase", {"user_id": user}),
+        ("DELETE", "/v1/memories?agent_id=x", None),
+    ):
+        answer = await api.request(method, path, body, key=key)
+        assert (answer.status, answer.error["code"]) == (403, "user_not_allowed"), path
+    assert (await api.chat("sim/echo", user=user, key=key)).status == 403
