@@ -59,6 +59,21 @@ def _text(path: Path) -> str:
         return ""
 
 
+def in_table(archive: Path, table: str, column: str) -> set[str]:
+    """The values of a column of a table in a backup, as text."""
+    with tarfile.open(archive) as tar:
+        tables = json.loads(_member(tar, "manifest.json"))["database"]["tables"]
+        dumped = next(one for one in tables if one["name"] == table)
+        rows = gzip.decompress(_member(tar, dumped["member"])).decode().splitlines()
+    return {row.split("\t")[dumped["columns"].index(column)] for row in rows}
+
+
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    file = tar.extractfile(name)
+    assert file is not None
+    return file.read()
+
+
 def in_dump(archive: Path, word: str) -> list[str]:
     """Tables and files of a backup that hold a word."""
     found = []
@@ -114,7 +129,9 @@ async def test_nothing_of_an_erased_person_is_left_anywhere(house: Service, cana
     async with Api(house.url, house.key) as api:
         await live(api, user, canary)
         await stored(api, user, 7)
-        assert len(in_dump(backup(house, tmp_path / "before.tar"), canary)) >= 6
+        before = backup(house, tmp_path / "before.tar")
+        assert len(in_dump(before, canary)) >= 6
+        assert in_table(before, "memory_vectors", "seq")
         assert any(name.endswith(".jnl") for name in in_files(house.data_dir, canary))
         receipt = await api.post("/v1/erase", {"user_id": user})
         assert receipt.status == 200, receipt.body
@@ -130,7 +147,11 @@ async def test_nothing_of_an_erased_person_is_left_anywhere(house: Service, cana
             return not in_files(house.data_dir, canary)
 
         await eventually(gone, 5, "no file of the data dir holds the canary")
-        assert in_dump(backup(house, tmp_path / "after.tar"), canary) == []
+        after = backup(house, tmp_path / "after.tar")
+        assert in_dump(after, canary) == []
+        left = in_table(after, "memory_turns", "seq")
+        for table in ("memory_vectors", "memory_unembedded", "memory_unembeddable"):
+            assert in_table(after, table, "seq") <= left, table
         usage = await api.get("/admin/v1/usage?group_by=user")
         assert receipt.json["pseudonym"] in usage.body.decode()
         trail = (await api.get("/admin/v1/audit?action=memory.erase")).json["items"]

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from cmg.memory.control.removal import Removal
 from cmg.memory.items.models import Changes, NewItem
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, Thread
@@ -108,6 +109,23 @@ async def test_what_is_deleted_leaves_no_vector_and_stands_in_no_window(desk: De
         await writing.delete(await writing.id_of(content))
     for table in ("memory_turns", "memory_vectors", "memory_unembedded"):
         assert await desk.rows(f"SELECT * FROM {table}") == [], table
+
+
+async def test_an_erasure_takes_vectors_and_what_waits_for_one_or_was_refused(desk: Desk, writing: Writing) -> None:
+    desk.embedder.refused = "poison"
+    await desk.write(*SAID, "poison ivy")
+    await desk.write("Bob's own words", user="bob")
+    await writing.put("Rex is afraid of thunder.")
+    for _ in range(4):
+        await desk.work()
+        desk.clock.advance(10)
+    await desk.write("it waits")
+    tables = ("memory_vectors", "memory_unembedded", "memory_unembeddable")
+    assert [len(await desk.rows(f"SELECT * FROM {table}")) for table in tables] == [5, 1, 1]
+    await Removal(desk.database, ItemWriter(desk.clock, EMBEDDED), desk.clock).forget(ANA)
+    await desk.work()
+    assert [len(await desk.rows(f"SELECT * FROM {table}")) for table in tables] == [1, 0, 0]
+    assert list(await desk.vectors()) == ["Bob's own words"]
 
 
 async def test_an_item_that_was_refused_is_tried_again_when_it_is_edited(desk: Desk, writing: Writing) -> None:
