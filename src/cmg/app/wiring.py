@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from cmg.config import Settings
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.gateway.answers.response_cache import ResponseCache
 from cmg.gateway.breaker import Breakers
+from cmg.gateway.calls.internal import InternalChat, internal_caller
 from cmg.gateway.chat import ChatHandler
 from cmg.gateway.embeddings import EmbeddingsHandler
 from cmg.gateway.models_api import ModelsHandler
@@ -39,6 +40,7 @@ from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
 from cmg.jobs.queue import Jobs
 from cmg.kit.clock import Clock, SystemClock
+from cmg.kit.errors import NotFound
 from cmg.ledger import routes as ledger_routes
 from cmg.ledger import tokens
 from cmg.ledger.budget_events import BudgetEvents, BudgetWatch
@@ -55,7 +57,9 @@ from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.ledger.spending import Spending
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
-from cmg.memory.extraction.worker import ExtractionWorker, RuleExtractor
+from cmg.memory.extraction.by_model import ModelExtractor
+from cmg.memory.extraction.ports import Completion
+from cmg.memory.extraction.worker import ExtractionWorker, Extractor, RuleExtractor
 from cmg.memory.handlers import MemoryApi
 from cmg.memory.items.upkeep import ItemUpkeep
 from cmg.memory.items.writing import ItemWriter
@@ -304,7 +308,19 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
     work = [changes.run(), drain.run(), watch.run(), metrics.poll(), jobs.run(), catalogue.run()]
     if settings.memory.extraction != "off":
-        extraction = _extraction(services, clock, instruments)
+        extractor: Extractor = RuleExtractor()
+        if settings.memory.extraction != "rules":
+            breakers, prices = Breakers(clock, instruments), PriceBook(settings.prices)
+            listed = Catalogue(database, prices, clock)
+            changes.subscribe("models", listed.changed)
+            changes.on_reset(listed.load)
+            await listed.load()
+            chat = InternalChat(_router(upstreams, settings), breakers, prices, clock, _keeper(database, usage_sink))
+            model = _FactModel(chat, feed, settings.memory.extraction)
+            extractor = ModelExtractor(model, database, clock, settings.memory.extraction_usd_per_day)
+            work.append(breakers.run())
+        writer = ItemWriter(clock, settings.memory)
+        extraction = ExtractionWorker(database, clock, instruments, extractor, writer)
         jobs.register("memory.extraction_purge", lambda _: extraction.purge(), every="47 3 * * *")
         work.append(extraction.run())
     return Built(application, work)
@@ -332,9 +348,31 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     return jobs
 
 
-def _extraction(services: Services, clock: Clock, instruments: Instruments) -> ExtractionWorker:
-    writer = ItemWriter(clock, services.settings.memory)
-    return ExtractionWorker(services.database, clock, instruments, RuleExtractor(), writer)
+@dataclass(frozen=True)
+class _FactModel:
+    """The chat model of the settings, as the extraction asks it: in the name of the workspace whose words it reads."""
+
+    chat: InternalChat
+    feed: SnapshotFeed
+    model: str
+
+    async def complete(self, workspace_id: str, body: Mapping[str, Any], timeout_s: float) -> Completion:
+        """Raises `CmgError`."""
+        workspace = self.feed.current.workspaces.get(workspace_id)
+        if workspace is None:
+            raise NotFound(f"there is no workspace {workspace_id}")
+        text, nano = await self.chat.ask(internal_caller(workspace, "memory"), self.model, body, timeout_s)
+        return Completion(text, nano)
+
+
+def _keeper(database: Database, usage: UsageSink) -> Callable[[bytes], Awaitable[None]]:
+    """Stores records of calls that this process makes itself: it has no journal."""
+
+    async def keep(record: bytes) -> None:
+        async with database.transaction() as conn:
+            await usage.write(conn, [record])
+
+    return keep
 
 
 def _routers(services: Services, resources: Resources, metrics: MergedMetrics, clock: Clock) -> list[APIRouter]:

@@ -34,11 +34,15 @@ class Items:
     """The writer with its transaction, and a look at the tables."""
 
     def __init__(self, memory: Memory) -> None:
-        self.memory, self.forgotten = memory, []
-        self.writer = ItemWriter(memory.clock, PATIENT, self._forget)
+        self.memory = memory
+        self.outdated_ids, self.gone_ids = [], []
+        self.writer = ItemWriter(memory.clock, PATIENT, self)
 
-    async def _forget(self, _conn, ids) -> None:
-        self.forgotten += ids
+    async def outdated(self, _conn, ids) -> None:
+        self.outdated_ids += ids
+
+    async def gone(self, _conn, ids) -> None:
+        self.gone_ids += ids
 
     async def put(self, *items: NewItem) -> list[Kept]:
         async with self.memory.database.transaction() as conn:
@@ -126,8 +130,9 @@ async def test_a_new_value_supersedes_and_keeps_the_id_and_the_history(items: It
     (old,) = await items.put(lives_in("Berlin", turns[0], NOW))
     items.memory.clock.advance(2 * 86_400)
     (new,) = await items.put(lives_in("Paris", turns[1], NOW + DAY))
-    assert (new.outcome, new.item_id, items.forgotten) == ("superseded", old.item_id, [old.item_id])
+    assert (new.outcome, new.item_id) == ("superseded", old.item_id)
     before, current = await items.history(old.item_id)
+    assert items.outdated_ids == [old.item_id, old.item_id, before.id]
     assert (before.content, before.valid_to, before.retired_at) == ("I live in Berlin", NOW + DAY, NOW + 2 * DAY)
     assert (current.content, current.retired_at, current.id) == ("I live in Paris", None, old.item_id)
     assert ([before.version, current.version], before.sources, current.sources) == ([1, 2], turns[:1], turns[1:])
@@ -222,7 +227,7 @@ async def test_deleting_an_item_deletes_all_its_versions(items: Items) -> None:
     (kept,) = await items.put(note("The code is 1234."))
     await items.edit(kept.item_id, content="The code is 9876.")
     assert await items.delete(kept.item_id) == 2
-    assert await items.memory.contents() == []
+    assert (await items.memory.contents(), len(items.gone_ids)) == ([], 2)
 
 
 async def test_a_history_is_bounded(items: Items) -> None:

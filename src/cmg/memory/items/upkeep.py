@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from cmg.kit.clock import Clock
-from cmg.memory.items.removal import Forget, Removal
+from cmg.memory.items.removal import Removal, Vectors
 from cmg.memory.items.salience import Weights, salience
 from cmg.memory.items.store import ItemStore, UpkeepStore
 from cmg.storage.database import Database
@@ -17,13 +17,13 @@ _FIRST = UUID(int=0)
 
 
 class ItemUpkeep:
-    """Jobs over all users. `forget` as in `ItemWriter`."""
+    """Jobs over all users. `vectors` as in `ItemWriter`."""
 
     def __init__(
-        self, database: Database, clock: Clock, *, half_life_days: float, forget: Forget | None = None
+        self, database: Database, clock: Clock, *, half_life_days: float, vectors: Vectors | None = None
     ) -> None:
         self._database, self._clock, self._half_life_days = database, clock, half_life_days
-        self._store, self._removal = UpkeepStore(database), Removal(ItemStore(), forget)
+        self._store, self._removal = UpkeepStore(database), Removal(ItemStore(), vectors)
 
     async def age(self) -> int:
         """Write the saliences that have changed noticeably; returns how many."""

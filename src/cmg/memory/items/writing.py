@@ -18,7 +18,7 @@ from cmg.kit.ids import uuid7
 from cmg.memory.items.columns import fact_columns, text_columns, turn_columns
 from cmg.memory.items.decisions import Decision, decide
 from cmg.memory.items.models import ITEM_CHARACTERS, Changes, Kept, NewItem, Version, digest_of, is_quoted
-from cmg.memory.items.removal import Forget, Removal
+from cmg.memory.items.removal import Removal, Vectors
 from cmg.memory.items.salience import Weights, salience
 from cmg.memory.items.store import Holding, ItemStore
 from cmg.memory.models import Owner, Thread
@@ -33,14 +33,14 @@ VERSIONS = 100  # of one item; the oldest go
 class ItemWriter:
     """Puts, edits and deletes items.
 
-    `forget` deletes the vectors of items whose text is another now, or that are gone; none: there are no vectors.
+    `vectors` are told of every new and changed text and of every deletion; none: there are no vectors.
     """
 
-    def __init__(self, clock: Clock, settings: MemorySettings, forget: Forget | None = None) -> None:
-        self._clock, self._half_life_days, self._forget = clock, settings.half_life_days, forget
+    def __init__(self, clock: Clock, settings: MemorySettings, vectors: Vectors | None = None) -> None:
+        self._clock, self._half_life_days, self._vectors = clock, settings.half_life_days, vectors
         self._redactor = Redactor(settings.redact)
         self._turns, self._store = MemoryStore(), ItemStore()
-        self._removal = Removal(self._store, forget)
+        self._removal = Removal(self._store, vectors)
 
     async def put(self, conn: Connection, items: Sequence[NewItem]) -> list[Kept]:
         """Keep items, in their order and redacted; returns what became of each."""
@@ -132,6 +132,8 @@ class ItemWriter:
         whose = {"user_no": holding.user_no, "workspace_id": holding.workspace_id}
         fact |= {"item_id": item_id, "root_id": root, "version": version, **whose}
         await self._store.add(conn, holding.workspace_id, turn, fact)
+        if self._vectors is not None:
+            await self._vectors.outdated(conn, [item_id])
         await self._trim(conn, holding, root, version + 1)
         return Kept(item_id, outcome)
 
@@ -161,8 +163,8 @@ class ItemWriter:
         place = (root, holding.workspace_id, uuid7())
         version = await self._store.renew(conn, place, times, change)
         await self._trim(conn, holding, root, version)
-        if self._forget is not None:
-            await self._forget(conn, [root])
+        if self._vectors is not None:
+            await self._vectors.outdated(conn, [root, place[2]])
 
     async def _trim(self, conn: Connection, holding: Holding, root: UUID, version: int) -> None:
         """Keep a bounded history."""
