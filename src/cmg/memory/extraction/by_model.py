@@ -20,7 +20,7 @@ from cmg.telemetry.logs import get_logger
 
 _CHARACTERS = 12_000  # of one call; a passage has 2,000 at most
 _TIMEOUT_S = 20.0
-_TOGETHER_S = 40.0  # of one look at a thread; what is left then is read by patterns
+_TOGETHER_S = 30.0  # of one look at a thread; what is left then is read by patterns
 _ANSWER_TOKENS = 2000
 _FACTS = 60
 _KINDS = [kind for kind in get_args(FactKind) if kind != "memory"]
