@@ -34,7 +34,8 @@ class InternalChat:
     async def ask(self, caller: Caller, model: str, body: Mapping[str, Any], timeout_s: float) -> tuple[str, int]:
         """(answer, cost in nano-USD). Raises `CmgError`, also past the deadline; the call is recorded then too."""
         call = Call(caller, "chat", model, self._clock.monotonic())
-        ladder = Ladder(self._router.candidates(model, (), caller), self._breakers, self._catalogue.context_length, self._clock)
+        candidates = self._router.candidates(model, (), caller)
+        ladder = Ladder(candidates, self._breakers, self._catalogue.context_length, self._clock)
         try:
             async with asyncio.timeout(timeout_s):
                 _, answer = await first_good(
