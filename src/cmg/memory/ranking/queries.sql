@@ -21,7 +21,7 @@ WITH owner AS MATERIALIZED (
     SELECT * FROM (
         SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, o.user_no,
             CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
-            right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
+            t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
             coalesce(CASE WHEN $10::jsonb IS NULL THEN t.kind IN ('message', 'document', 'diff', 'log', 'memory')
                     ELSE $10 ? t.kind END
                 AND (NOT $9 OR (
@@ -39,12 +39,14 @@ WITH owner AS MATERIALIZED (
     ) judged
     WHERE NOT $19 OR fits
     ORDER BY seq DESC LIMIT 10000
+), distances AS MATERIALIZED (
+    SELECT seq, turn <#> $5::text::halfvec AS turn, coalesce("window", turn) <#> $5::text::halfvec AS around
+    FROM memory_vectors
+    WHERE $5::text IS NOT NULL AND user_no = (SELECT user_no FROM owner) AND model_no = $4
+        AND seq = ANY(ARRAY(SELECT seq FROM chosen))
 ), passages AS MATERIALIZED (
     SELECT c.*, v.turn, v.around
-    FROM chosen c LEFT JOIN LATERAL (
-        SELECT turn <#> $5::text::halfvec AS turn, coalesce("window", turn) <#> $5::text::halfvec AS around
-        FROM memory_vectors WHERE user_no = c.user_no AND model_no = $4 AND seq = c.seq
-    ) v ON $5::text IS NOT NULL
+    FROM chosen c LEFT JOIN distances v ON v.seq = c.seq
     ORDER BY thread, c.seq
 ), postings AS MATERIALIZED (
     SELECT t.seq, a.place, cardinality(array_positions(t.terms, a.term)) AS count
@@ -58,7 +60,7 @@ WITH owner AS MATERIALIZED (
         AND t.user_no = (SELECT user_no FROM owner) AND t.seq = ANY($18::text::bigint[])
 )
 SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
-    array_send(array_agg(extract(epoch FROM created_at)::float8)), array_send(array_agg(length)),
+    array_send(array_agg(created_at)), array_send(array_agg(length)),
     array_send(array_agg(role = 'user')), array_send(array_agg(CASE WHEN name IS NULL THEN -1 WHEN name = $6 THEN 0 ELSE 1 END)),
     array_send(array_agg(asks)), array_send(array_agg(salience)), array_send(array_agg(tokens)), array_send(array_agg(fits)),
     array_send(array_agg(coalesce(-turn, 'NaN'))), array_send(array_agg(coalesce(-around, 'NaN'))),
