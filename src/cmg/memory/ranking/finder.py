@@ -58,7 +58,7 @@ class Finder:
         asked_for = Asked(question, vector, wanted.filters, self._clock.now())
         async with self._database.connection(timeout_s) as conn:
             if profile.passages > ALL_RANKED and not wanted.filters.narrows and wanted.filters.as_of is None:
-                among = await self._store.candidates(conn, wanted.owner, question, vector)
+                among = await self._store.candidates(conn, wanted.owner, asked_for, profile.passages)
                 asked_for = asked_for._replace(among=among)
             corpus = await self._store.corpus(conn, wanted.owner, asked_for, profile.passages)
             if corpus is None:
