@@ -80,6 +80,7 @@ class MemorySettings(Part, frozen=True):
     redact: list[RedactedKind] = []  # taken out of what is stored
     extraction: str = "rules"  # of facts: "rules", "off", or the name of a chat model
     extraction_delay_s: Positive = 3  # after a thread's last turn
+    extraction_usd_per_day: Usd = 1  # of a model, for each workspace
 
 
 class LimitSettings(Part, frozen=True):

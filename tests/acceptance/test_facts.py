@@ -1,10 +1,14 @@
 """Facts over HTTP: an ingest's operation tells when its thread was read, working sets show them, kills lose none."""
 
 import asyncio
+import json
 
 from support.api import Api
+from support.faulty_plan import Plan
+from support.faulty_upstream import FaultyUpstream
+from support.ledger_rows import rows_of
 from support.processes import kill
-from support.service import Service, ServiceOptions, eventually
+from support.service import Service, ServiceOptions, eventually, upstream_toml
 
 SECTIONS = ["constraints", "focus_decisions", "focus_tasks", "runbook", "artifacts", "citations", "open_questions"]
 THREAD = [
@@ -94,3 +98,17 @@ async def test_a_killed_backstage_draws_every_fact_once() -> None:
                 }
                 found = (await api.post("/v1/recall", body)).json["items"]
                 assert sorted(one["kind"] for one in found) == ["profile", "task"], (number, found)
+
+
+async def test_a_model_draws_facts_and_its_calls_are_in_the_ledger(upstream: FaultyUpstream, model: str) -> None:
+    about = {"subject": "user", "relation": "lives in", "value": "Rom", "importance": 0.9}
+    fact = {"message": 1, "kind": "profile", "content": "Wohnt in Rom.", "quote": "ich wohne in Rom", **about}
+    upstream.script(model, Plan(text=json.dumps({"facts": [fact]})))
+    toml = upstream_toml("faulty", upstream.url) + f'[memory]\nextraction = "{model}"\nextraction_delay_s = 0.1\n'
+    with Service(ServiceOptions(toml=toml)) as service:
+        async with Api(service.url, service.key) as api:
+            await _read(api, await _ingest(api, "ana", "t", [("user", "Hallo, ich wohne in Rom.")]))
+            found = await api.post("/v1/recall", {"user_id": "ana", "query": "wohnt Rom", "kinds": ["profile"]})
+            assert [one["content"] for one in found.json["items"]] == ["Wohnt in Rom."]
+            (row,) = await rows_of(service, model_asked=model)
+            assert (row["key_id"], row["status"], row["cost_nano"]) == ("memory", "ok", 420_000)

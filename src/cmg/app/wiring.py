@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from cmg.config import Settings
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.gateway.answers.response_cache import ResponseCache
 from cmg.gateway.breaker import Breakers
+from cmg.gateway.calls.internal import InternalChat, internal_caller
 from cmg.gateway.chat import ChatHandler
 from cmg.gateway.embeddings import EmbeddingsHandler
 from cmg.gateway.models_api import ModelsHandler
@@ -46,6 +47,7 @@ from cmg.identity.workspaces import Workspaces
 from cmg.jobs.queue import Jobs
 from cmg.kit.asgi import Handler
 from cmg.kit.clock import Clock, SystemClock
+from cmg.kit.errors import NotFound
 from cmg.ledger import routes as ledger_routes
 from cmg.ledger import tokens
 from cmg.ledger.budget_events import BudgetEvents, BudgetWatch
@@ -67,7 +69,9 @@ from cmg.memory.control.tombstone_store import erased
 from cmg.memory.embedding.engines import NAMES, Engines, Kind
 from cmg.memory.embedding.query_embedder import QueryEmbedder
 from cmg.memory.embedding.server import EmbedderServer
-from cmg.memory.extraction.worker import ExtractionWorker, RuleExtractor
+from cmg.memory.extraction.by_model import ModelExtractor
+from cmg.memory.extraction.ports import Completion
+from cmg.memory.extraction.worker import ExtractionWorker, Extractor, RuleExtractor
 from cmg.memory.handlers import MemoryApi
 from cmg.memory.items.upkeep import ItemUpkeep
 from cmg.memory.items.writing import ItemWriter
@@ -479,7 +483,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     if orders.duties.jobs or orders.duties.control_plane:
         sources = _sources(orders, upstreams, resources, clock)
         if orders.duties.jobs:
-            work += _working(resources, services, upstreams, sources, instruments)
+            work += _working(base, resources, services, upstreams, sources, instruments)
         if orders.duties.control_plane:
             routers += _control_routers(services, clock)
             questions = _questions(sources, base.database, clock, instruments)
@@ -523,6 +527,7 @@ def _draining(
 
 
 def _working(
+    base: _Base,
     resources: Resources,
     services: Services,
     upstreams: Sequence[Upstream],
@@ -537,8 +542,10 @@ def _working(
     resources.report(observations.queue(jobs))
     work = [jobs.run(), catalogue.run(), *_backlog(sources, database, clock, instruments)]
     if services.settings.memory.extraction != "off":
+        extractor, beside = _extractor(base, services, upstreams, instruments)
         writer = ItemWriter(clock, services.settings.memory)
-        extraction = ExtractionWorker(database, clock, instruments, RuleExtractor(), writer)
+        extraction = ExtractionWorker(database, clock, instruments, extractor, writer)
+        work += beside
         jobs.register("memory.extraction_purge", lambda _: extraction.purge(), every="47 3 * * *")
         work.append(extraction.run())
     return work
@@ -572,6 +579,48 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     jobs.register("memory.tombstones", lambda _: services.control.purge(), every="47 * * * *")
     jobs.register("idempotency.purge", lambda _: idempotent.purge(), every="*/10 * * * *")
     return jobs
+
+
+def _extractor(
+    base: _Base, services: Services, upstreams: Sequence[Upstream], instruments: Instruments
+) -> tuple[Extractor, list[Work]]:
+    """What draws facts from turns, and what runs beside it: patterns, or the chat model of the settings."""
+    settings, clock = services.settings, SystemClock()
+    if settings.memory.extraction == "rules":
+        return RuleExtractor(), []
+    breakers = Breakers(clock, instruments)
+    router, keep = _router(upstreams, settings), _keeper(base.database, UsageSink(erased=erased))
+    chat = InternalChat(router, base.catalogue, breakers, clock, keep)
+    model = _FactModel(chat, base.feed, settings.memory.extraction)
+    extractor = ModelExtractor(model, base.database, clock, settings.memory.extraction_usd_per_day)
+    return extractor, [breakers.run()]
+
+
+@dataclass(frozen=True)
+class _FactModel:
+    """The chat model of the settings, as the extraction asks it: in the name of the workspace whose words it reads."""
+
+    chat: InternalChat
+    feed: SnapshotFeed
+    model: str
+
+    async def complete(self, workspace_id: str, body: Mapping[str, Any], timeout_s: float) -> Completion:
+        """Raises `CmgError`."""
+        workspace = self.feed.current.workspaces.get(workspace_id)
+        if workspace is None:
+            raise NotFound(f"there is no workspace {workspace_id}")
+        text, nano = await self.chat.ask(internal_caller(workspace, "memory"), self.model, body, timeout_s)
+        return Completion(text, nano)
+
+
+def _keeper(database: Database, usage: UsageSink) -> Callable[[bytes], Awaitable[None]]:
+    """Stores records of calls that this process makes itself: it has no journal."""
+
+    async def keep(record: bytes) -> None:
+        async with database.transaction() as conn:
+            await usage.write(conn, [record])
+
+    return keep
 
 
 def _control_routers(services: Services, clock: Clock) -> list[APIRouter]:

@@ -85,7 +85,7 @@ class Recorder:
         at, latency_s = self.clock.time(), self.clock.monotonic() - call.started
         usage = call.usage
         try:
-            records = [(USAGE, encode_usage(_record(call, at, latency_s)))]
+            records = [(USAGE, encode_usage(record_of(call, at, latency_s)))]
             if call.turns and call.scope is not None:
                 records += self.memory.remember(call.scope, call.turns)
             position = self.journal.append(records)
@@ -134,7 +134,8 @@ class _Series(msgspec.Struct, frozen=True):
     first_token: Child
 
 
-def _record(call: Call, at: float, latency_s: float) -> UsageRecord:
+def record_of(call: Call, at: float, latency_s: float) -> UsageRecord:
+    """The ledger's record of a call that ended at a time (epoch seconds) after so many seconds."""
     usage, key = call.usage, call.caller.key
     user, thread, agent = call.user
     return UsageRecord(

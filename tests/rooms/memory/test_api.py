@@ -250,7 +250,8 @@ async def test_neighbours_follow_the_hits_as_items_of_their_own(client: Client) 
     await client.ingest(thread_id="t", messages=messages)
     await client.ingest(thread_id="u", messages=[{"role": "user", "content": "Not near."}])
     every = [item["content"] for item in (await client.recall("Lisbon", max_items=10))["items"]]
-    assert every == ["How was Lisbon?", "The best pastries of my life!", "Something else."]
+    assert every[0] == "How was Lisbon?"
+    assert set(every[1:]) == {"The best pastries of my life!", "Something else."}
     one = await client.recall("Lisbon", max_items=1)
     assert [item["content"] for item in one["items"]] == ["How was Lisbon?"]
     narrowed = await client.recall("Lisbon", max_items=10, filters={"role": "assistant"})

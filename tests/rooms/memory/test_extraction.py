@@ -24,8 +24,6 @@ TURN = "I live in Berlin. My dog is called Bruno."
 class Failing:
     """An extractor that fails as often as it is told."""
 
-    origin = "rules"
-
     def __init__(self, times: int) -> None:
         self.times = times
 

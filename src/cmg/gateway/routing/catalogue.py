@@ -51,7 +51,7 @@ class Catalogue:
         clock: Clock | None = None,
         built_in: Sequence[KeptModel] = (),
     ) -> None:
-        self._database, self._price_book = database, price_book
+        self._database, self.prices = database, price_book
         self._clock = clock or SystemClock()
         self._built_in = built_in
         self._listed: list[ModelInfo] = []
@@ -77,7 +77,7 @@ class Catalogue:
         self._by_place = {(info.upstream, info.model): info for info in infos}
         self._listed = [info for info, one in zip(infos, kept, strict=True) if not one.vanished]
         self._syncs = {one.upstream: one for one in syncs}
-        self._price_book.replace(prices)
+        self.prices.replace(prices)
 
     async def changed(self, upstreams: list[str]) -> None:
         """The change feed says that these upstreams were asked again."""

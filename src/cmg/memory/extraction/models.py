@@ -5,7 +5,7 @@ from uuid import UUID
 
 import msgspec
 
-from cmg.memory.items.models import FactKind
+from cmg.memory.items.models import FactKind, Origin
 from cmg.memory.models import Thread
 
 
@@ -34,6 +34,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     value: str | None = None
     importance: float = 0.5
     day: date | None = None
+    origin: Origin = "rules"
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

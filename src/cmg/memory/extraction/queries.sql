@@ -62,3 +62,17 @@ DELETE FROM memory_extractions WHERE failed_at < $1;
 -- name: thread_exists
 -- Whether a thread is still there.
 SELECT thread_no FROM memory_threads WHERE thread_no = $1 AND workspace_id = $2;
+
+-- name: extraction_spent
+-- What a workspace's facts have cost on a day, in nano-USD.
+SELECT coalesce(sum(nano), 0) FROM memory_extraction_costs WHERE workspace_id = $1 AND day = $2;
+
+-- name: add_extraction_cost
+-- A model was asked for facts.
+INSERT INTO memory_extraction_costs AS c (workspace_id, day, nano) VALUES ($1, $2, $3)
+ON CONFLICT (workspace_id, day) DO UPDATE SET nano = c.nano + excluded.nano;
+
+-- name: purge_extraction_costs
+-- Forget what facts cost before a day; the ledger has the calls.
+-- cross-workspace: retention holds for the whole service
+DELETE FROM memory_extraction_costs WHERE day < $1;

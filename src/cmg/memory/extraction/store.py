@@ -1,7 +1,7 @@
 """The SQL of the extraction's queue."""
 
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from cmg.memory.extraction.models import Claim, Passage
 from cmg.memory.models import Owner, Thread
@@ -71,8 +71,17 @@ class ExtractionStore:
         return row["waiting"], row["oldest"]
 
     async def purge_failed(self, database: Database, before: datetime) -> None:
-        """Forget threads that were given up long ago."""
+        """Forget threads that were given up long ago, and what facts cost then."""
         await database.execute(self._sql["purge_failed_extractions"], before, timeout_s=60)
+        await database.execute(self._sql["purge_extraction_costs"], before.date(), timeout_s=60)
+
+    async def spent(self, database: Database, workspace_id: str, day: date) -> int:
+        """What a workspace's facts have cost on a day, in nano-USD."""
+        return int(await database.fetchval(self._sql["extraction_spent"], workspace_id, day))
+
+    async def spend(self, database: Database, workspace_id: str, day: date, nano: int) -> None:
+        """A model was asked."""
+        await database.execute(self._sql["add_extraction_cost"], workspace_id, day, nano)
 
 
 def _key(claim: Claim) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from cmg.kit.clock import Clock
 from cmg.memory.extraction.models import Claim, Finding, Passage
 from cmg.memory.extraction.rules import extract
 from cmg.memory.extraction.store import ExtractionStore
-from cmg.memory.items.models import NewItem, Origin
+from cmg.memory.items.models import NewItem
 from cmg.memory.items.writing import ItemWriter
 from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
@@ -39,9 +39,7 @@ class NeverEnds(Exception):
 
 
 class Extractor(Protocol):
-    """Draws facts from the passages of one thread. It may look facts up nowhere but in them."""
-
-    origin: Origin
+    """Draws facts from the passages of one thread, and from nothing else."""
 
     async def extract(self, claim: Claim, passages: Sequence[Passage]) -> list[Drawn]:
         """The facts, each with the passage that its quote stands in."""
@@ -50,8 +48,6 @@ class Extractor(Protocol):
 
 class RuleExtractor:
     """By patterns, without a model."""
-
-    origin: Origin = "rules"
 
     async def extract(self, _claim: Claim, passages: Sequence[Passage]) -> list[Drawn]:
         """In a thread of its own: the event loop stays free."""
@@ -115,7 +111,7 @@ class ExtractionWorker:
             raise NeverEnds(f"begun {claim.attempts - 1} times and never ended")
         passages = await self._store.unread(self._database, claim, _PASSAGES)
         drawn = await self._extractor.extract(claim, passages) if passages else []
-        items = [_item(claim, self._extractor.origin, *one) for one in drawn]
+        items = [_item(claim, *one) for one in drawn]
         async with self._database.transaction(_WRITE_S) as conn:
             kept = await self._writer.put(conn, items)
             if items and not await self._store.exists(conn, claim):
@@ -148,14 +144,14 @@ class ExtractionWorker:
         self._instruments.series("cmg_memory_extraction_lag_seconds").set(lag_s)
 
 
-def _item(claim: Claim, origin: Origin, passage: Passage, finding: Finding) -> NewItem:
+def _item(claim: Claim, passage: Passage, finding: Finding) -> NewItem:
     thread = claim.thread._replace(agent_id=passage.agent_id, app_id=passage.app_id)
     day = finding.day
     return NewItem(
         thread=thread,
         kind=finding.kind,
         content=finding.content,
-        origin=origin,
+        origin=finding.origin,
         role=passage.role,
         name=passage.name,
         subject=finding.subject,

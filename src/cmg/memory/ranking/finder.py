@@ -17,6 +17,7 @@ from cmg.storage.database import Database
 NO_FILTERS = Filters()
 _PROFILES = 4096
 _PROFILE_S = 10.0  # how long a new speaker's name, or a change of models, may stay unknown
+_COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
 _CLOSE = 0.35  # a cosine from which a passage is about the same without a word in common
 _NEAR_BEST = 0.75  # of the best cosine
 
@@ -40,7 +41,7 @@ class Finder:
     """Searches for one process; what it holds between searches is bounded."""
 
     def __init__(self, database: Database, embedder: QueryEmbedder | None, clock: Clock, embed_s: float) -> None:
-        self._store, self._embedder = RankingStore(database), embedder
+        self._database, self._store, self._embedder = database, RankingStore(), embedder
         self._clock, self._embed_s = clock, embed_s
         self._profiles: OrderedDict[Owner, tuple[float, Profile]] = OrderedDict()
 
@@ -54,16 +55,18 @@ class Finder:
         vector = await self._vector(question.bare, profile, min(self._embed_s, timeout_s))
         if not question.terms and vector is None:
             return []
-        among = None
-        if profile.passages > ALL_RANKED and not wanted.filters.narrows and wanted.filters.as_of is None:
-            among = await self._store.candidates(wanted.owner, question, vector, timeout_s)
-        asked_for = Asked(question, vector, wanted.filters, self._clock.now(), among)
-        corpus = await self._store.corpus(wanted.owner, asked_for, profile.passages, timeout_s)
-        if corpus is None:
-            return []
-        chosen, totals = _chosen(corpus, question, wanted)
-        hits = await self._store.passages(wanted.owner, corpus.seq[chosen].tolist(), timeout_s)
-        scores = dict(zip(corpus.seq[chosen].tolist(), totals, strict=True))
+        asked_for = Asked(question, vector, wanted.filters, self._clock.now())
+        async with self._database.connection(timeout_s) as conn:
+            if profile.passages > ALL_RANKED and not wanted.filters.narrows and wanted.filters.as_of is None:
+                among = await self._store.candidates(conn, wanted.owner, asked_for, profile.passages)
+                asked_for = asked_for._replace(among=among)
+            corpus = await self._store.corpus(conn, wanted.owner, asked_for, profile.passages)
+            if corpus is None:
+                return []
+            chosen, totals = _chosen(corpus, question, wanted)
+            seqs = corpus.seq[chosen].tolist()
+            hits = await self._store.passages(conn, wanted.owner, seqs)
+        scores = dict(zip(seqs, totals, strict=True))
         return [msgspec.structs.replace(hit, score=scores[hit.seq]) for hit in hits]
 
     async def _vector(self, text: str, profile: Profile, timeout_s: float) -> QueryVector | None:
@@ -80,7 +83,8 @@ class Finder:
         held = self._profiles.get(owner)
         if held is not None and held[0] > now:
             return held[1]
-        found = await self._store.profile(owner, timeout_s)
+        async with self._database.connection(timeout_s) as conn:
+            found = await self._store.profile(conn, owner)
         if found is not None:
             self._profiles[owner] = (now + _PROFILE_S, found)
             self._profiles.move_to_end(owner)
@@ -95,8 +99,9 @@ def _chosen(corpus: Corpus, question: Question, wanted: Wanted) -> tuple[np.ndar
     allowed = corpus.fits & scores.related
     if wanted.floor:
         allowed &= _strong(corpus, scores, wanted.floor)
-    order = np.lexsort((-corpus.seq, -scores.total, ~scores.hit))
-    order = order[allowed[order]]
+    worth = scores.total if wanted.token_budget is None else scores.total - _COST * corpus.tokens
+    rows = np.flatnonzero(allowed)
+    order = rows[np.lexsort((-corpus.seq[rows], -worth[rows], ~scores.hit[rows]))]
     if wanted.token_budget is not None:
         used = np.cumsum(corpus.tokens[order])
         order = order[

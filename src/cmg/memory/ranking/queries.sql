@@ -21,7 +21,7 @@ WITH owner AS MATERIALIZED (
     SELECT * FROM (
         SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, o.user_no,
             CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
-            right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
+            t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
             coalesce(CASE WHEN $10::jsonb IS NULL THEN t.kind IN ('message', 'document', 'diff', 'log', 'memory')
                     ELSE $10 ? t.kind END
                 AND (NOT $9 OR (
@@ -39,12 +39,14 @@ WITH owner AS MATERIALIZED (
     ) judged
     WHERE NOT $19 OR fits
     ORDER BY seq DESC LIMIT 10000
+), distances AS MATERIALIZED (
+    SELECT seq, turn <#> $5::text::halfvec AS turn, coalesce("window", turn) <#> $5::text::halfvec AS around
+    FROM memory_vectors
+    WHERE $5::text IS NOT NULL AND user_no = (SELECT user_no FROM owner) AND model_no = $4
+        AND seq = ANY(ARRAY(SELECT seq FROM chosen))
 ), passages AS MATERIALIZED (
     SELECT c.*, v.turn, v.around
-    FROM chosen c LEFT JOIN LATERAL (
-        SELECT turn <#> $5::text::halfvec AS turn, coalesce("window", turn) <#> $5::text::halfvec AS around
-        FROM memory_vectors WHERE user_no = c.user_no AND model_no = $4 AND seq = c.seq
-    ) v ON $5::text IS NOT NULL
+    FROM chosen c FULL JOIN distances v ON v.seq = c.seq -- FULL is never done by comparing each row with each
     ORDER BY thread, c.seq
 ), postings AS MATERIALIZED (
     SELECT t.seq, a.place, cardinality(array_positions(t.terms, a.term)) AS count
@@ -58,7 +60,7 @@ WITH owner AS MATERIALIZED (
         AND t.user_no = (SELECT user_no FROM owner) AND t.seq = ANY($18::text::bigint[])
 )
 SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
-    array_send(array_agg(extract(epoch FROM created_at)::float8)), array_send(array_agg(length)),
+    array_send(array_agg(created_at)), array_send(array_agg(length)),
     array_send(array_agg(role = 'user')), array_send(array_agg(CASE WHEN name IS NULL THEN -1 WHEN name = $6 THEN 0 ELSE 1 END)),
     array_send(array_agg(asks)), array_send(array_agg(salience)), array_send(array_agg(tokens)), array_send(array_agg(fits)),
     array_send(array_agg(coalesce(-turn, 'NaN'))), array_send(array_agg(coalesce(-around, 'NaN'))),
@@ -69,7 +71,8 @@ FROM passages;
 
 -- name: candidates
 -- Of a user with very many passages those that may rank high, with their neighbours, and a sample that stands for all: two
--- lists of numbers as JSON. $3 are the question's terms, $4 and $5 the model and the vector, $6 how many of each list.
+-- lists of numbers as JSON. $3 are the question's terms, $4 and $5 the model and the vector, $6 how many of each list;
+-- $7: vectors are looked up in the index of neighbours, which holds those of all large users, not compared one by one.
 -- A word leads to candidates if by the sample it stands in few passages; the rarest words come first, together they lead
 -- to 3,000 rows at most.
 WITH owner AS MATERIALIZED (
@@ -85,9 +88,10 @@ WITH owner AS MATERIALIZED (
         WHERE user_no = o.user_no AND seq >= o.low + (o.high - o.low) * step / 200 ORDER BY seq LIMIT 1
     ) s
 ), asked AS MATERIALIZED (
-    SELECT w.term,
-        o.turns * (SELECT count(*) FROM sample s WHERE w.term = ANY(s.terms)) / 200.0 AS expected
-    FROM owner o CROSS JOIN unnest($3::text::bigint[]) AS w (term)
+    SELECT w.term, e.expected, ln(1 + o.turns / (e.expected + 1)) AS worth
+    FROM owner o CROSS JOIN unnest($3::text::bigint[]) AS w (term) CROSS JOIN LATERAL (
+        SELECT o.turns * count(*) / 200::float8 AS expected FROM sample s WHERE w.term = ANY(s.terms)
+    ) e
 ), telling AS MATERIALIZED (
     SELECT array_agg(term) AS terms
     FROM (SELECT term, sum(greatest(expected, 100)) OVER (ORDER BY expected, term) AS rows FROM asked) rarest
@@ -98,14 +102,18 @@ WITH owner AS MATERIALIZED (
         WHERE t.terms && (SELECT terms FROM telling) AND t.workspace_id = $1
             AND t.user_no + 0 = (SELECT user_no FROM owner)
         LIMIT 6000
-    ) f CROSS JOIN owner o CROSS JOIN LATERAL (
-        SELECT sum(ln(1 + o.turns / (a.expected + 1))) AS worth FROM asked a WHERE a.term = ANY(f.terms)
+    ) f CROSS JOIN LATERAL (
+        SELECT sum(a.worth) AS worth FROM asked a WHERE a.term = ANY(f.terms)
     ) r
     ORDER BY r.worth DESC, f.seq DESC LIMIT $6
 ), by_vector AS MATERIALIZED (
-    SELECT seq FROM memory_vectors
-    WHERE $5::text IS NOT NULL AND indexed AND model_no = $4 AND user_no = (SELECT user_no FROM owner)
-    ORDER BY turn::halfvec(384) <=> $5::text::halfvec(384) LIMIT $6
+    (SELECT seq FROM memory_vectors
+    WHERE $5::text IS NOT NULL AND $7 AND indexed AND model_no = $4 AND user_no + 0 = (SELECT user_no FROM owner)
+    ORDER BY turn::halfvec(384) <=> $5::text::halfvec(384) LIMIT $6)
+    UNION ALL
+    (SELECT seq FROM memory_vectors
+    WHERE $5::text IS NOT NULL AND NOT $7 AND model_no = $4 AND user_no = (SELECT user_no FROM owner)
+    ORDER BY turn <#> $5::text::halfvec LIMIT $6)
 ), newest AS MATERIALIZED (
     SELECT seq FROM memory_turns WHERE user_no = (SELECT user_no FROM owner) ORDER BY seq DESC LIMIT 32
 ), found AS MATERIALIZED (

@@ -5,6 +5,7 @@ passages a share of its best score. The weights were chosen on conversations bet
 a point when any of them is halved or doubled (ADR 0011).
 """
 
+import math
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -17,7 +18,6 @@ K1, B = 0.9, 0.3
 _MEANT = 0.2  # from this cosine on a passage speaks of the same without a word in common
 _RELATED = 0.1  # below this cosine, and without a word in common, a passage has nothing to do with the question
 _TELLING = 0.05  # words whose BM25 varies less than this stand everywhere, and tell nothing
-_ASSISTED = 2.5  # an assistant whose passages are so many times longer than the user's answers, it does not chat
 
 
 class Weights(NamedTuple):
@@ -37,8 +37,8 @@ class Weights(NamedTuple):
 
 
 BETWEEN_PEOPLE = Weights()
-# People ask an assistant in few words and say there what matters about them; its answers are long and general.
-ASSISTED = Weights(speaker=0.9, length=0.0, asks=0.0)
+# People say in few words what matters about them, often in a question; an assistant's answers are long and general.
+ASSISTED = Weights(speaker=1.2, length=0.0, asks=0.0)
 _UNDECIDED_SPEAKER = 0.5  # share of the speaker's prior that the user gets when the question does not say whose words
 
 
@@ -76,11 +76,8 @@ def score(corpus: Corpus, question: Question) -> Scores:
 
 
 def looks_assisted(corpus: Corpus) -> bool:
-    """Whether this is a person asking an assistant: nobody is named there, and the answers are long."""
-    if (corpus.person >= 0).any():
-        return False
-    said, answered = corpus.length[corpus.by_user], corpus.length[~corpus.by_user]
-    return len(said) > 0 and len(answered) > 0 and float(answered.mean()) >= _ASSISTED * float(said.mean())
+    """Whether this is a person asking an assistant: people who talk with each other have names."""
+    return not bool((corpus.person >= 0).any())
 
 
 def _speaker_prior(corpus: Corpus, question: Question, weights: Weights) -> Floats:
@@ -165,11 +162,20 @@ def _dated(said_at: Floats, dates: Dates) -> list[Floats]:
 def _z(values: Floats, corpus: Corpus, least: float = 1e-9) -> Floats:
     """Values in standard deviations from the mean of the user's passages; 0 where there is none, or all are alike."""
     known = values if corpus.sampled is None else values[corpus.sampled]
-    known = known[~np.isnan(known)]
-    spread = float(known.std()) if len(known) else 0.0
+    unknown = np.isnan(values)
+    gaps = bool(unknown.any())
+    if gaps:
+        known = known[~np.isnan(known)]
+    if not len(known):
+        return np.zeros(len(values))
+    mean = float(known.sum()) / len(known)
+    away = known - mean
+    spread = math.sqrt(float(away @ away) / len(known))  # np.std costs twice as much on arrays of this size
     if spread < least:
         return np.zeros(len(values))
-    scaled: Floats = np.nan_to_num((values - known.mean()) / spread, nan=0.0)
+    scaled = (values - mean) / spread
+    if gaps:
+        scaled[unknown] = 0.0
     return scaled
 
 

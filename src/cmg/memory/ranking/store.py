@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,14 +11,17 @@ from cmg.memory.embedding.query_embedder import QueryVector
 from cmg.memory.models import Filters, Hit, Owner
 from cmg.memory.ranking.corpus import Corpus, column, rows_of
 from cmg.memory.ranking.question import Question
-from cmg.storage.database import Database
+from cmg.storage.database import Connection
 from cmg.storage.named_sql import load
 
 CANDIDATES = 150  # of each list
 ALL_RANKED = 4000  # of a user with more passages candidates are ranked, or what fits the filters
+# From so many passages on the index of neighbours is quicker than all of the user's distances (4 ms for 10,000).
+NEAREST_BY_INDEX = 20_000
+_EPOCH_S = 946_684_800  # PostgreSQL counts microseconds from the year 2000
 _names = msgspec.json.Decoder(list[str])
 _hits = msgspec.json.Decoder(list[Hit])
-_NUMBERS = (">i8", ">i8", ">f8", ">i4", "?", ">i4", "?", ">f4", ">i4", "?", ">f8", ">f8", ">i8", ">i8", ">i4")
+_NUMBERS = (">i8", ">i8", ">i8", ">i4", "?", ">i4", "?", ">f4", ">i4", "?", ">f8", ">f8", ">i8", ">i8", ">i4")
 
 
 class Profile(NamedTuple):
@@ -53,34 +56,34 @@ _candidates = msgspec.json.Decoder(Candidates)
 
 
 class RankingStore:
-    """Profiles, corpora and passages."""
+    """Profiles, corpora and passages, over the caller's connection."""
 
-    def __init__(self, database: Database) -> None:
-        self._database, self._sql = database, load("cmg.memory.ranking")
+    def __init__(self) -> None:
+        self._sql = load("cmg.memory.ranking")
 
-    async def profile(self, owner: Owner, timeout_s: float) -> Profile | None:
-        """None for a user of whom nothing is stored. Raises `DatabaseAway`."""
-        row = await self._database.fetchrow(self._sql["profile"], *owner, timeout_s=timeout_s)
+    async def profile(self, conn: Connection, owner: Owner) -> Profile | None:
+        """None for a user of whom nothing is stored."""
+        row = await conn.fetchrow(self._sql["profile"], *owner)
         return None if row is None else Profile(row[0], _names.decode(row[1]), row[2])
 
-    async def candidates(
-        self, owner: Owner, question: Question, vector: QueryVector | None, timeout_s: float
-    ) -> Candidates:
-        """Which passages of a user with very many of them are worth ranking. Raises `DatabaseAway`."""
-        sql, asked = self._sql["candidates"], (array(question.terms), *_given(vector), CANDIDATES)
-        if vector is None:
-            return _candidates.decode(await self._database.fetchval(sql, *owner, *asked, timeout_s=timeout_s))
+    async def candidates(self, conn: Connection, owner: Owner, asked: Asked, total: int) -> Candidates:
+        """Which passages of a user with very many of them are worth ranking."""
+        vector, by_index = asked.vector, total >= NEAREST_BY_INDEX
+        given = (array(asked.question.terms), *_given(vector), CANDIDATES, by_index)
+        sql = self._sql["candidates"]
+        if vector is None or not by_index:
+            return _candidates.decode(await conn.fetchval(sql, *owner, *given))
         # The index is one on the cast to the model's dimension, which cannot be an argument.
         sql = sql.replace("halfvec(384)", f"halfvec({vector.text.count(',') + 1})")
-        async with self._database.transaction(timeout_s) as conn:
+        async with conn.transaction():
             await conn.execute(self._sql["look_far"])
-            return _candidates.decode(await conn.fetchval(sql, *owner, *asked))
+            return _candidates.decode(await conn.fetchval(sql, *owner, *given))
 
-    async def corpus(self, owner: Owner, asked: Asked, total: int, timeout_s: float) -> Corpus | None:
-        """A user's passages as columns, None when there are none. Raises `DatabaseAway`."""
+    async def corpus(self, conn: Connection, owner: Owner, asked: Asked, total: int) -> Corpus | None:
+        """A user's passages as columns, None when there are none."""
         narrow = (getattr(asked.filters, name) for name in Filters.__struct_fields__ if name != "as_of")
         among = asked.among
-        row = await self._database.fetchrow(
+        row = await conn.fetchrow(
             self._sql["corpus"],
             *owner,
             array(asked.question.terms),
@@ -92,21 +95,19 @@ class RankingStore:
             *narrow,
             None if among is None else array([*{*among.found, *among.sample}]),
             among is None and total > ALL_RANKED,
-            timeout_s=timeout_s,
         )
-        if row[0] is None:
+        if row is None or row[0] is None:
             return None
         corpus = _corpus(row, with_vectors=asked.vector is not None)
         if among is None:
             return corpus
         return corpus._replace(sampled=np.isin(corpus.seq, among.sample), total=total)
 
-    async def passages(self, owner: Owner, seqs: Sequence[int], timeout_s: float) -> list[Hit]:
-        """What these numbers stand for, in their order, with a score of 0. Raises `DatabaseAway`."""
+    async def passages(self, conn: Connection, owner: Owner, seqs: Sequence[int]) -> list[Hit]:
+        """What these numbers stand for, in their order, with a score of 0."""
         if not seqs:
             return []
-        found = await self._database.fetchval(self._sql["passages"], *owner, array(seqs), timeout_s=timeout_s)
-        return _hits.decode(found)
+        return _hits.decode(await conn.fetchval(self._sql["passages"], *owner, array(seqs)))
 
 
 def array(values: Sequence[float]) -> str:
@@ -118,7 +119,7 @@ def _given(vector: QueryVector | None) -> tuple[int | None, str | None]:
     return (None, None) if vector is None else (vector.model_no, vector.text)
 
 
-def _corpus(row: Sequence[bytes | None], *, with_vectors: bool) -> Corpus:
+def _corpus(row: Any, *, with_vectors: bool) -> Corpus:
     columns = [column(sent, kind) for sent, kind in zip(row, _NUMBERS, strict=True)]
     seq, thread, said_at, length, by_user, person, asks, salience, tokens, fits, cosine, around, at, term, repeats = (
         columns
@@ -129,7 +130,7 @@ def _corpus(row: Sequence[bytes | None], *, with_vectors: bool) -> Corpus:
     return Corpus(
         seq=seq,
         thread=thread,
-        said_at=said_at,
+        said_at=said_at / 1e6 + _EPOCH_S,
         length=length,
         by_user=by_user,
         person=person,

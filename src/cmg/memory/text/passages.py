@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
-TURN_CHARACTERS = 2000  # a longer turn would fill an injected note alone
-PASSAGE_CHARACTERS = 1000
+TURN_CHARACTERS = 1000  # a longer turn is several things, and embedders of this size read no more of it
+PASSAGE_CHARACTERS = 800
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 _LINE = re.compile(r"\n")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n")  # noqa: RUF001  the full-width signs end sentences in CJK

@@ -70,6 +70,14 @@ CREATE TABLE memory_extractions (
 
 CREATE INDEX memory_extractions_due ON memory_extractions (due_at) WHERE failed_at IS NULL;
 
+-- What models that draw facts cost, so that a ceiling can hold; one row a workspace and day (UTC), kept for 30 days.
+CREATE TABLE memory_extraction_costs (
+    workspace_id text NOT NULL,
+    day          date NOT NULL,
+    nano         bigint NOT NULL,               -- nano-USD
+    PRIMARY KEY (workspace_id, day)
+);
+
 -- An ingest's operation can tell how far its thread's facts are.
 ALTER TABLE memory_operations ADD COLUMN thread_no bigint;
 

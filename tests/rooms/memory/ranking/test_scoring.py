@@ -54,7 +54,7 @@ def test_the_rarer_word_decides():
 
 
 def test_a_word_that_all_passages_hold_tells_nothing():
-    scores = score(corpus(30, postings=[(row, 0, 1) for row in range(30)]), question())
+    scores = score(corpus(30, person=[1] * 30, postings=[(row, 0, 1) for row in range(30)]), question())
     assert np.ptp(scores.total) < 0.2
 
 
@@ -97,7 +97,7 @@ def test_the_words_of_the_one_who_is_named_come_first():
 def test_a_name_leads_nowhere_by_itself_in_a_neighbourhood():
     postings = [(row, 0, 1) for row in range(0, 20, 2)] + [(13, 1, 1)]
     asking = question(2, names=frozenset({100}))
-    assert best(score(corpus(20, postings=postings), asking)) == 13
+    assert best(score(corpus(20, person=[1] * 20, postings=postings), asking)) == 13
 
 
 @pytest.mark.parametrize(("speaker", "expected"), [(None, 4), ("user", 4), ("assistant", 5)])
@@ -108,11 +108,20 @@ def test_among_long_answers_the_side_that_the_question_means_comes_first(speaker
     assert best(scores) == expected
 
 
-def test_a_chat_of_people_is_none_with_an_assistant():
-    long_answers = np.array([8, 80] * 10)
-    assert looks_assisted(corpus(20, length=long_answers))
-    assert not looks_assisted(corpus(20))
-    assert not looks_assisted(corpus(20, length=long_answers, person=np.array([0, 1] * 10)))
+def test_people_who_talk_with_each_other_have_names():
+    assert looks_assisted(corpus(20))
+    assert not looks_assisted(corpus(20, person=np.array([0, 1] * 10)))
+
+
+def test_who_asks_an_assistant_says_as_much_as_who_tells_it():
+    asks = np.arange(20) == 4
+    named, unnamed = ({"person": np.ones(20, np.int64)}, {})
+    for people, moved in ((named, True), (unnamed, False)):
+        plain, asking = (
+            score(corpus(20, postings=[(4, 0, 1)], asks=one, **people), question()).total[4]
+            for one in (np.zeros(20, bool), asks)
+        )
+        assert bool(asking < plain) is moved
 
 
 def test_what_was_said_at_the_time_that_is_named_comes_first():

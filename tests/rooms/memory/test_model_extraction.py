@@ -1,0 +1,97 @@
+"""Facts by a chat model: quotes are checked, nothing found is fine, and patterns stand in for a model that fails."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from cmg.kit.errors import Unavailable
+from cmg.memory.extraction.by_model import ModelExtractor
+from cmg.memory.extraction.ports import Completion
+from cmg.memory.extraction.worker import ExtractionWorker
+from cmg.memory.items.writing import ItemWriter
+from cmg.telemetry.instruments import Instruments
+from rooms.memory.conftest import PATIENT, Memory, said, scope
+
+TURN = "Ich wohne in Berlin und mag Tee. By the way, I live in Berlin."
+
+
+def fact(**changes) -> dict[str, Any]:
+    about = {"subject": "user", "relation": "Lives in", "value": "Berlin"}
+    usual = {"message": 1, "kind": "profile", "content": "Wohnt in Berlin.", "quote": "Ich wohne in Berlin"}
+    return {**usual, **about, "importance": 0.7, **changes}
+
+
+class Model:
+    """A chat model that answers what it is told, at a dollar a call."""
+
+    def __init__(self, *answers: object) -> None:
+        self.answers, self.asked = list(answers), []
+
+    async def complete(self, workspace_id: str, body: Mapping[str, Any], timeout_s: float) -> Completion:
+        self.asked.append((workspace_id, body, timeout_s))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        text = answer if isinstance(answer, str) else msgspec.json.encode({"facts": answer}).decode()
+        return Completion(text, 10**9)
+
+
+async def read(memory: Memory, model: Model, usd_per_day: float = 10) -> list[tuple[str, str]]:
+    """Read everything that waits; returns the facts as (origin, content)."""
+    memory.clock.advance(60)
+    extractor = ModelExtractor(model, memory.database, memory.clock, usd_per_day)
+    writer = ItemWriter(memory.clock, PATIENT)
+    while await ExtractionWorker(memory.database, memory.clock, Instruments(), extractor, writer).once():
+        pass
+    rows = await memory.database.fetch(
+        "SELECT f.origin, t.content FROM memory_facts f JOIN memory_turns t ON t.id = f.item_id ORDER BY t.seq"
+    )
+    return [(row["origin"], row["content"]) for row in rows]
+
+
+async def test_a_models_fact_is_kept_with_its_quote_and_its_cost(memory: Memory) -> None:
+    await memory.keep(scope(), said(TURN, "And you?"))
+    model = Model([fact()])
+    assert await read(memory, model) == [("model", "Wohnt in Berlin.")]
+    row = await memory.database.fetchrow("SELECT * FROM memory_facts")
+    assert (row["subject"], row["relation"], row["quote"]) == ("user", "lives in", "Ich wohne in Berlin")
+    assert await memory.database.fetchval("SELECT nano FROM memory_extraction_costs") == 10**9
+    ((workspace_id, body, _),) = model.asked
+    assert (workspace_id, body["response_format"]["json_schema"]["strict"]) == ("default", True)
+    told = msgspec.json.decode(body["messages"][1]["content"])
+    assert [one["text"] for one in told] == [TURN, "And you?"]
+
+
+async def test_nothing_found_is_a_good_answer(memory: Memory) -> None:
+    await memory.keep(scope(), said(TURN))
+    assert await read(memory, Model([])) == []
+
+
+@pytest.mark.parametrize("wrong", [{"quote": "Ich wohne in Rom"}, {"message": 2}, {"message": 0}, {"kind": "memory"}])
+async def test_what_does_not_stand_in_its_message_is_not_kept(memory: Memory, wrong: dict[str, Any]) -> None:
+    await memory.keep(scope(), said(TURN))
+    assert await read(memory, Model([fact(**wrong)])) == []
+
+
+@pytest.mark.parametrize(
+    "answer", ["I found nothing.", '{"facts": 3}', "{", Unavailable("no"), [{"message": 1}], [fact(importance=7)]]
+)
+async def test_patterns_stand_in_for_a_model_that_fails(memory: Memory, answer: object) -> None:
+    await memory.keep(scope(), said(TURN))
+    assert await read(memory, Model(answer)) == [("rules", "I live in Berlin")]
+
+
+async def test_a_ceiling_of_costs_holds_for_each_workspace_and_day(memory: Memory) -> None:
+    model = Model(*[[]] * 9)
+
+    async def say(words: str, workspace: str = "default") -> int:
+        await memory.keep(scope(workspace=workspace), said(words))
+        await read(memory, model, usd_per_day=2)
+        return len(model.asked)
+
+    assert [await say(f"Word {number}.") for number in range(4)] == [1, 2, 2, 2]
+    assert await say("Word", workspace="other") == 3
+    memory.clock.advance(86_400)
+    assert await say("Tomorrow's word.") == 4
