@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Collection, Iterable
 
+import msgspec
+
 from cmg.memory.models import Hit
 
 
@@ -16,12 +18,12 @@ def pack(
     """The hits to give out, in their order.
 
     A hit that is too large is passed over for smaller ones behind it; contents in `present`, or given out already,
-    are not repeated.
+    are not repeated. What the user said and the assistant repeated is given out as the user's word.
     """
     taken: list[Hit] = []
     seen = set(present)
     left = token_budget
-    for hit in hits:
+    for hit in _own_first(list(hits)):
         if max_items is not None and len(taken) >= max_items:
             break
         if hit.content in seen:
@@ -34,3 +36,15 @@ def pack(
         seen.add(hit.content)
         taken.append(hit)
     return taken
+
+
+def _own_first(hits: list[Hit]) -> list[Hit]:
+    """Each content as its user said it, where one did, at the place and with the score of its best hit."""
+    own: dict[str, Hit] = {}
+    for hit in hits:
+        if hit.role == "user":
+            own.setdefault(hit.content, hit)
+    return [
+        msgspec.structs.replace(own[hit.content], score=hit.score) if hit.role != "user" and hit.content in own else hit
+        for hit in hits
+    ]

@@ -2,6 +2,7 @@
 
 import uuid
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,3 +41,10 @@ def test_without_bounds_every_content_is_taken_in_order(hits: list[Hit]) -> None
 def test_a_large_hit_is_passed_over_for_smaller_ones() -> None:
     large, small = _hit("large", 100), _hit("small", 10)
     assert pack([large, small], lambda hit: hit.tokens, token_budget=50) == [small]
+
+
+def test_what_the_assistant_repeated_is_given_out_as_the_users_word() -> None:
+    said, other = _hit("on 3 May", 5), _hit("something else", 5)
+    repeated = msgspec.structs.replace(_hit("on 3 May", 5), role="assistant", score=2.0)
+    taken = pack([repeated, other, said], lambda hit: hit.tokens)
+    assert taken == [msgspec.structs.replace(said, score=2.0), other]

@@ -148,8 +148,8 @@ class Memories:
     async def search(self, owner: Owner, query: str, filters: Filters, narrow: Narrow, limit: int) -> list[Found]:
         """A user's items that fit a query, best first; `narrow` holds what the search does not know.
 
-        Of every kind when the filters name none: a recall gives facts only when it is asked for them, a list of memories
-        holds them.
+        Of every kind when the filters name none: a recall gives facts only to those who ask for them, but here one
+        looks for what is kept.
         """
         if filters.kinds is None:
             filters = msgspec.structs.replace(filters, kinds=_EVERY_KIND)
