@@ -365,6 +365,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     questions = _questions(_sources(orders, upstreams, resources, clock), database, clock, instruments)
     estimator = Estimator()
     memory = MemoryService(database, journal, settings.memory, clock, instruments, questions)
+    await memory.warm_up(_POOL)
     recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments)
     cache = _cache(settings, resources, clock, instruments)
     parts = GatewayParts(

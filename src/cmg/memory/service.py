@@ -1,6 +1,7 @@
 """What the gateway knows of the memory: recall before a call, remember after it."""
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from cmg.memory.text.cleaning import clean
 from cmg.memory.text.note import frame_tokens, line, note
 from cmg.memory.turn_sink import TURNS
 from cmg.storage.database import Database
+from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 
 NOTE_FLOOR = 0.3  # of the best score: what is injected costs tokens on every call, so weak matches stay out
@@ -28,6 +30,7 @@ _LOOK_S = 0.002  # the first pause; each is longer than the one before, or a slo
 _LOOK_LONGER = 1.5
 _HEADS = 16_384  # histories whose turns are known to be journalled
 _UNCONFIRMED = 1024
+_WARM_S = 5.0
 _PATIENCE_S, _PAUSE_S = 2.0, 1.0  # when nothing has come back for so long, recall is not tried for a moment
 _SPARE = 1.2  # more than the budget is fetched: repeated contents and those in the request fall out
 _SPARE_TOKENS = 100
@@ -106,6 +109,11 @@ class MemoryService:
     async def settle(self, owner: Owner) -> None:
         """Wait a moment until the user's last turn is in the database, whichever worker of this machine took it."""
         await self._own_writes(owner)
+
+    async def warm_up(self, connections: int) -> None:
+        """Have the first recalls as fast as every later one; while the database is away they are not."""
+        with contextlib.suppress(DatabaseAway):
+            await self._finder.warm_up(connections, _WARM_S)
 
     def remember(self, scope: Scope, turns: Sequence[Turn]) -> list[tuple[str, bytes]]:
         """What the journal has to keep of these turns: the request's messages in order, then the answer.

@@ -1,5 +1,6 @@
 """Finds one user's passages for a question: who takes part, what the question means, how every passage ranks."""
 
+import asyncio
 from collections import OrderedDict
 
 import msgspec
@@ -68,6 +69,22 @@ class Finder:
             hits = await self._store.passages(conn, wanted.owner, seqs)
         scores = dict(zip(seqs, totals, strict=True))
         return [msgspec.structs.replace(hit, score=scores[hit.seq]) for hit in hits]
+
+    async def warm_up(self, connections: int, timeout_s: float) -> None:
+        """Prepare the statements on so many connections: on a new one the first search takes 15 ms more.
+
+        Raises `DatabaseAway`.
+        """
+        nobody = Owner("", "")
+        asked_for = Asked(asked(nobody, "nothing", None, ()), None, NO_FILTERS, self._clock.now())
+
+        async def prepare() -> None:
+            async with self._database.connection(timeout_s) as conn:
+                await self._store.profile(conn, nobody)
+                await self._store.corpus(conn, nobody, asked_for, 0)
+                await self._store.passages(conn, nobody, [0])
+
+        await asyncio.gather(*(prepare() for _ in range(connections)))
 
     async def _vector(self, text: str, profile: Profile, timeout_s: float) -> QueryVector | None:
         """The question's vector by the model that the user is searched by, None when there is none in time."""

@@ -71,10 +71,11 @@ class RankingStore:
         vector, by_index = asked.vector, total >= NEAREST_BY_INDEX
         given = (array(asked.question.terms), *_given(vector), CANDIDATES, by_index)
         sql = self._sql["candidates"]
+        if vector is not None:
+            # The index is one on the cast to the model's dimension, which cannot be an argument.
+            sql = sql.replace("halfvec(384)", f"halfvec({vector.text.count(',') + 1})")
         if vector is None or not by_index:
             return _candidates.decode(await conn.fetchval(sql, *owner, *given))
-        # The index is one on the cast to the model's dimension, which cannot be an argument.
-        sql = sql.replace("halfvec(384)", f"halfvec({vector.text.count(',') + 1})")
         async with conn.transaction():
             await conn.execute(self._sql["look_far"])
             return _candidates.decode(await conn.fetchval(sql, *owner, *given))

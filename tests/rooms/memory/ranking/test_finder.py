@@ -100,6 +100,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user with more than 100 passages has very many."""
     monkeypatch.setattr(finder_module, "ALL_RANKED", 100)
     monkeypatch.setattr(store_module, "ALL_RANKED", 100)
+    monkeypatch.setattr(store_module, "NEAREST_BY_INDEX", 300)
 
 
 async def fill(desk: Desk, count: int) -> None:
@@ -124,10 +125,19 @@ async def test_candidates_of_a_large_user_hold_what_a_search_of_all_finds(desk: 
 
 @pytest.mark.usefixtures("few")
 async def test_a_large_user_is_found_by_meaning_through_the_index(desk: Desk):
-    await fill(desk, 300)
+    await fill(desk, 320)
     await desk.write("A sonata for violin and piano.", thread="needle")
     await desk.work()
     await desk.database.execute("UPDATE memory_vectors SET indexed = true")
+    finder, _ = await finder_of(desk)
+    assert "A sonata for violin and piano." in await contents(finder, "orchestra music by a composer", limit=10)
+
+
+@pytest.mark.usefixtures("few")
+async def test_a_user_not_quite_so_large_is_found_by_comparing_all_vectors(desk: Desk):
+    await fill(desk, 200)
+    await desk.write("A sonata for violin and piano.", thread="needle")
+    await desk.work()
     finder, _ = await finder_of(desk)
     assert "A sonata for violin and piano." in await contents(finder, "orchestra music by a composer", limit=10)
 
