@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 .DEFAULT_GOAL := help
-.PHONY: help run test check format api bench clean
+.PHONY: help run test check format api bench bench-memory clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ ARGS ?=
 help: ## list these commands
 	@echo "Context Memory Gateway: an LLM gateway that remembers, and knows what everything costs."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "First time? make run   (needs Python 3.11, 3.12 or 3.13; settings: docs/configuration.md)"
 
@@ -48,6 +48,9 @@ api: $(STAMPS)/dev ## write docs/api/ again after an addition to the HTTP API
 
 bench: $(STAMPS)/dev ## measure beside nginx (needs nginx, wrk and two cores; under 10 minutes)
 	$(BIN)/python tests/bench/run.py $(ARGS)
+
+bench-memory: $(STAMPS)/dev ## measure a memory of a million turns (needs 8 GB of disk; under 12 minutes)
+	$(BIN)/python tests/bench/memory_scale.py $(ARGS)
 
 clean: ## remove what was built (never data: that is CMG_DATA_DIR)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -162,6 +162,11 @@ def run(arguments: argparse.Namespace) -> None:
     figures: dict[str, object] = {}
     with Service(ServiceOptions(data_dir=folder)) as service:
         crowd = seeded(service, language, arguments.turns)
+        behind = _counter(
+            service,
+            "SELECT (SELECT count(*) FROM memory_unembedded) + count(*) FROM memory_users WHERE NOT vectors_whole",
+        )
+        wait_until(lambda: behind() == 0, 600, "what an earlier run wrote without an embedder has its vectors")
         client = Client(service, service.new_key(**UNLIMITED))
         figures["sizes"] = report_sizes(service, arguments.turns)
         figures |= recall(client, crowd, language, arguments.asked, "local embedder")

@@ -33,6 +33,8 @@ WITH owner AS MATERIALIZED (
                 ), false) AS fits
         FROM owner o JOIN memory_turns t ON t.user_no = o.user_no
         WHERE t.workspace_id = $1 AND ($18::text IS NULL OR t.seq = ANY($18::text::bigint[]))
+            AND (NOT $19 OR $11::text IS NULL OR t.thread_no = (
+                SELECT thread_no FROM memory_threads WHERE user_no = (SELECT user_no FROM owner) AND thread_id = $11))
             AND (t.expires_at IS NULL OR t.expires_at > $7)
             AND CASE WHEN $8::timestamptz IS NULL THEN t.retired_at IS NULL AND (t.valid_to IS NULL OR t.valid_to > $7)
                 ELSE t.recorded_at <= $8 AND (t.retired_at IS NULL OR t.retired_at > $8) END
