@@ -39,6 +39,15 @@ async def test_a_finished_call_is_replayed_on_every_worker(calls, elsewhere):
     assert await elsewhere.begin(*CALL, BODY) == ANSWER
 
 
+@pytest.mark.parametrize("user", ["\x00", "a\x00b", "\ud800", "u" * 5000, "ana"])
+async def test_any_user_id_can_be_kept_and_erased(calls, database, user: str):
+    assert await calls.begin(*CALL, BODY, user) is None
+    assert await calls.finish(*CALL, ANSWER) is True
+    assert await calls.erase(CALL[0], "somebody else", "erased-1") == 0
+    assert await calls.erase(CALL[0], user, "erased-1") == 1
+    assert await rows(database) == 0
+
+
 async def test_a_stream_is_replayed_as_a_stream(calls):
     stream = Stored(200, [(b"content-type", b"text/event-stream")], b"data: {}\n\ndata: [DONE]\n\n", stream=True)
     await calls.begin(*CALL, BODY)

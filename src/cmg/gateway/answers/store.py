@@ -6,6 +6,7 @@ from uuid import UUID
 import msgspec
 
 from cmg.gateway.answers.stored import Stored
+from cmg.ledger.people.ledger_users import as_stored
 from cmg.storage.database import Database
 from cmg.storage.named_sql import load
 from cmg.storage.retention import purge_batch
@@ -50,7 +51,7 @@ async def reserve(
         body_hash,
         reservation,
         *times,
-        user_id,
+        None if user_id is None else as_stored(user_id),
     )
     return taken is not None
 
@@ -98,7 +99,7 @@ async def purge(database: Database, before: datetime) -> int:
 
 async def erase(database: Database, workspace_id: str, user_id: str) -> int:
     """Delete a user's calls, answered or in flight; returns how many."""
-    tag = await database.execute(_SQL["erase_calls"], workspace_id, user_id)
+    tag = await database.execute(_SQL["erase_calls"], workspace_id, as_stored(user_id))
     return int(tag.rsplit(" ", 1)[1])
 
 

@@ -51,4 +51,5 @@ def without(record: UsageRecord, erased: Mapping[tuple[str, str], datetime]) -> 
 
 def as_stored(name: str) -> str:
     """A name as the table holds it."""
-    return name[: store.TEXT_MAX].replace("\x00", "\ufffd")
+    text = name[: store.TEXT_MAX].replace("\x00", "\ufffd")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
