@@ -88,8 +88,11 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
-        raise InvalidRequest(message, param=path.rstrip("`").lstrip(".") or None) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        field = path.rstrip("`").lstrip(".")
+        raise InvalidRequest(f"{field}: {message}" if field else message, param=field or None) from error
+    except RecursionError as error:
+        raise InvalidRequest("the body is nested too deeply", code="too_deep") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}", code="invalid_json") from error
 
 

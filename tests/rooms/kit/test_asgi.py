@@ -42,9 +42,13 @@ def _part(body: bytes, *, more: bool = False) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("body", "param", "told"),
     [
-        ({"model": 5, "messages": []}, "model", "Expected `str`"),
+        ({"model": 5, "messages": []}, "model", "^model: Expected `str`"),
         ({"messages": []}, None, "model"),
-        ({"model": "m", "messages": [{"role": "user"}, {"role": None}]}, "messages[1].role", "Expected `str`"),
+        (
+            {"model": "m", "messages": [{"role": "user"}, {"role": None}]},
+            "messages[1].role",
+            r"^messages\[1\]\.role: Expected `str`",
+        ),
         ([], None, "Expected `object`"),
     ],
 )
@@ -53,6 +57,12 @@ def test_a_wrong_body_names_the_field(body: Any, param: str | None, told: str) -
         decode(DECODER, json.dumps(body).encode())
     assert caught.value.param == param
     assert caught.value.status == 400
+
+
+def test_a_body_nested_without_end_is_told_as_such() -> None:
+    with pytest.raises(InvalidRequest, match="nested too deeply") as caught:
+        decode(DECODER, b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+    assert caught.value.code == "too_deep"
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"model": "\xff"}', b"[" * 100_000])
