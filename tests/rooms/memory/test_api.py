@@ -180,6 +180,8 @@ async def test_filters_narrow_a_recall(client: Client, narrow: dict, expected: l
 
 
 WRONG = [
+    ("/v1/recall", {"user_id": "a\x00b", "query": "x"}, "user_id"),
+    ("/v1/ingest", {"user_id": "a\x00b", "content": "x"}, "user_id"),
     ("/v1/ingest", {"messages": WINE}, "user_id"),
     ("/v1/ingest", {"user_id": "", "messages": WINE}, "user_id"),
     ("/v1/ingest", {"user_id": "u"}, "messages"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from cmg.identity.models import Caller
-from cmg.kit.errors import Forbidden, NotFound
+from cmg.kit.errors import Forbidden, InvalidRequest, NotFound
 
 Require = Callable[[Caller, str], None]
 
@@ -23,7 +23,9 @@ class Access:
         self._require(caller, "memory:write")
 
     def check(self, caller: Caller, user_id: str) -> None:
-        """Raise `Forbidden` unless the key may speak for this user."""
+        """Raise `Forbidden` unless the key may speak for this user; `InvalidRequest` for a name with a NUL."""
+        if "\x00" in user_id:
+            raise InvalidRequest("user_id may not hold a NUL character", param="user_id", code="invalid_value")
         if not speaks_for(caller, user_id):
             raise Forbidden(
                 f"this API key speaks only for users whose id begins with `{caller.key.user_prefix}`",
