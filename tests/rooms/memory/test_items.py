@@ -79,6 +79,24 @@ async def test_a_memory_is_kept_and_found_by_its_words(items: Items) -> None:
     assert "behind the boiler" in found.text
 
 
+async def test_what_a_caller_wrote_is_found_whatever_its_kind(items: Items) -> None:
+    await items.put(note("Zed prefers green tea.", kind="preference"))
+    found = await items.memory.recall(scope(thread="tuesday"), "Which tea does Zed prefer?")
+    assert found.text is not None
+    assert "green tea" in found.text
+
+
+async def test_a_fact_that_was_drawn_is_left_to_its_turn_unless_its_kind_is_asked_for(items: Items) -> None:
+    (turn,) = await items.say("Oh, and by the way: I live in Berlin.")
+    await items.put(lives_in("Berlin", turn, NOW, content="The user lives in Berlin."))
+    found = await items.memory.recall(scope(thread="tuesday"), "Who lives in Berlin?")
+    assert found.text is not None
+    assert ("by the way" in found.text, "The user lives" in found.text) == (True, False)
+    found = await items.memory.recall(scope(thread="tuesday"), "Who lives in Berlin?", kinds=["profile"])
+    assert found.text is not None
+    assert ("by the way" in found.text, "The user lives" in found.text) == (False, True)
+
+
 async def test_the_same_said_again_merges_and_counts(items: Items) -> None:
     (first,) = await items.put(note("The spare key hangs behind the boiler."))
     again = await items.put(note("the spare key  hangs behind the boiler"), note("Another thing."))

@@ -12,7 +12,8 @@ FROM memory_users u WHERE u.workspace_id = $1 AND u.user_id = $2;
 -- Arrays of numbers come in as text and go out as bytes: a tenth of the price of rows. $7 is when the question is asked,
 -- $8 as of when, if not then; from $9 on the filters of a search; $18 which passages, when it is not all of them;
 -- $19 to fetch what fits alone. The newest 10,000 at most.
--- Facts are nobody's neighbours: each is its own thread.
+-- Facts are nobody's neighbours: each is its own thread. Those that were drawn from turns are left to their turns, unless
+-- their kind is asked for.
 WITH owner AS MATERIALIZED (
     SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2
 ), asked AS MATERIALIZED (
@@ -22,8 +23,7 @@ WITH owner AS MATERIALIZED (
         SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, o.user_no,
             CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
             t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
-            coalesce(CASE WHEN $10::jsonb IS NULL THEN t.kind IN ('message', 'document', 'diff', 'log', 'memory')
-                    ELSE $10 ? t.kind END
+            coalesce(($10::jsonb IS NULL OR $10 ? t.kind)
                 AND (NOT $9 OR (
                     ($11::text IS NULL OR t.thread_no IN (
                         SELECT thread_no FROM memory_threads WHERE user_no = o.user_no AND thread_id = $11))
@@ -33,6 +33,8 @@ WITH owner AS MATERIALIZED (
                 ), false) AS fits
         FROM owner o JOIN memory_turns t ON t.user_no = o.user_no
         WHERE t.workspace_id = $1 AND ($18::text IS NULL OR t.seq = ANY($18::text::bigint[]))
+            AND ($10::jsonb IS NOT NULL OR t.kind IN ('message', 'document', 'diff', 'log', 'memory') OR EXISTS (
+                SELECT FROM memory_facts f WHERE f.item_id = t.id AND f.workspace_id = $1 AND f.origin = 'caller'))
             AND (NOT $19 OR $11::text IS NULL OR t.thread_no = (
                 SELECT thread_no FROM memory_threads WHERE user_no = (SELECT user_no FROM owner) AND thread_id = $11))
             AND (t.expires_at IS NULL OR t.expires_at > $7)
