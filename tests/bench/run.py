@@ -106,10 +106,11 @@ def bars(sides: dict[str, Side], growth: float) -> list[tuple[str, float, float]
 
 
 @contextlib.contextmanager
-def gateway(fast: int, slow: int) -> Iterator[tuple[Service, int]]:
+def gateway(fast: int, slow: int, embedder: str) -> Iterator[tuple[Service, int]]:
     """One service with one worker, pinned; gives it and the gateway's process id."""
     toml = upstream_toml("bench", f"http://127.0.0.1:{fast}/v1", '["bench"]')
     toml += upstream_toml("slow", f"http://127.0.0.1:{slow}/v1", '["slow"]')
+    toml += f'\n[memory]\nembedder = "{embedder}"\n'
     with Service(ServiceOptions(toml=toml, workers=1)) as service:
         assert service.process is not None
         (worker,) = service.pids("gateway")
@@ -141,7 +142,7 @@ def run(arguments: argparse.Namespace) -> int:
         stack.enter_context(preferred())
         fast, slow = stack.enter_context(mock_upstream()), stack.enter_context(mock_upstream(10))
         proxy = stack.enter_context(nginx(fast, slow))
-        service, worker = stack.enter_context(gateway(fast, slow))
+        service, worker = stack.enter_context(gateway(fast, slow, arguments.embedder))
         direct = Side("direct", f"http://127.0.0.1:{fast}", slow_url=f"http://127.0.0.1:{slow}")
         key = service.new_key(memory="off", **EVERYTHING)
         plain = Side("cmg", service.url, key, pid=worker, slow_url=service.url, slow_model="slow")
@@ -195,6 +196,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round on a small memory")
     parser.add_argument("--no-memory", action="store_true", help="leave the memory row out")
+    parser.add_argument(
+        "--embedder",
+        default="none",
+        help="of the memory (none: the seeded turns would be embedded beside the measuring)",
+    )
     parser.add_argument("--profile", help="write a py-spy profile here")
     parser.add_argument("--json", help="write the figures here")
     started = time.monotonic()
