@@ -17,9 +17,10 @@ class Corpus(NamedTuple):
     """Passages in the order of thread and place, one entry each; distances are None without vectors.
 
     `thread` tells neighbours apart (facts have threads of their own, so they are nobody's neighbours). `person` is an
-    index into the people's names, -1 without a name. `fits` marks what the filters let through, `sampled` what stands
-    for the whole when the corpus holds candidates only. `cosine`, `window_cosine` are NaN where there is no vector
-    yet. A posting says how often (`repeats`) an asked term (`term`, an index) stands in a passage (`row`).
+    index into the people's names, -1 without a name. `fits` marks what the filters let through. Of a corpus of
+    candidates and a sample, `stands_for` says how many of the user's passages each stands for. `cosine`,
+    `window_cosine` are NaN where there is no vector yet. A posting says how often (`repeats`) an asked term (`term`,
+    an index) stands in a passage (`row`).
     """
 
     seq: Ints
@@ -37,8 +38,7 @@ class Corpus(NamedTuple):
     row: Ints
     term: Ints
     repeats: Floats
-    sampled: Flags | None = None
-    total: int = 0  # passages of the user; more than there are here, when these are candidates
+    stands_for: Floats | None = None
 
 
 def column(sent: bytes | None, kind: str) -> NDArray[Any]:

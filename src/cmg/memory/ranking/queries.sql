@@ -10,8 +10,7 @@ FROM memory_users u WHERE u.workspace_id = $1 AND u.user_id = $2;
 -- name: corpus
 -- Everything that ranking needs of one user's passages, a column each as a binary array, in the order of thread and place.
 -- Arrays of numbers come in as text and go out as bytes: a tenth of the price of rows. $7 is when the question is asked,
--- $8 as of when, if not then; from $9 on the filters of a search; $18 which passages, when it is not all of them;
--- $19 to fetch what fits alone. The newest 10,000 at most.
+-- $8 as of when, if not then; from $9 on the filters of a search; $18 to fetch what fits alone. The newest 10,000 at most.
 -- Facts are nobody's neighbours: each is its own thread. Those that were drawn from turns are left to their turns, unless
 -- their kind is asked for.
 WITH owner AS MATERIALIZED (
@@ -32,16 +31,16 @@ WITH owner AS MATERIALIZED (
                     AND ($16::timestamptz IS NULL OR t.created_at < $16) AND ($17::jsonb IS NULL OR t.metadata @> $17))
                 ), false) AS fits
         FROM owner o JOIN memory_turns t ON t.user_no = o.user_no
-        WHERE t.workspace_id = $1 AND ($18::text IS NULL OR t.seq = ANY($18::text::bigint[]))
+        WHERE t.workspace_id = $1
             AND ($10::jsonb IS NOT NULL OR t.kind IN ('message', 'document', 'diff', 'log', 'memory') OR EXISTS (
                 SELECT FROM memory_facts f WHERE f.item_id = t.id AND f.workspace_id = $1 AND f.origin = 'caller'))
-            AND (NOT $19 OR $11::text IS NULL OR t.thread_no = (
+            AND (NOT $18 OR $11::text IS NULL OR t.thread_no = (
                 SELECT thread_no FROM memory_threads WHERE user_no = (SELECT user_no FROM owner) AND thread_id = $11))
             AND (t.expires_at IS NULL OR t.expires_at > $7)
             AND CASE WHEN $8::timestamptz IS NULL THEN t.retired_at IS NULL AND (t.valid_to IS NULL OR t.valid_to > $7)
                 ELSE t.recorded_at <= $8 AND (t.retired_at IS NULL OR t.retired_at > $8) END
     ) judged
-    WHERE NOT $19 OR fits
+    WHERE NOT $18 OR fits
     ORDER BY seq DESC LIMIT 10000
 ), distances AS MATERIALIZED (
     SELECT seq, turn <#> $5::text::halfvec AS turn, coalesce("window", turn) <#> $5::text::halfvec AS around
@@ -55,13 +54,8 @@ WITH owner AS MATERIALIZED (
 ), postings AS MATERIALIZED (
     SELECT t.seq, a.place, cardinality(array_positions(t.terms, a.term)) AS count
     FROM memory_turns t JOIN asked a ON a.term = ANY(t.terms)
-    WHERE $18::text IS NULL AND t.terms && (SELECT array_agg(term) FROM asked) AND t.workspace_id = $1
+    WHERE t.terms && (SELECT array_agg(term) FROM asked) AND t.workspace_id = $1
         AND t.user_no + 0 = (SELECT user_no FROM owner)
-    UNION ALL
-    SELECT t.seq, a.place, cardinality(array_positions(t.terms, a.term))
-    FROM memory_turns t JOIN asked a ON a.term = ANY(t.terms)
-    WHERE $18::text IS NOT NULL AND t.workspace_id = $1
-        AND t.user_no = (SELECT user_no FROM owner) AND t.seq = ANY($18::text::bigint[])
 )
 SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     array_send(array_agg(created_at)), array_send(array_agg(length)),
@@ -73,28 +67,31 @@ SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     (SELECT array_send(array_agg(count ORDER BY seq, place)) FROM postings)
 FROM passages;
 
+-- name: sample
+-- Passages of a user that stand for all of them, drawn by chance that is the same each time, among the newest 100,000.
+SELECT coalesce(json_agg(seq), '[]')::text FROM (
+    SELECT seq FROM (
+        SELECT t.seq FROM memory_users u JOIN memory_turns t ON t.user_no = u.user_no
+        WHERE u.workspace_id = $1 AND u.user_id = $2 ORDER BY t.seq DESC LIMIT 100000
+    ) newest ORDER BY hashint8(seq) LIMIT $3
+) drawn;
+
 -- name: candidates
--- Of a user with very many passages those that may rank high, with their neighbours, and a sample that stands for all: two
--- lists of numbers as JSON. $3 are the question's terms, $4 and $5 the model and the vector, $6 how many of each list;
--- $7: vectors are looked up in the index of neighbours, which holds those of all large users, not compared one by one.
+-- As `corpus` without filters, of those passages alone that may rank high, with their neighbours and the sample ($10),
+-- and whether each is a candidate, not only of the sample. $8 is how many of each list at most;
+-- $9: vectors are looked up in the index of neighbours, which holds those of all large users, not compared one by one.
 -- A word leads to candidates if by the sample it stands in few passages; the rarest words come first, together they lead
 -- to 3,000 rows at most.
 WITH owner AS MATERIALIZED (
-    SELECT u.user_no, u.turns, b.low, b.high
-    FROM memory_users u CROSS JOIN LATERAL (
-        SELECT min(seq) AS low, max(seq) AS high FROM memory_turns WHERE user_no = u.user_no
-    ) b
-    WHERE u.workspace_id = $1 AND u.user_id = $2
+    SELECT user_no, turns FROM memory_users WHERE workspace_id = $1 AND user_id = $2
 ), sample AS MATERIALIZED (
-    SELECT DISTINCT ON (s.seq) s.seq, s.terms
-    FROM owner o CROSS JOIN generate_series(0, 199) AS step CROSS JOIN LATERAL (
-        SELECT seq, terms FROM memory_turns
-        WHERE user_no = o.user_no AND seq >= o.low + (o.high - o.low) * step / 200 ORDER BY seq LIMIT 1
-    ) s
+    SELECT seq, terms FROM memory_turns
+    WHERE user_no = (SELECT user_no FROM owner) AND seq = ANY($10::text::bigint[])
 ), asked AS MATERIALIZED (
-    SELECT w.term, e.expected, ln(1 + o.turns / (e.expected + 1)) AS worth
-    FROM owner o CROSS JOIN unnest($3::text::bigint[]) AS w (term) CROSS JOIN LATERAL (
-        SELECT o.turns * count(*) / 200::float8 AS expected FROM sample s WHERE w.term = ANY(s.terms)
+    SELECT w.term, w.place - 1 AS place, e.expected, ln(1 + e.turns / (e.expected + 1)) AS worth
+    FROM unnest($3::text::bigint[]) WITH ORDINALITY AS w (term, place) CROSS JOIN LATERAL (
+        SELECT o.turns, o.turns * count(s.seq) / greatest((SELECT count(*) FROM sample), 1)::float8 AS expected
+        FROM owner o LEFT JOIN sample s ON w.term = ANY(s.terms) GROUP BY o.turns
     ) e
 ), telling AS MATERIALIZED (
     SELECT array_agg(term) AS terms
@@ -109,20 +106,20 @@ WITH owner AS MATERIALIZED (
     ) f CROSS JOIN LATERAL (
         SELECT sum(a.worth) AS worth FROM asked a WHERE a.term = ANY(f.terms)
     ) r
-    ORDER BY r.worth DESC, f.seq DESC LIMIT $6
+    ORDER BY r.worth DESC, f.seq DESC LIMIT $8
 ), by_vector AS MATERIALIZED (
     (SELECT seq FROM memory_vectors
-    WHERE $5::text IS NOT NULL AND $7 AND indexed AND model_no = $4 AND user_no + 0 = (SELECT user_no FROM owner)
-    ORDER BY turn::halfvec(384) <=> $5::text::halfvec(384) LIMIT $6)
+    WHERE $5::text IS NOT NULL AND $9 AND indexed AND model_no = $4 AND user_no + 0 = (SELECT user_no FROM owner)
+    ORDER BY turn::halfvec(384) <=> $5::text::halfvec(384) LIMIT $8)
     UNION ALL
     (SELECT seq FROM memory_vectors
-    WHERE $5::text IS NOT NULL AND NOT $7 AND model_no = $4 AND user_no = (SELECT user_no FROM owner)
-    ORDER BY turn <#> $5::text::halfvec LIMIT $6)
-), newest AS MATERIALIZED (
-    SELECT seq FROM memory_turns WHERE user_no = (SELECT user_no FROM owner) ORDER BY seq DESC LIMIT 32
+    WHERE $5::text IS NOT NULL AND NOT $9 AND model_no = $4 AND user_no = (SELECT user_no FROM owner)
+    ORDER BY turn <#> $5::text::halfvec LIMIT $8)
 ), found AS MATERIALIZED (
-    SELECT seq FROM by_words UNION SELECT seq FROM by_vector UNION SELECT seq FROM newest
-), near AS (
+    SELECT seq FROM by_words UNION SELECT seq FROM by_vector
+), candidate AS MATERIALIZED (
+    SELECT seq FROM found
+    UNION
     SELECT n.seq
     FROM found f JOIN memory_turns t ON t.user_no = (SELECT user_no FROM owner) AND t.seq = f.seq
     CROSS JOIN LATERAL (
@@ -132,10 +129,39 @@ WITH owner AS MATERIALIZED (
         (SELECT seq FROM memory_turns WHERE thread_no = t.thread_no AND seq < t.seq
             AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq DESC LIMIT 1)
     ) n
+), wanted AS MATERIALIZED (
+    SELECT seq, bool_or(is_candidate) AS is_candidate
+    FROM (SELECT seq, true AS is_candidate FROM candidate UNION ALL SELECT seq, false FROM sample) both_lists
+    GROUP BY seq
+), passages AS MATERIALIZED (
+    SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, t.terms, w.is_candidate, v.turn, v.around,
+        CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
+        t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks
+    FROM wanted w JOIN memory_turns t ON t.user_no = (SELECT user_no FROM owner) AND t.seq = w.seq
+    LEFT JOIN LATERAL (
+        SELECT turn <#> $5::text::halfvec AS turn, coalesce("window", turn) <#> $5::text::halfvec AS around
+        FROM memory_vectors
+        WHERE $5::text IS NOT NULL AND user_no = t.user_no AND model_no = $4 AND seq = t.seq
+    ) v ON true
+    WHERE t.workspace_id = $1 AND t.retired_at IS NULL
+        AND (t.valid_to IS NULL OR t.valid_to > $7) AND (t.expires_at IS NULL OR t.expires_at > $7)
+        AND (t.kind IN ('message', 'document', 'diff', 'log', 'memory') OR EXISTS (
+            SELECT FROM memory_facts f WHERE f.item_id = t.id AND f.workspace_id = $1 AND f.origin = 'caller'))
+    ORDER BY thread, t.seq
+), postings AS MATERIALIZED (
+    SELECT p.seq, a.place, cardinality(array_positions(p.terms, a.term)) AS count
+    FROM passages p JOIN asked a ON a.term = ANY(p.terms)
 )
-SELECT json_build_array(
-    (SELECT coalesce(json_agg(seq), '[]') FROM (SELECT seq FROM found UNION SELECT seq FROM near) candidates),
-    (SELECT coalesce(json_agg(seq), '[]') FROM sample))::text;
+SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
+    array_send(array_agg(created_at)), array_send(array_agg(length)),
+    array_send(array_agg(role = 'user')), array_send(array_agg(CASE WHEN name IS NULL THEN -1 WHEN name = $6 THEN 0 ELSE 1 END)),
+    array_send(array_agg(asks)), array_send(array_agg(salience)), array_send(array_agg(tokens)),
+    array_send(array_agg(is_candidate)),
+    array_send(array_agg(coalesce(-turn, 'NaN'))), array_send(array_agg(coalesce(-around, 'NaN'))),
+    (SELECT array_send(array_agg(seq ORDER BY seq, place)) FROM postings),
+    (SELECT array_send(array_agg(place ORDER BY seq, place)) FROM postings),
+    (SELECT array_send(array_agg(count ORDER BY seq, place)) FROM postings)
+FROM passages;
 
 -- name: look_far
 -- How the index of neighbours is searched in this transaction: on until enough of the user's own are found.

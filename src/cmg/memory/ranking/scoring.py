@@ -17,7 +17,10 @@ from cmg.memory.ranking.question import Dates, Question
 K1, B = 0.9, 0.3
 _MEANT = 0.2  # from this cosine on a passage speaks of the same without a word in common
 _RELATED = 0.1  # below this cosine, and without a word in common, a passage has nothing to do with the question
-_TELLING = 0.05  # words whose BM25 varies less than this stand everywhere, and tell nothing
+_TELLING = 0.05  # words whose BM25 varies less than this, and nowhere is high, stand everywhere, and tell nothing
+_HIGH = 1.0
+_ALIKE = 1e-9
+_PEAK = 32.0  # deviations at most of a word's z: one passage of 1,000; among more a rare word would be all that counts
 
 
 class Weights(NamedTuple):
@@ -59,8 +62,8 @@ def score(corpus: Corpus, question: Question) -> Scores:
     assisted = looks_assisted(corpus)
     weights = ASSISTED if assisted else BETWEEN_PEOPLE
     own, around, thread = _bm25(corpus, question)
-    total = weights.words * _z(own, corpus, _TELLING) + weights.window_words * _z(around, corpus, _TELLING)
-    total += weights.thread_words * _z(thread, corpus, _TELLING)
+    total = weights.words * _z_words(own, corpus) + weights.window_words * _z_words(around, corpus)
+    total += weights.thread_words * _z_words(thread, corpus)
     hit: Flags = own > 0
     related: Flags = around > 0
     if corpus.cosine is not None and corpus.window_cosine is not None:
@@ -116,7 +119,7 @@ def _neighbourhood(counts: Floats, corpus: Corpus) -> tuple[Floats, Floats]:
 
 def _of_threads(counts: Floats, weights: Floats, corpus: Corpus) -> Floats:
     """BM25 of each passage's thread among the threads; of candidates alone it cannot be told, and is 0."""
-    if corpus.sampled is not None or not counts.size:
+    if corpus.stands_for is not None or not counts.size:
         return np.zeros(counts.shape[1])
     starts = _starts(corpus.thread)
     held = np.add.reduceat(counts, starts, axis=1)
@@ -127,20 +130,19 @@ def _of_threads(counts: Floats, weights: Floats, corpus: Corpus) -> Floats:
 def _weighted(counts: Floats, weights: Floats, length: Floats | Ints, corpus: Corpus | None) -> Floats:
     """BM25 with the inverse document frequency that never is negative; `counts` is (terms, texts).
 
-    `corpus`: whose sample tells how often words stand in what is not here.
+    `corpus`: whose sample stands for what is not here.
     """
     if not counts.size:
         return np.zeros(counts.shape[1])
-    held = (counts > 0).sum(axis=1).astype(float)
-    size, typical = counts.shape[1], length
-    if corpus is not None and corpus.sampled is not None and corpus.sampled.any():
-        # A word stands in as many passages as were found with it, or as the sample lets expect.
-        share = (counts[:, corpus.sampled] > 0).mean(axis=1)
-        size, typical = max(corpus.total, size), length[corpus.sampled]
-        held = np.maximum(held, share * size)
+    stands_for = None if corpus is None else corpus.stands_for
+    if stands_for is None:
+        held, size = (counts > 0).sum(axis=1).astype(float), float(counts.shape[1])
+        usual = float(length.sum()) / size
+    else:
+        held, size = (counts > 0) @ stands_for, float(stands_for.sum())
+        usual = float(length @ stands_for) / size
     inverse = np.log1p((size - held + 0.5) / (held + 0.5)) * weights
-    usual = max(float(typical.mean()), 1.0)
-    saturated = counts * (K1 + 1) / (counts + K1 * (1 - B + B * length / usual))
+    saturated = counts * (K1 + 1) / (counts + K1 * (1 - B + B * length / max(usual, 1.0)))
     found: Floats = inverse @ saturated
     return found
 
@@ -159,24 +161,45 @@ def _dated(said_at: Floats, dates: Dates) -> list[Floats]:
     return [(np.array(have) == value).astype(float) for wanted, have in parts for value in wanted]
 
 
-def _z(values: Floats, corpus: Corpus, least: float = 1e-9) -> Floats:
-    """Values in standard deviations from the mean of the user's passages; 0 where there is none, or all are alike."""
-    known = values if corpus.sampled is None else values[corpus.sampled]
-    unknown = np.isnan(values)
-    gaps = bool(unknown.any())
-    if gaps:
-        known = known[~np.isnan(known)]
-    if not len(known):
+def _z_words(values: Floats, corpus: Corpus) -> Floats:
+    """`_z` of BM25, which is 0 in most passages; 0 for all where the words stand everywhere."""
+    if not len(values):
+        return values
+    mean, spread, _ = _moments(values, corpus.stands_for)
+    peak = float(values.max())
+    if spread < _TELLING and peak < _HIGH:
         return np.zeros(len(values))
-    mean = float(known.sum()) / len(known)
-    away = known - mean
-    spread = math.sqrt(float(away @ away) / len(known))  # np.std costs twice as much on arrays of this size
-    if spread < least:
+    return (values - mean) / max(spread, peak / _PEAK)
+
+
+def _z(values: Floats, corpus: Corpus) -> Floats:
+    """Values in standard deviations from the mean of the user's passages; 0 where there is none, or all are alike."""
+    mean, spread, unknown = _moments(values, corpus.stands_for)
+    if spread < _ALIKE:
         return np.zeros(len(values))
     scaled = (values - mean) / spread
-    if gaps:
+    if unknown is not None:
         scaled[unknown] = 0.0
     return scaled
+
+
+def _moments(values: Floats, stands_for: Floats | None) -> tuple[float, float, Flags | None]:
+    """Mean and standard deviation of what is known, each value as often as it stands for; and what is not known."""
+    known, unknown = values, np.isnan(values)
+    gaps = bool(unknown.any())
+    if gaps:
+        known = values[~unknown]
+        stands_for = None if stands_for is None else stands_for[~unknown]
+    if not len(known):
+        return 0.0, 0.0, None
+    if stands_for is None:
+        size, mean = float(len(known)), float(known.sum()) / len(known)
+    else:
+        size = float(stands_for.sum())
+        mean = float(known @ stands_for) / size
+    away = known - mean
+    spread = math.sqrt(float(away @ (away if stands_for is None else away * stands_for)) / size)  # np.std costs twice
+    return mean, spread, unknown if gaps else None
 
 
 def _lifted(total: Floats, thread: Ints, share: float) -> Floats:

@@ -20,6 +20,7 @@ ALL_RANKED = 4000  # of a user with more passages candidates are ranked, or what
 NEAREST_BY_INDEX = 20_000
 _EPOCH_S = 946_684_800  # PostgreSQL counts microseconds from the year 2000
 _names = msgspec.json.Decoder(list[str])
+_numbers = msgspec.json.Decoder(list[int])
 _hits = msgspec.json.Decoder(list[Hit])
 _NUMBERS = (">i8", ">i8", ">i8", ">i4", "?", ">i4", "?", ">f4", ">i4", "?", ">f8", ">f8", ">i8", ">i8", ">i4")
 
@@ -35,24 +36,13 @@ class Profile(NamedTuple):
     model_no: int
 
 
-class Candidates(NamedTuple):
-    """The passages worth ranking, and those that stand for all when scores are brought to one scale."""
-
-    found: list[int]
-    sample: list[int]
-
-
 class Asked(NamedTuple):
-    """What a corpus is fetched for; `among`: only these passages."""
+    """What a corpus is fetched for."""
 
     question: Question
     vector: QueryVector | None
     filters: Filters
     now: datetime
-    among: Candidates | None = None
-
-
-_candidates = msgspec.json.Decoder(Candidates)
 
 
 class RankingStore:
@@ -66,24 +56,37 @@ class RankingStore:
         row = await conn.fetchrow(self._sql["profile"], *owner)
         return None if row is None else Profile(row[0], _names.decode(row[1]), row[2])
 
-    async def candidates(self, conn: Connection, owner: Owner, asked: Asked, total: int) -> Candidates:
-        """Which passages of a user with very many of them are worth ranking."""
-        vector, by_index = asked.vector, total >= NEAREST_BY_INDEX
-        given = (array(asked.question.terms), *_given(vector), CANDIDATES, by_index)
+    async def sample(self, conn: Connection, owner: Owner, size: int) -> list[int]:
+        """The numbers of so many of a user's passages, drawn by chance that is the same each time."""
+        return _numbers.decode(await conn.fetchval(self._sql["sample"], *owner, size))
+
+    async def candidates(
+        self, conn: Connection, owner: Owner, asked: Asked, total: int, sample: Sequence[int]
+    ) -> Corpus | None:
+        """Those of a user's passages that may rank high, as columns, and a sample that stands for the others."""
+        vector, question, nearest = asked.vector, asked.question, by_index(total)
+        given = (array(question.terms), *_given(vector), question.named, asked.now, CANDIDATES, nearest, array(sample))
         sql = self._sql["candidates"]
         if vector is not None:
             # The index is one on the cast to the model's dimension, which cannot be an argument.
             sql = sql.replace("halfvec(384)", f"halfvec({vector.text.count(',') + 1})")
-        if vector is None or not by_index:
-            return _candidates.decode(await conn.fetchval(sql, *owner, *given))
-        async with conn.transaction():
-            await conn.execute(self._sql["look_far"])
-            return _candidates.decode(await conn.fetchval(sql, *owner, *given))
+        if vector is None or not nearest:
+            row = await conn.fetchrow(sql, *owner, *given)
+        else:
+            async with conn.transaction():
+                await conn.execute(self._sql["look_far"])
+                row = await conn.fetchrow(sql, *owner, *given)
+        if row is None or row[0] is None:
+            return None
+        corpus = _corpus(row, with_vectors=vector is not None)
+        candidate = corpus.fits
+        others = int(np.count_nonzero(~candidate))
+        each = max(total - len(candidate) + others, others) / max(others, 1)
+        return corpus._replace(fits=np.ones_like(candidate), stands_for=np.where(candidate, 1.0, each))
 
     async def corpus(self, conn: Connection, owner: Owner, asked: Asked, total: int) -> Corpus | None:
         """A user's passages as columns, None when there are none."""
         narrow = (getattr(asked.filters, name) for name in Filters.__struct_fields__ if name != "as_of")
-        among = asked.among
         row = await conn.fetchrow(
             self._sql["corpus"],
             *owner,
@@ -94,21 +97,20 @@ class RankingStore:
             asked.filters.as_of,
             asked.filters.narrows,
             *narrow,
-            None if among is None else array([*{*among.found, *among.sample}]),
-            among is None and total > ALL_RANKED,
+            total > ALL_RANKED,
         )
-        if row is None or row[0] is None:
-            return None
-        corpus = _corpus(row, with_vectors=asked.vector is not None)
-        if among is None:
-            return corpus
-        return corpus._replace(sampled=np.isin(corpus.seq, among.sample), total=total)
+        return None if row is None or row[0] is None else _corpus(row, with_vectors=asked.vector is not None)
 
     async def passages(self, conn: Connection, owner: Owner, seqs: Sequence[int]) -> list[Hit]:
         """What these numbers stand for, in their order, with a score of 0."""
         if not seqs:
             return []
         return _hits.decode(await conn.fetchval(self._sql["passages"], *owner, array(seqs)))
+
+
+def by_index(passages: int) -> bool:
+    """Whether the vectors of so many passages are looked up in the index of neighbours."""
+    return passages >= NEAREST_BY_INDEX
 
 
 def array(values: Sequence[float]) -> str:
@@ -144,5 +146,4 @@ def _corpus(row: Any, *, with_vectors: bool) -> Corpus:
         row=rows[held],
         term=term[held],
         repeats=repeats[held].astype(float),
-        total=len(seq),
     )
