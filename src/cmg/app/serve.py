@@ -55,9 +55,10 @@ async def _serve(settings: Settings, role: Role) -> None:
             secrets = await _prepare(orders)
             if secrets is None:
                 beside.append(asyncio.create_task(_prepare_late(orders, port)))
-            supervisor.start([Post("backstage")])
+            makers = range(orders.note_makers)
+            supervisor.start([Post("backstage"), *(Post("notes", number) for number in makers)])
             if orders.duties.gateways:
-                await _answering(orders.backstage_socket)
+                await _answering(orders.backstage_socket, *map(orders.notes_socket, makers))
                 supervisor.start([Post("gateway", number) for number in range(settings.workers)])
             if await wiring.needs_embedder(orders):
                 supervisor.start([Post("embedder")])
@@ -103,18 +104,20 @@ async def _prepare_late(orders: Orders, port: int) -> None:
             return
 
 
-async def _answering(backstage: Path) -> None:
-    """Wait until backstage answers, so that the first turn is drained as fast as every later one; not for ever."""
+async def _answering(*sockets: Path) -> None:
+    """Wait until these answer, so that the first turn is kept and found as fast as every later one; not for ever."""
     deadline = asyncio.get_running_loop().time() + _BACKSTAGE_S
-    while asyncio.get_running_loop().time() < deadline:
-        try:
-            _, writer = await asyncio.open_unix_connection(str(backstage))
-        except OSError:
-            await asyncio.sleep(0.05)
+    for path in sockets:
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                _, writer = await asyncio.open_unix_connection(str(path))
+            except OSError:
+                await asyncio.sleep(0.05)
+            else:
+                writer.close()
+                break
         else:
-            writer.close()
-            return
-    _log.warning("backstage does not answer yet; calls are taken all the same")
+            _log.warning("a process does not answer yet; calls are taken all the same", socket=path.name)
 
 
 async def _bind(settings: Settings) -> socket.socket:

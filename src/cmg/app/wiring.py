@@ -75,8 +75,14 @@ from cmg.memory.extraction.worker import ExtractionWorker, Extractor, RuleExtrac
 from cmg.memory.handlers import MemoryApi
 from cmg.memory.items.upkeep import ItemUpkeep
 from cmg.memory.items.writing import ItemWriter
+from cmg.memory.notes.client import NoteClient
+from cmg.memory.notes.maker import NoteMaker
+from cmg.memory.notes.server import NoteServer
+from cmg.memory.ranking.finder import Finder
+from cmg.memory.recent import RecentWriters
 from cmg.memory.retention import KeptFor, MemoryRetention
 from cmg.memory.service import MemoryService
+from cmg.memory.text.note import frame_tokens
 from cmg.memory.turn_sink import TURNS, TurnSink
 from cmg.memory.vectors.backlog import Backlog
 from cmg.memory.vectors.index_store import IndexStore
@@ -111,6 +117,7 @@ __all__ = [
 ]
 
 _POOL = 8
+_WARM_S = 5.0
 _FLUSH_S = 3.0
 _JOBS_S = 1.0
 _LONG_JOB_S = 3600.0
@@ -217,7 +224,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 def make_way(orders: Orders) -> None:
     """Remove what a killed predecessor left: nobody may be asked in its place."""
     orders.runtime.mkdir(mode=0o700, exist_ok=True)
-    for left in orders.runtime.glob("*.metrics"):
+    for left in (*orders.runtime.glob("*.metrics"), *orders.runtime.glob("*.sock")):
         left.unlink(missing_ok=True)
 
 
@@ -289,6 +296,30 @@ async def build_embedder(orders: Orders, resources: Resources) -> list[Work]:
     await server.open()
     resources.add(Resource("embedder", server.close))
     return [server.run()]
+
+
+async def build_notes(orders: Orders, resources: Resources) -> list[Work]:
+    """A process that makes notes for the gateways of this machine; returns its work."""
+    settings, clock, instruments = orders.settings, SystemClock(), Instruments()
+    database = Database(orders.dsn, clock=clock, instruments=instruments, max_size=_POOL)
+    await database.open()
+    resources.add(Resource("database", database.close))
+    socket = MetricsSocket(orders.runtime / f"notes-{orders.worker}.metrics", instruments)
+    await socket.open()
+    resources.add(Resource("metrics", socket.close))
+    network = HttpTransport()
+    resources.add(Resource("upstream connections", network.close))
+    upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
+    questions = _questions(_sources(orders, upstreams, resources, clock), database, clock, instruments)
+    finder = Finder(database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
+    frame_tokens()  # loads the vocabulary now: the first call must not wait for it
+    with contextlib.suppress(DatabaseAway):
+        await finder.warm_up(_POOL, _WARM_S)
+    maker = NoteMaker(finder, RecentWriters(Onlooker(orders.spool).folder))
+    server = NoteServer(orders.notes_socket(orders.worker), maker, instruments)
+    await server.open()
+    resources.add(Resource("notes", server.close))
+    return []
 
 
 @dataclass(frozen=True)
@@ -364,8 +395,10 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     router = _router(upstreams, settings)
     questions = _questions(_sources(orders, upstreams, resources, clock), database, clock, instruments)
     estimator = Estimator()
-    memory = MemoryService(database, journal, settings.memory, clock, instruments, questions)
-    await memory.warm_up(_POOL)
+    finder = Finder(database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
+    notes = NoteClient(orders.notes_socket(orders.worker % orders.note_makers))
+    resources.add(Resource("recall", notes.close, notes.ready))
+    memory = MemoryService(finder, notes, journal, settings.memory, clock, instruments)
     recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments)
     cache = _cache(settings, resources, clock, instruments)
     parts = GatewayParts(
@@ -488,8 +521,10 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
         if orders.duties.control_plane:
             routers += _control_routers(services, clock)
             questions = _questions(sources, base.database, clock, instruments)
+            finder = Finder(base.database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
             reader = Onlooker(orders.spool)
-            memory = MemoryService(base.database, reader, settings.memory, clock, instruments, questions)
+            maker = NoteMaker(finder, RecentWriters(reader.folder))
+            memory = MemoryService(finder, maker, reader, settings.memory, clock, instruments)
             mounts, answering = _tools(services, memory, authenticator)
             work.append(answering)
     application: Any = control_plane.build(routers, authenticator, mounts)

@@ -247,6 +247,11 @@ METRICS: tuple[Metric, ...] = (
         optional="only under overload",
     ),
     Metric(
+        "cmg_memory_notes_refused_total",
+        "counter",
+        "Calls whose note was refused because too many are wanted at once; they go on without memory.",
+    ),
+    Metric(
         "cmg_memory_embedder_up",
         "gauge",
         "1 while the embedder answers, by the model that it uses.",

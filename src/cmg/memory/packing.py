@@ -1,6 +1,6 @@
 """Which of the passages that were found are given out: best first, each content once, never above the budget."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -13,15 +13,14 @@ def pack(
     *,
     token_budget: int | None = None,
     max_items: int | None = None,
-    present: Collection[str] = (),
 ) -> list[Hit]:
     """The hits to give out, in their order.
 
-    A hit that is too large is passed over for smaller ones behind it; contents in `present`, or given out already,
-    are not repeated. What the user said and the assistant repeated is given out as the user's word.
+    A hit that is too large is passed over for smaller ones behind it, and no content is given out twice. What the user
+    said and the assistant repeated is given out as the user's word.
     """
     taken: list[Hit] = []
-    seen = set(present)
+    seen: set[str] = set()
     left = token_budget
     for hit in _own_first(list(hits)):
         if max_items is not None and len(taken) >= max_items:

@@ -5,6 +5,7 @@ position behind the user's last turn. Without locks: a slot that another user ta
 means that a recall waits for nothing or for a moment too long.
 """
 
+import asyncio
 import mmap
 import os
 from pathlib import Path
@@ -19,6 +20,9 @@ from cmg.memory.text.terms import salt
 FILE = "recent-writers"
 _SLOT = Struct("=QQ16s")  # the user's number, the position, the worker
 _SLOTS = 1 << 15  # 1 MB; a slot matters for as long as the drain takes, about 20 ms
+_OWN_WRITES_S = 0.1  # how long a recall waits for the user's own last turn
+_LOOK_S = 0.002  # the first pause; each is longer than the one before, or a slow database would cost us looks
+_LOOK_LONGER = 1.5
 _JOURNALS = 256  # other workers' progress files that are kept open
 
 
@@ -42,6 +46,14 @@ class RecentWriters:
         position: int
         known, position, worker = _SLOT.unpack_from(self._table, number % _SLOTS * _SLOT.size)
         return known == number and self._drained(worker) < position
+
+    async def settle(self, owner: Owner) -> None:
+        """Wait a moment until the user's last turn is in the database, whichever worker of this machine took it."""
+        waited, pause = 0.0, _LOOK_S
+        while self.waiting(owner) and waited < _OWN_WRITES_S:
+            await asyncio.sleep(pause)
+            waited += pause
+            pause *= _LOOK_LONGER
 
     def _drained(self, worker: bytes) -> int:
         words = self._progress.get(worker)

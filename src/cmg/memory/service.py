@@ -1,7 +1,6 @@
 """What the gateway knows of the memory: recall before a call, remember after it."""
 
 import asyncio
-import contextlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,31 +9,19 @@ import msgspec
 
 from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
-from cmg.kit.turns import NOTE_MARK, MemoryStatus, Recollection, Scope, Turn
-from cmg.memory.embedding.query_embedder import QueryEmbedder
-from cmg.memory.models import KEPT_ROLES, Filters, Hit, KeptTurn, Owner, TurnBatch, owner_of, thread_of
-from cmg.memory.packing import pack
-from cmg.memory.ranking.finder import NO_FILTERS, Finder, Wanted
+from cmg.kit.turns import NOTE_MARK, Recollection, Scope, Turn
+from cmg.memory.models import KEPT_ROLES, Hit, KeptTurn, Owner, TurnBatch, owner_of, thread_of
+from cmg.memory.notes.messages import Wish, digests
+from cmg.memory.ranking.finder import Finder, Wanted
+from cmg.memory.ranking.question import bounded
 from cmg.memory.recent import RecentWriters
 from cmg.memory.text.cleaning import clean
-from cmg.memory.text.note import frame_tokens, line, note
 from cmg.memory.turn_sink import TURNS
-from cmg.storage.database import Database
-from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 
-NOTE_FLOOR = 0.3  # of the best score: what is injected costs tokens on every call, so weak matches stay out
-NOTE_LINES = 64
-_OWN_WRITES_S = 0.1  # how long a recall waits for the user's own last turn
-_LOOK_S = 0.002  # the first pause; each is longer than the one before, or a slow database would cost us looks
-_LOOK_LONGER = 1.5
 _HEADS = 16_384  # histories whose turns are known to be journalled
 _UNCONFIRMED = 1024
-_WARM_S = 5.0
 _PATIENCE_S, _PAUSE_S = 2.0, 1.0  # when nothing has come back for so long, recall is not tried for a moment
-_SPARE = 1.2  # more than the budget is fetched: repeated contents and those in the request fall out
-_SPARE_TOKENS = 100
-NOTHING = Recollection(None, 0, 0, "ok")
 DEGRADED = Recollection(None, 0, 0, "degraded")
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -48,30 +35,36 @@ class Journalled(Protocol):
         ...
 
 
+class Notes(Protocol):
+    """Where notes are made: in this process, or in the one that makes them for all."""
+
+    async def make(self, wish: Wish, timeout_s: float) -> Recollection:
+        """The note; raises whatever is in the way."""
+        ...
+
+
 class MemoryService:
     """Recall and remember for one gateway process. All that it holds between calls is bounded."""
 
     def __init__(
         self,
-        database: Database,
+        finder: Finder,
+        notes: Notes,
         journal: Journalled,
         settings: MemorySettings,
         clock: Clock,
         instruments: Instruments,
-        questions: QueryEmbedder | None = None,
     ) -> None:
-        """`questions` gives vectors; None: recall goes by words alone."""
         self._recent = RecentWriters(journal.folder)
         self._clock, self._instruments = clock, instruments
         self.settings = settings
         self.token_budget = settings.token_budget  # of a note when nobody says
         self._deadline_s = settings.recall_deadline_ms / 1000
-        self._finder = Finder(database, questions, clock, self._deadline_s / 2)
+        self._finder, self._notes = finder, notes
         self._heads: dict[int, None] = {}
         self._unconfirmed: dict[Scope, int] = {}
         self._failing_since: float | None = None
         self._paused_until = 0.0
-        frame_tokens()  # loads the vocabulary now: the first call must not wait for it
         self._seconds = instruments.series("cmg_memory_recall_seconds")
 
     async def recall(
@@ -88,13 +81,21 @@ class MemoryService:
         started = self._clock.monotonic()
         if started < self._paused_until:
             return self._recalled(DEGRADED, started)
-        budget = self.token_budget if token_budget is None else token_budget
-        narrow = NO_FILTERS if kinds is None else Filters(kinds=msgspec.json.encode(list(kinds)).decode())
+        workspace_id, user_id = owner_of(scope.workspace_id, scope.user_id)
+        wish = Wish(
+            number=0,
+            until=0.0,
+            workspace_id=workspace_id,
+            user_id=user_id,
+            query=bounded(query),
+            purpose=None if purpose is None else bounded(purpose),
+            token_budget=self.token_budget if token_budget is None else token_budget,
+            kinds=None if kinds is None else msgspec.json.encode(list(kinds)).decode(),
+            present=digests(present),
+        )
         try:
             async with asyncio.timeout(self._deadline_s):
-                owner = owner_of(scope.workspace_id, scope.user_id)
-                hits = await self._for_note(owner, (query, purpose), budget, narrow)
-            found = _noted(hits, budget, present)
+                found = await self._notes.make(wish, self._deadline_s)
         except Exception:  # noqa: BLE001  a call without memory is better than no call
             self._failed()
             return self._recalled(DEGRADED, started)
@@ -103,17 +104,12 @@ class MemoryService:
 
     async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
         """The hits of a search, best first. Raises `DatabaseAway`."""
-        await self._own_writes(wanted.owner)
+        await self._recent.settle(wanted.owner)
         return await self._finder.find(wanted, timeout_s)
 
     async def settle(self, owner: Owner) -> None:
         """Wait a moment until the user's last turn is in the database, whichever worker of this machine took it."""
-        await self._own_writes(owner)
-
-    async def warm_up(self, connections: int) -> None:
-        """Have the first recalls as fast as every later one; while the database is away they are not."""
-        with contextlib.suppress(DatabaseAway):
-            await self._finder.warm_up(connections, _WARM_S)
+        await self._recent.settle(owner)
 
     def remember(self, scope: Scope, turns: Sequence[Turn]) -> list[tuple[str, bytes]]:
         """What the journal has to keep of these turns: the request's messages in order, then the answer.
@@ -151,29 +147,6 @@ class MemoryService:
             self._heads[head] = None
             _trim(self._heads, _HEADS)
 
-    async def _for_note(self, owner: Owner, asked: tuple[str, str | None], budget: int, filters: Filters) -> list[Hit]:
-        room = budget - frame_tokens()
-        if room <= 0:
-            return []
-        wanted = Wanted(
-            owner=owner,
-            query=asked[0],
-            purpose=asked[1],
-            limit=NOTE_LINES,
-            token_budget=int(room * _SPARE) + _SPARE_TOKENS,
-            floor=NOTE_FLOOR,
-            filters=filters,
-        )
-        return await self.find(wanted, self._deadline_s)
-
-    async def _own_writes(self, owner: Owner) -> None:
-        """Wait a moment until the user's last turn, of whichever worker of this machine, is in the database."""
-        waited, pause = 0.0, _LOOK_S
-        while self._recent.waiting(owner) and waited < _OWN_WRITES_S:
-            await asyncio.sleep(pause)
-            waited += pause
-            pause *= _LOOK_LONGER
-
     def _unseen(self, scope: Scope, said: Sequence[Turn]) -> list[KeptTurn]:
         """The turns behind the longest known history, each with how often the same was said before it."""
         counts: dict[tuple[str, str | None, str], int] = {}
@@ -204,29 +177,6 @@ class MemoryService:
         self._seconds.observe(self._clock.monotonic() - started)
         self._instruments.series("cmg_memory_recall_total", found.status).inc()
         return found
-
-
-def _noted(hits: Sequence[Hit], budget: int, present: Collection[str]) -> Recollection:
-    """The note of the hits that fit, oldest first."""
-    taken = pack(hits, _note_tokens, token_budget=budget - frame_tokens(), max_items=NOTE_LINES, present=present)
-    if not taken:
-        return NOTHING
-    taken.sort(key=_when)
-    lines = [_line(hit) for hit in taken]
-    status: MemoryStatus = "ok"
-    return Recollection(note(lines), len(taken), frame_tokens() + sum(hit.note_tokens for hit in taken), status)
-
-
-def _note_tokens(hit: Hit) -> int:
-    return hit.note_tokens
-
-
-def _when(hit: Hit) -> tuple[float, int]:
-    return hit.created_at, hit.seq
-
-
-def _line(hit: Hit) -> str:
-    return line(hit.role, hit.name, hit.created_at, None if hit.implicit else hit.thread_id, hit.content)
 
 
 def _latest(said: list[Turn]) -> list[Turn]:

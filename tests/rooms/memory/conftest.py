@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 
 from cmg.config import MemorySettings
+from cmg.kit.clock import Clock
 from cmg.kit.ids import uuid7_hex
 from cmg.kit.turns import Recollection, Scope, Turn
 from cmg.ledger.spool.progress import Progress
+from cmg.memory.notes.maker import NoteMaker
+from cmg.memory.ranking.finder import Finder
+from cmg.memory.recent import RecentWriters
 from cmg.memory.service import MemoryService
 from cmg.memory.turn_sink import TurnSink
 from cmg.storage.database import Database
@@ -36,13 +40,22 @@ class Journal:
         self.progress = Progress(self.folder)
 
 
+def service_on(
+    database: Database, journal: Journal, settings: MemorySettings, clock: Clock, instruments: Instruments
+) -> MemoryService:
+    """A service whose notes are made in this process."""
+    finder = Finder(database, None, clock, settings.recall_deadline_ms / 2000)
+    maker = NoteMaker(finder, RecentWriters(journal.folder))
+    return MemoryService(finder, maker, journal, settings, clock, instruments)
+
+
 class Memory:
     """The service with its journal and sink."""
 
     def __init__(self, database: Database, clock: ManualClock, instruments: Instruments, spool: Path) -> None:
         self.database, self.clock, self.spool = database, clock, spool
         self.journal = Journal(spool)
-        self.service = MemoryService(database, self.journal, PATIENT, clock, instruments)
+        self.service = service_on(database, self.journal, PATIENT, clock, instruments)
         self.sink = TurnSink(clock, PATIENT)
         self.payloads: list[bytes] = []
 

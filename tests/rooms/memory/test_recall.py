@@ -12,9 +12,8 @@ from cmg.kit.clock import SystemClock
 from cmg.kit.turns import NOTE_MARK, Turn
 from cmg.ledger import tokens
 from cmg.memory.models import owner_of
-from cmg.memory.service import MemoryService
 from cmg.storage.database import Database
-from rooms.memory.conftest import START, Journal, Memory, said, scope
+from rooms.memory.conftest import START, Journal, Memory, said, scope, service_on
 
 DOG = "My dog is called Bruno and he loves the lake."
 ASK = "What is my dog called?"
@@ -155,7 +154,7 @@ async def test_nobody_waits_for_a_worker_whose_folder_is_gone(memory: Memory, in
 
 async def _recall_on(database: Database, instruments, spool: Path, deadline_ms: float = 5000) -> str:
     settings = MemorySettings(recall_deadline_ms=deadline_ms)
-    service = MemoryService(database, Journal(spool), settings, SystemClock(), instruments)
+    service = service_on(database, Journal(spool), settings, SystemClock(), instruments)
     return (await service.recall(scope(), ASK)).status
 
 

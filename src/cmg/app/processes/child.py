@@ -1,4 +1,4 @@
-"""The main of a gateway, a backstage and an embedder process: `python -m cmg.app.processes.child <kind> <worker>`."""
+"""The main of every process but the supervisor: `python -m cmg.app.processes.child <kind> <number>`."""
 
 import asyncio
 import contextlib
@@ -68,10 +68,19 @@ def _unix_socket(orders: Orders) -> socket.socket:
     return listening
 
 
+async def notes(orders: Orders) -> None:
+    """Make notes for the gateways until told to stop."""
+    resources = Resources(SystemClock())
+    await _until_told(resources, await wiring.build_notes(orders, resources))
+
+
 async def embedder(orders: Orders) -> None:
     """Embed what the other processes ask for until told to stop."""
     resources = Resources(SystemClock())
-    background = await wiring.build_embedder(orders, resources)
+    await _until_told(resources, await wiring.build_embedder(orders, resources))
+
+
+async def _until_told(resources: Resources, background: list[Coroutine[Any, Any, None]]) -> None:
     told = asyncio.Event()
     await _until_stopped(told.wait(), told.set, resources, background)
 
@@ -143,6 +152,9 @@ def _ended(task: "asyncio.Task[None]", stop: Any) -> None:
     stop()
 
 
+_KINDS = {"gateway": gateway, "backstage": backstage, "notes": notes, "embedder": embedder}
+
+
 def main(kind: str, worker: str) -> None:
     """Read the orders and run."""
     line = sys.stdin.buffer.readline()
@@ -150,7 +162,7 @@ def main(kind: str, worker: str) -> None:
         sys.exit(1)  # the supervisor died before it had said what to do
     orders = decode(line)
     logs.configure(orders.settings.log_level, f"{kind}-{worker}")
-    uvloop.run({"gateway": gateway, "backstage": backstage, "embedder": embedder}[kind](orders))
+    uvloop.run(_KINDS[kind](orders))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from cmg.app.roles import DUTIES, Duties, Role
 from cmg.config import Settings
 from cmg.kit.paths import EMBEDDER_SOCKET, runtime_dir
 
+_GATEWAYS_A_NOTE_MAKER = 2
+
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a child needs. `dsn` is where the database was found; `role` as in `cmg serve --role`."""
@@ -43,6 +45,15 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     def embedder_socket(self) -> Path:
         """Where the embedder answers."""
         return self.runtime / EMBEDDER_SOCKET
+
+    @property
+    def note_makers(self) -> int:
+        """How many processes make notes for the calls of this machine."""
+        return -(-self.settings.workers // _GATEWAYS_A_NOTE_MAKER) if self.duties.gateways else 0
+
+    def notes_socket(self, number: int) -> Path:
+        """Where one of them answers."""
+        return self.runtime / f"notes-{number}.sock"
 
     @property
     def models(self) -> Path:

@@ -1,4 +1,4 @@
-"""Keeps one backstage, one embedder and N gateways running: starts them, replaces the dead, and stops them in order."""
+"""Keeps the processes of a machine running: starts them, replaces the dead, and stops them in order."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from cmg.app.processes.orders import Orders, encode
 from cmg.kit.clock import Clock
 from cmg.telemetry.logs import get_logger
 
-Kind = Literal["gateway", "backstage", "embedder"]
+Kind = Literal["gateway", "backstage", "notes", "embedder"]
 _BACKOFF_S = (0.1, 10.0)
 _STEADY_S = 30.0  # a child that lived this long begins again at the shortest back-off
 _EXTRA_S = 5.0  # beyond the streams' grace: writing what is queued, closing
@@ -51,7 +51,7 @@ class Supervisor:
         """Gateways first (their streams finish within the grace), then backstage, which writes what they left."""
         self._stopping = True
         grace = self._orders.settings.shutdown_grace_s + _EXTRA_S
-        for kind in ("gateway", "backstage", "embedder"):
+        for kind in ("gateway", "notes", "backstage", "embedder"):
             posts = [post for post in self._tasks if post.kind == kind]
             await asyncio.gather(*(self._end(post, grace) for post in posts))
 

@@ -12,14 +12,15 @@ import msgspec
 
 from cmg.memory.embedding.embedder import EmbeddingFailed, Model, Vectors, as_text
 from cmg.memory.embedding.engines import Engines
-from cmg.memory.embedding.frames import FrameConnection, Reply, Request
+from cmg.memory.embedding.messages import Reply, Request
 from cmg.memory.embedding.minilm import ModelUnusable
+from cmg.memory.frames.connection import FrameConnection
+from cmg.memory.frames.server import FrameServer
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 
 QUERIES = 256  # questions that wait; about a quarter of a second of work
 TEXTS = 2048  # of documents that wait
-CONNECTIONS = 256
 _COURTESY_S = 0.05  # a document's text waits so long for the questions to be answered, then takes its turn
 _NICE = 10
 _encode = msgspec.msgpack.Encoder().encode
@@ -31,7 +32,7 @@ class EmbedderServer:
     """Two threads run the models: one for questions, one for documents, which yields to everything on the machine."""
 
     def __init__(self, path: Path, engines: Engines, instruments: Instruments) -> None:
-        self._path, self._engines, self._instruments = path, engines, instruments
+        self._engines, self._instruments = engines, instruments
         self._loop = asyncio.get_running_loop()
         self._queries: asyncio.Queue[tuple[FrameConnection, Request]] = asyncio.Queue(QUERIES)
         self._documents: asyncio.Queue[tuple[FrameConnection, Request]] = asyncio.Queue()
@@ -40,23 +41,15 @@ class EmbedderServer:
         self._calm.set()
         self._for_queries = ThreadPoolExecutor(1, "queries")
         self._for_documents = ThreadPoolExecutor(1, "documents", initializer=_step_back)
-        self._connections: set[FrameConnection] = set()
-        self._server: asyncio.Server | None = None
+        self._server = FrameServer(path, self._received)
 
     async def open(self) -> None:
-        """Listen, for this user alone; a socket that a killed predecessor left is replaced."""
-        beside = self._path.with_suffix(".new")  # the socket is never there with other rights than 0600
-        beside.unlink(missing_ok=True)
-        self._server = await self._loop.create_unix_server(self._connection, str(beside))
-        beside.chmod(0o600)
-        beside.replace(self._path)
+        """Listen, for this user alone."""
+        await self._server.open()
 
     async def close(self) -> None:
         """Stop; what waits is not answered: its clients ask again elsewhere or later."""
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._connections):
-            connection.cut()
+        self._server.close()
         self._for_queries.shutdown(wait=False, cancel_futures=True)
         self._for_documents.shutdown(wait=False, cancel_futures=True)
 
@@ -65,13 +58,6 @@ class EmbedderServer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._answer_queries())
             group.create_task(self._answer_documents())
-
-    def _connection(self) -> FrameConnection:
-        connection = FrameConnection(self._received, self._connections.discard)
-        self._connections.add(connection)
-        if len(self._connections) > CONNECTIONS:
-            self._loop.call_soon(connection.cut)
-        return connection
 
     def _received(self, connection: FrameConnection, frame: bytes) -> None:
         try:

@@ -10,8 +10,8 @@ import pytest
 
 from cmg.memory.embedding import server as server_module
 from cmg.memory.embedding.embedder import EmbeddingFailed
-from cmg.memory.embedding.frames import MAX_BYTES
 from cmg.memory.embedding.socket_client import SocketEmbedder
+from cmg.memory.frames.connection import MAX_BYTES
 
 LONG = "a longer text that keeps the model busy for a while because it has many words " * 20
 

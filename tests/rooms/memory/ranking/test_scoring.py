@@ -33,7 +33,6 @@ def corpus(size: int, **columns: Any) -> Corpus:
         "row": np.array([row for row, _, _ in postings], np.int64),
         "term": np.array([term for _, term, _ in postings], np.int64),
         "repeats": np.array([repeats for _, _, repeats in postings], float),
-        "total": size,
     }
     return Corpus(**(given_columns | {name: np.asarray(values) for name, values in columns.items()}))
 

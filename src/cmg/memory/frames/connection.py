@@ -1,42 +1,13 @@
-"""Frames between the embedder and its clients: four bytes of length, then MessagePack; many may be on their way."""
+"""Frames between processes of one machine: four bytes of length, then MessagePack; many may be on their way."""
 
 import asyncio
 from collections.abc import Callable
 from struct import Struct
-from typing import Literal, cast
-
-import msgspec
-
-from cmg.memory.embedding.embedder import Model
+from typing import cast
 
 MAX_BYTES = 16 * 2**20  # of one frame
 _UNREAD_BYTES = 64 * 2**20  # answers that a client does not fetch; then its connection is cut
 _LENGTH = Struct("!I")
-
-
-class Request(msgspec.Struct, frozen=True, array_like=True):
-    """What a client asks. `until` is on the machine's monotonic clock: later nobody waits for the answer.
-
-    `query`: one text, answered as pgvector's text; `documents`: any number, answered as float32 rows; `describe`: none.
-    `model`: None asks for the current one.
-    """
-
-    number: int
-    kind: Literal["describe", "query", "documents"]
-    until: float
-    texts: tuple[str, ...] = ()
-    model: str | None = None
-
-
-class Reply(msgspec.Struct, frozen=True, array_like=True):
-    """The answer to a request's number. `error` says why there is none; `refused`: the texts are the reason."""
-
-    number: int
-    model: Model | None = None
-    text: str = ""
-    rows: bytes = b""
-    error: str | None = None
-    refused: bool = False
 
 
 class FrameConnection(asyncio.Protocol):

@@ -1,0 +1,1 @@
+"""How processes of one machine ask each other: frames on unix sockets, with deadlines and bounds."""
