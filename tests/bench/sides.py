@@ -37,13 +37,17 @@ http {{
 
 @dataclass
 class Side:
-    """One thing to load. `pid` is the process whose CPU counts (None: nobody's); `users` > 0 varies user and query."""
+    """One thing to load. `pid` is the process whose CPU counts (None: nobody's); `users` > 0 varies user and query.
+
+    `notes_pid` is the process that makes its notes, whose CPU is shown beside.
+    """
 
     name: str
     url: str
     key: str = "x"
     model: str = "bench"
     pid: int | None = None
+    notes_pid: int | None = None
     users: int = 0
     words: Path | None = None
     slow_url: str | None = None
@@ -102,12 +106,13 @@ def wrk(side: Side, connections: int, seconds: int) -> dict[str, float]:
     if side.words:
         environ["BENCH_WORDS"] = str(side.words)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s", "-s", str(HERE / "chat.lua")]
-    before = cpu_s(side.pid) if side.pid else 0.0
+    pids = (side.pid, side.notes_pid)
+    before = [cpu_s(pid) if pid else 0.0 for pid in pids]
     run = subprocess.run(_pinned([*command, side.url]), env=environ, capture_output=True, text=True, check=True)
-    used = cpu_s(side.pid) - before if side.pid else 0.0
+    used = [cpu_s(pid) - since if pid else 0.0 for pid, since in zip(pids, before, strict=True)]
     result = dict(json.loads(run.stdout.rsplit("JSON ", 1)[1]))
     result["rps"] = result["calls"] / result["seconds"]
-    result["cpu_us"] = used * 1e6 / max(1, result["calls"])
+    result["cpu_us"], result["notes_us"] = (one * 1e6 / max(1, result["calls"]) for one in used)
     return result
 
 

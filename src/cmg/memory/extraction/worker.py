@@ -27,6 +27,7 @@ _TOGETHER = 4  # threads that one process reads at a time
 _PASSAGES = 200  # of one thread at a time
 _LEASE_S, _DEADLINE_S, _WRITE_S = 90.0, 60.0, 20.0
 _IDLE_S = 0.5
+_REST_S = 1.0  # at most
 _LOOK_S = 15.0  # between two looks at the backlog
 _ATTEMPTS, _PAUSE_S = 5, 2.0
 _FAILED_DAYS = 30
@@ -76,12 +77,13 @@ class ExtractionWorker:
     async def run(self) -> None:
         """Work until cancelled; goes on by itself when the database comes back."""
         while True:
-            busy = 0
+            busy, started = 0, self._clock.monotonic()
             with contextlib.suppress(DatabaseAway):
                 busy = await self.once()
                 await self._show_backlog()
-            if not busy:
-                await self._clock.sleep(_IDLE_S)
+            # After an import there is work for minutes: half of the time belongs to the calls.
+            took = self._clock.monotonic() - started
+            await self._clock.sleep(min(took, _REST_S) if busy else _IDLE_S)
 
     async def once(self) -> int:
         """Read some threads that are due; returns how many. Raises `DatabaseAway`."""

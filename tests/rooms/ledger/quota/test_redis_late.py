@@ -162,8 +162,10 @@ async def test_one_machine_cut_off_passes_no_budget(pair: list[Machine], make_ke
     first = [await machine.ask(asked, 2) for machine in pair]
     pair[0].way.delay_s = 30
     theirs = await pair[1].ask(asked, 30)
+    # How much is left to it depends on what was set aside for it before the way broke; that it may be nothing is right.
     mine = [grant for _ in range(3) for grant in await pair[0].ask(asked, 10)]
-    assert mine
+    assert pair[0].fallbacks
+    assert theirs
     assert len([*first[0], *first[1], *theirs, *mine]) <= 20
 
 
