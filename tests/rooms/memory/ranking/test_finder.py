@@ -123,6 +123,24 @@ async def test_candidates_of_a_large_user_hold_what_a_search_of_all_finds(desk: 
     assert set(fast) <= set(every)
 
 
+@pytest.mark.parametrize("by", ["words and vectors", "words"])
+async def test_a_note_finds_among_candidates_what_it_finds_among_all(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, by: str
+):
+    await fill(desk, 400)
+    await desk.write("My passport lies in the zebra box.", thread="needle")
+    await desk.work()
+    desk.embedder.away = by == "words"
+    finder, _ = await finder_of(desk)
+    questions = ["where is the zebra box", "a letter to the doctor in the forest", "winter market and the engine"]
+    found = [await contents(finder, question, limit=10, floor=0.3) for question in questions]
+    assert found[0][0] == "My passport lies in the zebra box."
+    monkeypatch.setattr(finder_module, "ALL_RANKED_FOR_NOTES", 1000)
+    for question, few_were_ranked in zip(questions, found, strict=True):
+        every = await contents(finder, question, limit=20, floor=0.3)
+        assert len(set(few_were_ranked) & set(every)) >= 0.8 * len(few_were_ranked)
+
+
 @pytest.mark.usefixtures("few")
 async def test_a_large_user_is_found_by_meaning_through_the_index(desk: Desk):
     await fill(desk, 320)

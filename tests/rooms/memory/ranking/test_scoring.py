@@ -147,6 +147,24 @@ def test_candidates_are_measured_against_the_sample():
     assert few.words.max() > 5 * every.words.max()
 
 
+def test_a_word_that_no_passage_of_the_sample_holds_counts_all_the_same():
+    size = 30
+    stands_for = np.where(np.arange(size) < 10, 1.0, 50.0)
+    scores = score(corpus(size, thread=np.arange(size), postings=[(4, 0, 1)], stands_for=stands_for), question())
+    assert best(scores) == 4
+    assert scores.total[4] > scores.total[5] + 1
+
+
+def test_one_rare_word_among_very_many_passages_is_not_all_that_counts():
+    """Deviations grow with the root of the number of passages; from a thousand on they do not."""
+    gains = []
+    for each in (99.0, 99_999.0):
+        stands_for = np.where(np.arange(20) < 10, 1.0, each)
+        scores = score(corpus(20, thread=np.arange(20), postings=[(4, 0, 1)], stands_for=stands_for), question())
+        gains.append(scores.total[4] - scores.total[5])
+    assert 0.5 < gains[1] / gains[0] < 2
+
+
 @given(
     size=st.integers(1, 40),
     seed=st.integers(0, 2**32 - 1),
