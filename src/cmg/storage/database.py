@@ -20,7 +20,13 @@ Connection: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 _CONNECT_S = 5.0
 _COMMAND_CONNECT_S = 10.0
 _CLOSE_S = 5.0
-_KEEPS_PLANS = {"plan_cache_mode": "force_generic_plan"}
+# A kept plan may have been made when the tables were empty, so it goes by indexes whatever the planner thinks of them.
+_KEEPS_PLANS = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 # The server says that it goes down, comes up, or has no room; the connection may still look open for a moment.
 _AWAY = (
     asyncpg.AdminShutdownError,
@@ -80,7 +86,7 @@ class Database:
         """A connection without a transaction: each statement commits by itself.
 
         `keeps_plans`: one that plans a statement once, not for each use. That saves up to a millisecond, and is right
-        where the best way does not depend on whose rows are asked for.
+        where a few rows are looked up by indexes, whoever's they are.
         """
         pool = self._planned if keeps_plans else self._pool
         if pool is None:

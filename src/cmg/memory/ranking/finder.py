@@ -12,7 +12,7 @@ from cmg.memory.models import Filters, Hit, Owner
 from cmg.memory.ranking.corpus import Corpus, Flags
 from cmg.memory.ranking.question import Question, asked
 from cmg.memory.ranking.scoring import Scores, score
-from cmg.memory.ranking.store import ALL_RANKED, Asked, Profile, RankingStore, by_index
+from cmg.memory.ranking.store import ALL_RANKED, Asked, Profile, RankingStore, Sizes, by_index
 from cmg.storage.database import Connection, Database
 
 NO_FILTERS = Filters()
@@ -20,9 +20,9 @@ _PROFILES = 4096
 _PROFILE_S = 10.0  # how long a new speaker's name, or a change of models, may stay unknown
 _SAMPLE_S = 600.0  # a conversation does not change its nature faster
 _SAMPLES = 2048  # of 2 to 8 KB
-# A note holds only what has the question's words or its meaning; so few passages are looked at one by one all the same.
-ALL_RANKED_FOR_NOTES = 250
-SAMPLE, SAMPLE_FOR_NOTES = 200, 64
+SEARCH = Sizes(every=ALL_RANKED, candidates=150, sample=200)
+# A note holds a few lines, and only what has the question's words or its meaning.
+NOTE = Sizes(every=500, candidates=64, sample=64)
 _COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
 _CLOSE = 0.35  # a cosine from which a passage is about the same without a word in common
 _NEAR_BEST = 0.75  # of the best cosine
@@ -50,7 +50,7 @@ class Finder:
         self._database, self._store, self._embedder = database, RankingStore(), embedder
         self._clock, self._embed_s = clock, embed_s
         self._profiles: OrderedDict[Owner, tuple[float, Profile]] = OrderedDict()
-        self._samples: OrderedDict[Owner, tuple[float, list[int]]] = OrderedDict()
+        self._samples: OrderedDict[tuple[Owner, int], tuple[float, list[int]]] = OrderedDict()
 
     async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
         """The passages, best first. Raises `DatabaseAway`."""
@@ -67,7 +67,7 @@ class Finder:
         # Through the index of neighbours or with filters the best way depends on the user.
         async with self._database.connection(timeout_s, keeps_plans=few and not by_index(profile.passages)) as conn:
             if few:
-                corpus = await self._candidates(conn, wanted.owner, asked_for, profile.passages)
+                corpus = await self._candidates(conn, wanted, asked_for, profile.passages)
             else:
                 corpus = await self._store.corpus(conn, wanted.owner, asked_for, profile.passages)
             if corpus is None:
@@ -89,7 +89,7 @@ class Finder:
         async def prepare() -> None:
             async with self._database.connection(timeout_s, keeps_plans=True) as conn:
                 await self._store.profile(conn, nobody)
-                await self._store.candidates(conn, nobody, asked_for, 0, [0])
+                await self._store.candidates(conn, nobody, asked_for, 0, 0, [0])
                 await self._store.passages(conn, nobody, [0])
             async with self._database.connection(timeout_s) as conn:
                 await self._store.corpus(conn, nobody, asked_for, 0)
@@ -97,16 +97,16 @@ class Finder:
 
         await asyncio.gather(*(prepare() for _ in range(connections)))
 
-    async def _candidates(self, conn: Connection, owner: Owner, asked_for: Asked, passages: int) -> Corpus | None:
-        now = self._clock.monotonic()
-        until, sample = self._samples.get(owner, (now, []))
+    async def _candidates(self, conn: Connection, wanted: Wanted, asked_for: Asked, passages: int) -> Corpus | None:
+        now, sizes, owner = self._clock.monotonic(), _sizes(wanted), wanted.owner
+        until, sample = self._samples.get((owner, sizes.sample), (now, []))
         if until <= now:
-            sample = await self._store.sample(conn, owner, SAMPLE if passages > ALL_RANKED else SAMPLE_FOR_NOTES)
-            self._samples[owner] = (now + _SAMPLE_S, sample)
-            self._samples.move_to_end(owner)
+            sample = await self._store.sample(conn, owner, sizes.sample)
+            self._samples[owner, sizes.sample] = (now + _SAMPLE_S, sample)
+            self._samples.move_to_end((owner, sizes.sample))
             if len(self._samples) > _SAMPLES:
                 self._samples.popitem(last=False)
-        return await self._store.candidates(conn, owner, asked_for, passages, sample)
+        return await self._store.candidates(conn, owner, asked_for, passages, sizes.candidates, sample)
 
     async def _vector(self, text: str, profile: Profile, timeout_s: float) -> QueryVector | None:
         """The question's vector by the model that the user is searched by, None when there is none in time."""
@@ -132,11 +132,13 @@ class Finder:
         return found
 
 
+def _sizes(wanted: Wanted) -> Sizes:
+    return NOTE if wanted.floor else SEARCH
+
+
 def _few_are_enough(wanted: Wanted, passages: int) -> bool:
     """Whether to rank those passages alone that may rank high, not all."""
-    if wanted.filters.narrows or wanted.filters.as_of is not None:
-        return False
-    return passages > (ALL_RANKED_FOR_NOTES if wanted.floor else ALL_RANKED)
+    return not wanted.filters.narrows and wanted.filters.as_of is None and passages > _sizes(wanted).every
 
 
 def _chosen(corpus: Corpus, question: Question, wanted: Wanted) -> tuple[np.ndarray, list[float]]:

@@ -84,6 +84,8 @@ SELECT coalesce(json_agg(seq), '[]')::text FROM (
 -- to 3,000 rows at most.
 WITH owner AS MATERIALIZED (
     SELECT user_no, turns FROM memory_users WHERE workspace_id = $1 AND user_id = $2
+), question AS MATERIALIZED (
+    SELECT $5::text::halfvec AS vector -- read once: a kept plan would read it again for each row
 ), sample AS MATERIALIZED (
     SELECT seq, terms FROM memory_turns
     WHERE user_no = (SELECT user_no FROM owner) AND seq = ANY($10::text::bigint[])
@@ -114,7 +116,7 @@ WITH owner AS MATERIALIZED (
     UNION ALL
     (SELECT seq FROM memory_vectors
     WHERE $5::text IS NOT NULL AND NOT $9 AND model_no = $4 AND user_no = (SELECT user_no FROM owner)
-    ORDER BY turn <#> $5::text::halfvec LIMIT $8)
+    ORDER BY turn <#> (SELECT vector FROM question) LIMIT $8)
 ), found AS MATERIALIZED (
     SELECT seq FROM by_words UNION SELECT seq FROM by_vector
 ), candidate AS MATERIALIZED (
@@ -139,7 +141,8 @@ WITH owner AS MATERIALIZED (
         t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks
     FROM wanted w JOIN memory_turns t ON t.user_no = (SELECT user_no FROM owner) AND t.seq = w.seq
     LEFT JOIN LATERAL (
-        SELECT turn <#> $5::text::halfvec AS turn, coalesce("window", turn) <#> $5::text::halfvec AS around
+        SELECT turn <#> (SELECT vector FROM question) AS turn,
+            coalesce("window", turn) <#> (SELECT vector FROM question) AS around
         FROM memory_vectors
         WHERE $5::text IS NOT NULL AND user_no = t.user_no AND model_no = $4 AND seq = t.seq
     ) v ON true

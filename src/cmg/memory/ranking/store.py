@@ -14,7 +14,6 @@ from cmg.memory.ranking.question import Question
 from cmg.storage.database import Connection
 from cmg.storage.named_sql import load
 
-CANDIDATES = 150  # of each list
 ALL_RANKED = 4000  # of a user with more passages candidates are ranked, or what fits the filters
 # From so many passages on the index of neighbours is quicker than all of the user's distances (4 ms for 10,000).
 NEAREST_BY_INDEX = 20_000
@@ -34,6 +33,14 @@ class Profile(NamedTuple):
     passages: int
     people: list[str]
     model_no: int
+
+
+class Sizes(NamedTuple):
+    """Of a user with more than `every` passages so many candidates of each list are ranked, on so large a sample."""
+
+    every: int
+    candidates: int
+    sample: int
 
 
 class Asked(NamedTuple):
@@ -61,11 +68,11 @@ class RankingStore:
         return _numbers.decode(await conn.fetchval(self._sql["sample"], *owner, size))
 
     async def candidates(
-        self, conn: Connection, owner: Owner, asked: Asked, total: int, sample: Sequence[int]
+        self, conn: Connection, owner: Owner, asked: Asked, total: int, most: int, sample: Sequence[int]
     ) -> Corpus | None:
-        """Those of a user's passages that may rank high, as columns, and a sample that stands for the others."""
+        """Those of a user's passages that may rank high, `most` of each list, and a sample for the others."""
         vector, question, nearest = asked.vector, asked.question, by_index(total)
-        given = (array(question.terms), *_given(vector), question.named, asked.now, CANDIDATES, nearest, array(sample))
+        given = (array(question.terms), *_given(vector), question.named, asked.now, most, nearest, array(sample))
         sql = self._sql["candidates"]
         if vector is not None:
             # The index is one on the cast to the model's dimension, which cannot be an argument.

@@ -98,7 +98,7 @@ async def test_another_user_is_never_searched(desk: Desk):
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user with more than 100 passages has very many."""
-    monkeypatch.setattr(finder_module, "ALL_RANKED", 100)
+    monkeypatch.setattr(finder_module, "SEARCH", finder_module.SEARCH._replace(every=100))
     monkeypatch.setattr(store_module, "ALL_RANKED", 100)
     monkeypatch.setattr(store_module, "NEAREST_BY_INDEX", 300)
 
@@ -118,7 +118,7 @@ async def test_candidates_of_a_large_user_hold_what_a_search_of_all_finds(desk: 
     finder, _ = await finder_of(desk)
     assert (await contents(finder, "where is the zebra box"))[0] == "My passport lies in the zebra box."
     fast = await contents(finder, "a letter to the doctor in the forest", limit=3)
-    monkeypatch.setattr(finder_module, "ALL_RANKED", 1000)
+    monkeypatch.setattr(finder_module, "SEARCH", finder_module.SEARCH._replace(every=1000))
     every = await contents(finder, "a letter to the doctor in the forest", limit=10)
     assert set(fast) <= set(every)
 
@@ -127,7 +127,7 @@ async def test_candidates_of_a_large_user_hold_what_a_search_of_all_finds(desk: 
 async def test_a_note_finds_among_candidates_what_it_finds_among_all(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, by: str
 ):
-    await fill(desk, 400)
+    await fill(desk, 600)
     await desk.write("My passport lies in the zebra box.", thread="needle")
     await desk.work()
     desk.embedder.away = by == "words"
@@ -135,7 +135,7 @@ async def test_a_note_finds_among_candidates_what_it_finds_among_all(
     questions = ["where is the zebra box", "a letter to the doctor in the forest", "winter market and the engine"]
     found = [await contents(finder, question, limit=10, floor=0.3) for question in questions]
     assert found[0][0] == "My passport lies in the zebra box."
-    monkeypatch.setattr(finder_module, "ALL_RANKED_FOR_NOTES", 1000)
+    monkeypatch.setattr(finder_module, "NOTE", finder_module.NOTE._replace(every=1000))
     for question, few_were_ranked in zip(questions, found, strict=True):
         every = await contents(finder, question, limit=20, floor=0.3)
         assert len(set(few_were_ranked) & set(every)) >= 0.8 * len(few_were_ranked)
