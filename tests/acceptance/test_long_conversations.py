@@ -12,6 +12,7 @@ from cmg.gateway.remembering import is_held_out
 from cmg.kit.turns import NOTE_MARK, Scope
 from cmg.ledger import tokens
 from support.api import Api
+from support.faulty_plan import Plan
 from support.faulty_upstream import FaultyUpstream
 from support.service import Service, ServiceOptions, eventually, upstream_toml
 
@@ -47,8 +48,8 @@ async def told(house: Service) -> AsyncIterator[Api]:
     async with Api(house.url, house.key) as client:
 
         async def known() -> bool:
-            found = await client.get(f"/v1/models/small/{SMALL}")
-            return found.status == 200 and found.json.get("context_length") == WINDOW
+            answers = [await client.get(f"/v1/models/small/{SMALL}") for _ in range(16)]  # of both workers
+            return all(one.status == 200 and one.json.get("context_length") == WINDOW for one in answers)
 
         await eventually(known, 30, "the model's window is known")
         yield client
@@ -117,3 +118,92 @@ def test_300_turns_to_a_small_model_are_answered(sdk: openai.OpenAI, small: Faul
     assert tokens.count(json.dumps(sent)) < WINDOW * 0.9
     assert (answer.headers["x-cmg-memory-status"], int(answer.headers["x-cmg-memory-items"]) > 0) == ("ok", True)
     assert int(answer.headers["x-cmg-memory-tokens"]) == tokens.count(note["content"])
+
+
+def test_a_stream_is_shortened_too(sdk: openai.OpenAI, small: FaultyUpstream) -> None:
+    user, messages = somebody(), [SYSTEM, *conversation(200), {"role": "user", "content": ASK}]
+    events = list(
+        sdk.chat.completions.create(
+            model=SMALL, messages=messages, user=user, stream=True, extra_body={"thread_id": "t"}
+        )
+    )
+    assert events[-1].choices[0].finish_reason == "stop" or events[-1].usage
+    assert "58213" in str(sent_by(small, user)[-2]["content"])
+
+
+def test_without_memory_the_upstream_refuses_as_before(sdk: openai.OpenAI) -> None:
+    messages = [SYSTEM, *conversation(300), {"role": "user", "content": ASK}]
+    for user in (None, somebody(held_out=True)):
+        with pytest.raises(openai.BadRequestError) as refused:
+            ask(sdk, messages, user)
+        assert refused.value.code == "context_length_exceeded"
+
+
+def test_an_agents_many_steps_keep_their_task_and_whole_pairs(sdk: openai.OpenAI, small: FaultyUpstream) -> None:
+    user, task = somebody(), {"role": "user", "content": "Find the cheapest ferry to Madeira, port by port."}
+    steps: list[dict[str, Any]] = []
+    for number in range(80):
+        call = {"id": f"c{number}", "type": "function", "function": {"name": "ferry", "arguments": "{}"}}
+        steps.append({"role": "assistant", "content": None, "tool_calls": [call]})
+        result = f"Port {number}: " + "no ferry leaves before the evening, ask again; " * 6
+        steps.append({"role": "tool", "tool_call_id": f"c{number}", "content": result})
+    assert ask(sdk, [SYSTEM, task, *steps], user).http_response.status_code == 200
+    sent = [one for one in sent_by(small, user) if not str(one["content"]).startswith(NOTE_MARK)]
+    assert sent[:2] == [SYSTEM, task]
+    assert sent[2:] == steps[-len(sent) + 2 :]
+    assert sent[2]["role"] == "assistant"
+
+
+async def test_the_summary_is_kept_shown_used_and_erased(told: Api, sdk: openai.OpenAI, small: FaultyUpstream) -> None:
+    user, history = somebody(), conversation(300)
+    ask(sdk, [SYSTEM, *history, {"role": "user", "content": ASK}], user)
+
+    async def kept() -> dict[str, Any] | None:
+        lines = (await told.post("/v1/export", {"user_id": user})).body.splitlines()
+        return next((one for line in lines if (one := json.loads(line))["type"] == "summary"), None)
+
+    summary = await eventually(kept, 60, "the thread is summed up")
+    assert "October with Meridian Press" in str(summary["lines"])
+    history += [{"role": "user", "content": ASK}, {"role": "assistant", "content": "I do not know."}]
+    ask(sdk, [SYSTEM, *history, {"role": "user", "content": "And what else is in my locker?"}], user)
+    note = str(sent_by(small, user)[-2]["content"])
+    assert "October with Meridian Press" in note
+    assert "58213" in note
+    receipt = (await told.post("/v1/erase", {"user_id": user})).json
+    assert receipt["erased"]["summaries"] == 1
+    assert await kept() is None
+
+
+async def test_what_answers_made_of_memories_stands_beside_the_hold_out(
+    told: Api, house: Service, small: FaultyUpstream
+) -> None:
+    workspace = f"effect-{uuid.uuid4().hex[:8]}"
+    house.call("POST", "/admin/v1/workspaces", {"id": workspace, "name": "Effect"})
+    key = house.new_key(workspace=workspace)
+    users = [f"u{number}" for number in range(12)]
+    held_out = [user for user in users if is_held_out(Scope(workspace, user, "t"), HELD_OUT)]
+    small.script(SMALL, Plan(text="Your dog is called Bruno."))
+    for user in users:
+        said = {"user_id": user, "content": "My dog is called Bruno.", "wait": True}
+        assert (await told.post("/v1/ingest", said, key=key)).status == 200
+        answer = await told.chat(SMALL, "What is my dog called?", user=user, thread_id="t", key=key)
+        status = answer.headers["x-cmg-memory-status"]
+        assert (status == "holdout") == (user in held_out), answer.headers
+
+    async def judged() -> dict[str, Any] | None:
+        answer = await told.get(f"/admin/v1/memory/effectiveness?workspace={workspace}")
+        assert answer.status == 200, answer.body
+        (found,) = answer.json["items"] or [None]
+        return found if found and found["use"]["notes"] == len(users) - len(held_out) else None
+
+    found = await eventually(judged, 30, "all calls are judged")
+    assert (found["memory"]["calls"], found["holdout"]["calls"]) == (len(users) - len(held_out), len(held_out))
+    assert found["memory"]["tokens_per_call"] > found["holdout"]["tokens_per_call"], "notes cost tokens"
+    assert (found["use"]["items_used"], found["use"]["use_rate"]) == (found["use"]["notes"], 1.0)
+    item = (await told.get(f"/v1/memories?user_id={users[0]}", key=key)).json["items"][-1]
+    judgement = {"item_id": item["id"], "feedback_type": "helpful"}
+    assert (await told.post("/v1/feedback", judgement, key=key)).status == 200
+    found = await judged()
+    assert found is not None
+    assert found["feedback"]["helpful"] == 1
+    assert (await told.get("/admin/v1/memory/effectiveness", key=key)).status == 403
