@@ -14,7 +14,7 @@ from cmg.memory.text.passages import passages
 from cmg.memory.text.terms import query_terms, terms, words
 
 _CHARACTERS = 120_000  # that are looked at: of each call, the oldest and the newest half of it
-_SUMMARISED = 48  # passages that lines are drawn from: 20 ms at most, in a thread
+_SUMMARISED = 32  # passages that lines are drawn from: some 25 ms, in a thread
 _QUERY_TERMS = 32
 _FLOOR = 0.3  # of the best score
 _K, _B = 0.9, 0.4

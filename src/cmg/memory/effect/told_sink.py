@@ -16,7 +16,7 @@ from cmg.memory.items.store import ItemStore
 from cmg.storage.database import Connection
 from cmg.telemetry.instruments import Instruments
 
-_JUDGED = 200  # calls of one batch: 0.3 ms each; of more only the numbers are counted, so that no turn waits for them
+_JUDGED = 200  # calls of one batch: 0.2 ms each; of more only the numbers are counted, so that no turn waits for them
 _BREATH = 8  # calls between two looks at other work on the event loop
 
 
