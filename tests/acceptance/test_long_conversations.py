@@ -1,5 +1,6 @@
 """A conversation longer than the window is answered: its older part gives way to a summary and recalled turns."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -14,6 +15,7 @@ from cmg.ledger import tokens
 from support.api import Api
 from support.faulty_plan import Plan
 from support.faulty_upstream import FaultyUpstream
+from support.processes import kill
 from support.service import Service, ServiceOptions, eventually, upstream_toml
 
 WINDOW = 6000
@@ -208,3 +210,30 @@ async def test_what_answers_made_of_memories_stands_beside_the_hold_out(
     assert found is not None
     assert found["feedback"]["helpful"] == 1
     assert (await told.get("/admin/v1/memory/effectiveness", key=key)).status == 403
+
+
+async def test_a_killed_drain_counts_each_call_once(told: Api, house: Service) -> None:
+    workspace = f"killed-{uuid.uuid4().hex[:8]}"
+    house.call("POST", "/admin/v1/workspaces", {"id": workspace, "name": "Killed"})
+    key = house.new_key(workspace=workspace)
+    user = next(name for n in range(100) if not is_held_out(Scope(workspace, name := f"u{n}", "t"), HELD_OUT))
+    said = {"user_id": user, "content": "My dog is called Bruno.", "wait": True}
+    assert (await told.post("/v1/ingest", said, key=key)).status == 200
+    for number in range(40):
+        answer = await told.chat("sim/echo", "What is my dog called?", user=user, thread_id="t", key=key)
+        assert answer.headers["x-cmg-memory-items"] >= "1", answer.headers
+        if number % 15 == 10:
+            for pid in house.pids("backstage"):
+                kill(pid)
+
+    async def notes() -> int:
+        answer = await told.get(f"/admin/v1/memory/effectiveness?workspace={workspace}")
+        items = answer.json["items"] if answer.status == 200 else []
+        return items[0]["use"]["notes"] if items else 0
+
+    async def all_of_them() -> bool:
+        return await notes() >= 40
+
+    await eventually(all_of_them, 60, "all calls are counted")
+    await asyncio.sleep(0.5)
+    assert await notes() == 40

@@ -307,9 +307,9 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "cmg_memory_notes_total",
         "counter",
-        "Notes that were given to calls, by whether the answer made use of one of their items (used, unused).",
+        "Notes of calls, by whether the answer made use of one of their items (used, unused, unjudged).",
         ("outcome",),
-        series=2,
+        series=3,
     ),
     Metric(
         "cmg_memory_noted_items_total",

@@ -93,8 +93,8 @@ class Recorder:
             if call.turns and call.scope is not None:
                 records += self.memory.remember(call.scope, call.turns)
             if call.scope is not None and (call.recalled or call.left_out) and call.status in {"ok", "cut"}:
-                told = Told(call.recalled, call.question, call.said, len(call.left_out))
-                records += self.memory.told(call.scope, told)
+                words = (call.question, call.said) if call.turns else ("", "")  # who leaves no turns leaves no words
+                records += self.memory.told(call.scope, Told(call.recalled, *words, len(call.left_out)))
             position = self.journal.append(records)
             if call.scope is not None:
                 self.memory.journalled(call.scope, position)

@@ -188,6 +188,16 @@ async def test_a_question_that_memory_may_not_see_is_neither_asked_nor_judged(lo
     assert (long.memory.judged[0].question, long.memory.judged[0].answer) == ("", "")
 
 
+@pytest.mark.parametrize("fields", [{"memory": {"mode": "read"}}, {}])
+async def test_only_a_call_that_leaves_turns_leaves_its_words_to_be_judged(
+    long: GatewayCalls, fields: dict[str, Any]
+) -> None:
+    await long.call(user="ana", **fields)
+    (told,) = long.memory.judged
+    assert told.items == (b"i" * 16,)
+    assert (told.answer, told.question) == (("", "") if fields else ("Bruno", "Hello there"))
+
+
 async def test_a_share_of_the_conversations_goes_without_memory(tmp_path: Path) -> None:
     settings = default_settings(memory=MemorySettings(holdout_share=0.5))
     gateway = GatewayCalls(tmp_path, settings=settings)

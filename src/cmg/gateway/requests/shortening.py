@@ -32,8 +32,8 @@ def left_out(chat: ChatRequest, limit: int, note: int) -> frozenset[int]:
     """
     if chat.size <= limit * _LEAST_BYTES_PER_TOKEN:
         return NOTHING
-    sizes = _sizes(chat)
-    others = max(0, chat.size - sum(chat.message_sizes())) // _BYTES_PER_TOKEN
+    in_bytes = chat.message_sizes()
+    others, sizes = (chat.size - sum(in_bytes)) // _BYTES_PER_TOKEN, _in_tokens(chat, in_bytes)
     if others + sum(sizes) <= limit:
         return NOTHING
     roles = [message.role for message in chat.messages]
@@ -41,9 +41,8 @@ def left_out(chat: ChatRequest, limit: int, note: int) -> frozenset[int]:
     return _oldest(roles, sizes, limit - others - pinned - note)
 
 
-def _sizes(chat: ChatRequest) -> list[int]:
+def _in_tokens(chat: ChatRequest, sizes: Sequence[int]) -> list[int]:
     """About how many tokens each message has: its bytes, at the rate of a sample of them."""
-    sizes = chat.message_sizes()
     counted = weighed = 0
     for place in range(0, len(sizes), max(1, len(sizes) // _SAMPLED)):
         text = chat.messages[place].text

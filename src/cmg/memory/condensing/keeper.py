@@ -13,7 +13,7 @@ from cmg.telemetry.instruments import Instruments
 
 _STEP_TOKENS = 1500  # of new turns, before a summary is made or renewed
 _PASSAGES = 200  # that are read at a time
-_ROUNDS = 20  # of one claim; what is left then comes with the thread's next turn
+_TOGETHER_S = 5.0  # of one claim, before its last step begins; what is left then comes with the thread's next turn
 _WRITE_S = 20.0
 
 
@@ -40,7 +40,8 @@ class SummaryKeeper:
         """Read on in the thread as far as whole steps go. Raises `DatabaseAway`."""
         if claim.thread.implicit or not self._budget:
             return
-        for _ in range(_ROUNDS):
+        started = self._clock.monotonic()
+        while self._clock.monotonic() - started < _TOGETHER_S:
             known = await self._store.known(self._database, claim)
             unread = await self._store.unread(self._database, claim, known.up_to_seq, _PASSAGES)
             if unread.tokens < _STEP_TOKENS and len(unread.passages) < _PASSAGES:

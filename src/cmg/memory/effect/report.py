@@ -102,6 +102,7 @@ def _use(effect: Effect) -> dict[str, Any]:
     judged = effect.used + effect.ignored
     return {
         "notes": effect.notes,
+        "notes_judged": effect.notes_judged,
         "notes_used": effect.notes_used,
         "items_injected": judged + effect.unjudged,
         "items_used": effect.used,

@@ -39,10 +39,11 @@ class UseView(BaseModel):
     """What became of injected items that are stored.
 
     Used: the answer holds rare words of theirs that the question does not hold. `items_unjudged`: nobody compared
-    them. `use_rate`: of those that were judged.
+    them, since only a sample is. `use_rate`: of those that were judged.
     """
 
     notes: int
+    notes_judged: int
     notes_used: int
     items_injected: int
     items_used: int

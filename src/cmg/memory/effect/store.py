@@ -18,6 +18,7 @@ class Effect(msgspec.Struct, kw_only=True):
     """What became of the notes of some calls; in the order of the table's columns."""
 
     notes: int = 0
+    notes_judged: int = 0
     notes_used: int = 0
     used: int = 0
     ignored: int = 0

@@ -16,6 +16,7 @@ CREATE TABLE memory_effect (
     workspace_id text NOT NULL,
     day          date NOT NULL,
     notes        bigint NOT NULL,               -- calls that got stored items
+    notes_judged bigint NOT NULL,               -- … that were compared with their answer
     notes_used   bigint NOT NULL,               -- … and whose answer made use of one of them
     used         bigint NOT NULL,               -- items, by what the answer made of them
     ignored      bigint NOT NULL,

@@ -96,13 +96,14 @@ async def test_uses_of_turns_and_items_are_counted_and_go_with_them(memory: Memo
     assert await memory.database.fetchval("SELECT count(*) FROM memory_turn_uses") == 0
 
 
-async def test_beyond_a_batchs_share_and_without_an_answer_items_are_unjudged(
+async def test_beyond_a_sample_and_without_an_answer_items_are_unjudged(
     memory: Memory, items: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sinking, "_JUDGED", 1)
+    monkeypatch.setattr(sinking, "_BURST", 1)
     await sink(memory, told(memory, items), told(memory, items), told(memory, items, ""))
     found = (await report(memory))["use"]
     assert (found["items_used"], found["items_ignored"], found["items_unjudged"]) == (1, 1, 4)
+    assert (found["notes"], found["notes_judged"], found["notes_used"]) == (3, 1, 1)
 
 
 async def test_items_of_another_workspace_are_never_looked_at(memory: Memory, items: list[bytes]) -> None:
