@@ -17,6 +17,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Usd = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#@]+/?$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 
@@ -80,7 +81,11 @@ class MemorySettings(Part, frozen=True):
     redact: list[RedactedKind] = []  # taken out of what is stored
     extraction: str = "rules"  # of facts: "rules", "off", or the name of a chat model
     extraction_delay_s: Positive = 3  # after a thread's last turn
-    extraction_usd_per_day: Usd = 1  # of a model, for each workspace
+    extraction_usd_per_day: Usd = 1  # of models that draw facts and write summaries, for each workspace
+    context_share: Share = 0.75  # of a model's context window, which a prompt may have before it is shortened; 0: off
+    summary_tokens: Count = 400  # of the summary that stands for a conversation's older part
+    summary_model: str | None = None  # a chat model that writes summaries; none: picked sentences
+    holdout_share: Share = 0  # of the conversations, which go without memory
 
 
 class LimitSettings(Part, frozen=True):

@@ -104,6 +104,8 @@ async def live(api: Api, user: str, canary: str) -> None:
     await api.stream("sim/echo", f"Streamed {canary}", user=user, headers={"idempotency-key": f"s-{canary}"})
     message = {"role": "user", "content": f"Ingested {canary}", "id": f"id-{canary}", "name": canary}
     await api.post("/v1/ingest", {"user_id": user, "messages": [message], "metadata": {"m": canary}, "wait": True})
+    told = [{"role": "user", "content": f"Chapter {n} of {canary}. " + "The boats wait. " * 50} for n in range(10)]
+    await api.post("/v1/ingest", {"user_id": user, "thread_id": f"{canary}-long", "messages": told})
     added = await api.post("/v1/memories", {"user_id": user, "content": f"Likes {canary}"})
     (item,) = added.json["items"]
     await api.request("PUT", f"/v1/memories/{item['id']}", {"content": f"Loves {canary}"})
@@ -120,6 +122,15 @@ async def stored(api: Api, user: str, count: int) -> None:
     await eventually(there, 5, "everything said is stored")
 
 
+async def summed_up(api: Api, user: str) -> None:
+    """Wait until the long thread has its summary."""
+
+    async def there() -> bool:
+        return b'"type":"summary"' in (await api.post("/v1/export", {"user_id": user})).body
+
+    await eventually(there, 60, "the long thread is summed up")
+
+
 async def test_nothing_of_an_erased_person_is_left_anywhere(house: Service, canary: str, tmp_path: Path) -> None:
     user = f"{canary}@example.com"
     refused = house.data_dir / "spool" / "refused"
@@ -128,17 +139,19 @@ async def test_nothing_of_an_erased_person_is_left_anywhere(house: Service, cana
     (refused / "0-0-0.turns.why").write_text(f"ValueError({canary!r})")
     async with Api(house.url, house.key) as api:
         await live(api, user, canary)
-        await stored(api, user, 7)
+        await stored(api, user, 17)
+        await summed_up(api, user)
         before = backup(house, tmp_path / "before.tar")
         assert len(in_dump(before, canary)) >= 6
         assert in_table(before, "memory_vectors", "seq")
+        assert canary in str(in_table(before, "memory_summaries", "lines"))
         assert any(name.endswith(".jnl") for name in in_files(house.data_dir, canary))
         receipt = await api.post("/v1/erase", {"user_id": user})
         assert receipt.status == 200, receipt.body
         erased = receipt.json["erased"]
         assert erased["turns"] >= 7, erased
         assert erased["facts"] >= 2, erased  # the written memory's versions, and what was drawn meanwhile
-        assert (erased["operations"], erased["stored_answers"]) == (1, 2)
+        assert (erased["operations"], erased["stored_answers"], erased["summaries"]) == (2, 2, 1)
         assert (erased["ledger"], erased["refused_records"], receipt.json["pending"]) == (4, 1, [])
         assert canary not in receipt.body.decode()
         assert (await api.post("/v1/recall", {"user_id": user, "query": canary})).json["items"] == []

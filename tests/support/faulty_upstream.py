@@ -18,11 +18,13 @@ from typing import Any, Self
 
 import httptools
 
+from cmg.ledger import tokens
 from support.faulty_plan import (
     Plan,
     chat_answer,
     chunk_of,
     embedding_answer,
+    error_plan,
     message_of,
     tool_call_deltas,
     usage_of,
@@ -63,6 +65,7 @@ class FaultyUpstream:
     def __init__(self) -> None:
         self.calls: list[Call] = []
         self.models: list[dict[str, Any]] = [{"id": "m-listed", "object": "model", "created": 1, "owned_by": "tests"}]
+        self.windows: dict[str, int] = {}  # model → tokens of a prompt that it takes at most
         self.default = Plan()
         self._scripts: dict[str, list[Plan]] = {}
         self._lock = threading.Lock()
@@ -195,6 +198,8 @@ class _Connection(asyncio.Protocol):
             return
         request = call.json
         plan = self.upstream.plan_of(request.get("model", ""))
+        if self.upstream.windows.get(call.model, 10**9) < tokens.count(json.dumps(request.get("messages"))):
+            plan = error_plan(400, "This model's maximum context length is exceeded.", code="context_length_exceeded")
         if plan.delay_s:
             await asyncio.sleep(plan.delay_s)
         if plan.reset:

@@ -21,7 +21,7 @@ from cmg.identity.models import APPLICATION_SCOPES, ApiKey, Caller, Workspace
 from cmg.kit.asgi import Request, send_error
 from cmg.kit.clock import SystemClock
 from cmg.kit.errors import CmgError
-from cmg.kit.turns import NOTE_MARK, Recollection, Scope, Turn
+from cmg.kit.turns import NOTE_MARK, Recollection, Scope, Shortened, Told, Turn
 from cmg.ledger.journal import Journal
 from cmg.ledger.models import USAGE, UsageRecord, decode_usage
 from cmg.ledger.prices import PriceBook
@@ -57,7 +57,9 @@ class ScriptedMemory:
     def __init__(self) -> None:
         self.note: str | None = None
         self.asked: list[tuple[Scope, str, dict[str, Any]]] = []
-        self.told: list[tuple[Scope, list[Turn]]] = []
+        self.remembered: list[tuple[Scope, list[Turn]]] = []
+        self.condensed: list[Shortened] = []
+        self.judged: list[Told] = []
         self.positions: list[int] = []
 
     async def recall(self, scope: Scope, query: str, **wish: Any) -> Recollection:
@@ -65,11 +67,21 @@ class ScriptedMemory:
         self.asked.append((scope, query, wish))
         if self.note is None:
             return Recollection(None, 0, 0, "ok")
-        return Recollection(f"{NOTE_MARK}\n- {self.note}", 1, 9, "ok")
+        return Recollection(f"{NOTE_MARK}\n- {self.note}", 1, 9, "ok", (b"i" * 16,))
+
+    async def condense(self, scope: Scope, query: str, shortened: Shortened, **wish: Any) -> Recollection:
+        """The note."""
+        self.condensed.append(shortened)
+        return await self.recall(scope, query, **wish)
+
+    def told(self, _scope: Scope, told: Told) -> list[tuple[str, bytes]]:
+        """Keep it."""
+        self.judged.append(told)
+        return [("told", told.answer.encode())]
 
     def remember(self, scope: Scope, turns: Sequence[Turn]) -> list[tuple[str, bytes]]:
         """Keep them."""
-        self.told.append((scope, list(turns)))
+        self.remembered.append((scope, list(turns)))
         return [("turns", turn.content.encode()) for turn in turns]
 
     def journalled(self, _scope: Scope, position: int) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,16 @@ from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.ledger.spending import Spending
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
+from cmg.memory.condensing.by_model import ModelWriter
+from cmg.memory.condensing.condenser import Condenser
+from cmg.memory.condensing.keeper import SummaryKeeper
 from cmg.memory.control.erasure import TOPIC as ERASURES
 from cmg.memory.control.tombstone_store import erased
+from cmg.memory.effect import routes as effect_routes
+from cmg.memory.effect.records import TOLD
+from cmg.memory.effect.report import EffectReports
+from cmg.memory.effect.store import purge as purge_effect
+from cmg.memory.effect.told_sink import ToldSink
 from cmg.memory.embedding.engines import NAMES, Engines, Kind
 from cmg.memory.embedding.query_embedder import QueryEmbedder
 from cmg.memory.embedding.server import EmbedderServer
@@ -154,6 +163,7 @@ class Services:
     workspaces: Workspaces
     usage: UsageReports
     control: MemoryControl
+    effect: EffectReports
 
 
 def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock) -> Services:
@@ -167,6 +177,7 @@ def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFe
         workspaces=Workspaces(database, audit, clock),
         usage=UsageReports(database, lambda: feed.current.workspaces, clock),
         control=build_control(settings, database, clock),
+        effect=EffectReports(database, lambda: feed.current.workspaces, clock),
     )
 
 
@@ -264,7 +275,11 @@ def vacate(orders: Orders, worker: int) -> None:
 def _drain(
     database: Database, orders: Orders, clock: Clock, instruments: Instruments, usage: UsageSink
 ) -> JournalDrain:
-    sinks: dict[str, RecordSink] = {USAGE: usage, TURNS: TurnSink(clock, orders.settings.memory)}
+    sinks: dict[str, RecordSink] = {
+        USAGE: usage,
+        TURNS: TurnSink(clock, orders.settings.memory),
+        TOLD: ToldSink(clock, instruments),
+    }
     return JournalDrain(database, orders.spool, sinks, clock, instruments, usage.committed)
 
 
@@ -315,7 +330,8 @@ async def build_notes(orders: Orders, resources: Resources) -> list[Work]:
     frame_tokens()  # loads the vocabulary now: the first call must not wait for it
     with contextlib.suppress(DatabaseAway):
         await finder.warm_up(_POOL, _WARM_S)
-    maker = NoteMaker(finder, RecentWriters(Onlooker(orders.spool).folder))
+    condenser = Condenser(database, settings.memory.summary_tokens)
+    maker = NoteMaker(finder, RecentWriters(Onlooker(orders.spool).folder), condenser)
     server = NoteServer(orders.notes_socket(orders.worker), maker, instruments)
     await server.open()
     resources.add(Resource("notes", server.close))
@@ -523,7 +539,8 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
             questions = _questions(sources, base.database, clock, instruments)
             finder = Finder(base.database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
             reader = Onlooker(orders.spool)
-            maker = NoteMaker(finder, RecentWriters(reader.folder))
+            condenser = Condenser(base.database, settings.memory.summary_tokens)
+            maker = NoteMaker(finder, RecentWriters(reader.folder), condenser)
             memory = MemoryService(finder, maker, reader, settings.memory, clock, instruments)
             mounts, answering = _tools(services, memory, authenticator)
             work.append(answering)
@@ -578,12 +595,9 @@ def _working(
     resources.report(observations.queue(jobs))
     work = [jobs.run(), catalogue.run(), *_backlog(sources, database, clock, instruments)]
     if services.settings.memory.extraction != "off":
-        extractor, beside = _extractor(base, services, upstreams, instruments)
-        writer = ItemWriter(clock, services.settings.memory)
-        extraction = ExtractionWorker(database, clock, instruments, extractor, writer)
+        extraction, beside = _extraction(base, services, upstreams, instruments)
         work += beside
         jobs.register("memory.extraction_purge", lambda _: extraction.purge(), every="47 3 * * *")
-        work.append(extraction.run())
     return work
 
 
@@ -611,30 +625,44 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
     jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
     jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *", timeout_s=_LONG_JOB_S)
+    jobs.register("memory.effect_purge", lambda _: _purge_effect(services, clock), every="51 3 * * *")
     jobs.register("memory.age", lambda _: items.age(), every="43 3 * * *", timeout_s=_LONG_JOB_S)
     jobs.register("memory.tombstones", lambda _: services.control.purge(), every="47 * * * *")
     jobs.register("idempotency.purge", lambda _: idempotent.purge(), every="*/10 * * * *")
     return jobs
 
 
-def _extractor(
+async def _purge_effect(services: Services, clock: Clock) -> None:
+    """As long as the usage rows that stand beside it in reports."""
+    before = clock.now() - timedelta(days=services.settings.retention.usage_days)
+    await purge_effect(services.database, before.date())
+
+
+def _extraction(
     base: _Base, services: Services, upstreams: Sequence[Upstream], instruments: Instruments
-) -> tuple[Extractor, list[Work]]:
-    """What draws facts from turns, and what runs beside it: patterns, or the chat model of the settings."""
-    settings, clock = services.settings, SystemClock()
-    if settings.memory.extraction == "rules":
-        return RuleExtractor(), []
+) -> tuple[ExtractionWorker, list[Work]]:
+    """What draws facts from turns and keeps summaries, by patterns or the chat models of the settings, and its work."""
+    settings, clock = services.settings.memory, SystemClock()
     breakers = Breakers(clock, instruments)
-    router, keep = _router(upstreams, settings), _keeper(base.database, UsageSink(erased=erased))
+    router, keep = _router(upstreams, services.settings), _keeper(base.database, UsageSink(erased=erased))
     chat = InternalChat(router, base.catalogue, breakers, clock, keep)
-    model = _FactModel(chat, base.feed, settings.memory.extraction)
-    extractor = ModelExtractor(model, base.database, clock, settings.memory.extraction_usd_per_day)
-    return extractor, [breakers.run()]
+    extractor: Extractor = RuleExtractor()
+    ceiling, writer = settings.extraction_usd_per_day, None
+    if settings.extraction != "rules":
+        model = _MemoryModel(chat, base.feed, settings.extraction)
+        extractor = ModelExtractor(model, base.database, clock, ceiling)
+    if settings.summary_model is not None:
+        model = _MemoryModel(chat, base.feed, settings.summary_model)
+        writer = ModelWriter(model, base.database, clock, usd_per_day=ceiling, budget=settings.summary_tokens)
+    summaries = SummaryKeeper(base.database, clock, instruments, settings.summary_tokens, writer)
+    items = ItemWriter(clock, settings)
+    worker = ExtractionWorker(base.database, clock, instruments, extractor, items, summaries)
+    return worker, [worker.run(), breakers.run()]
 
 
 @dataclass(frozen=True)
-class _FactModel:
-    """The chat model of the settings, as the extraction asks it: in the name of the workspace whose words it reads."""
+class _MemoryModel:
+    """A chat model of the settings, as the memory asks it: in the name of the workspace whose words it reads."""
 
     chat: InternalChat
     feed: SnapshotFeed
@@ -663,6 +691,7 @@ def _control_routers(services: Services, clock: Clock) -> list[APIRouter]:
     return [
         identity_routes.router(services.keys, services.workspaces, services.audit, clock),
         ledger_routes.router(services.usage, BudgetEvents(services.database)),
+        effect_routes.router(services.effect),
     ]
 
 

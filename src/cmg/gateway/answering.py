@@ -25,6 +25,8 @@ def answer_headers(call: Call, content_type: bytes) -> Headers:
         (b"x-cmg-memory-status", call.memory_status.encode()),
         *call.grant.headers,
     ]
+    if call.left_out:
+        headers.append((b"x-cmg-memory-trimmed", str(len(call.left_out)).encode()))
     if candidate is not None:
         headers.append((b"x-cmg-upstream", candidate.upstream.name.encode()))
         headers.append((b"x-cmg-model", _printable(call.model_answered or candidate.model)))

@@ -15,7 +15,7 @@ from cmg.gateway.calls.usage import Usage
 from cmg.gateway.parts import GatewayParts
 from cmg.gateway.recording import Call
 from cmg.gateway.remembering import Remembering
-from cmg.gateway.requests.chat_request import ChatRequest, read_chat
+from cmg.gateway.requests.chat_request import UNCHANGED, ChatRequest, Injected, read_chat
 from cmg.gateway.routing.router import Candidate
 from cmg.gateway.streams.reader import StreamReader
 from cmg.gateway.streams.relay import PATH, Cut, Outgoing, Relay
@@ -34,7 +34,7 @@ class _Asked(msgspec.Struct, gc=False):
     chat: ChatRequest
     candidates: list[Candidate]
     models: list[str] | None
-    note: bytes | None = None
+    injected: Injected = UNCHANGED
 
 
 class ChatHandler:
@@ -43,7 +43,9 @@ class ChatHandler:
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
         self._limits = parts.settings.limits
-        self._remembering = Remembering(parts.memory, parts.settings.memory, parts.clock)
+        self._remembering = Remembering(
+            parts.memory, parts.settings.memory, parts.catalogue.context_length, parts.clock
+        )
         self._replays = Replays(parts.idempotent, parts.responses, parts.recorder)
 
     async def handle(self, request: Request, send: Send, caller: Caller) -> None:
@@ -58,7 +60,7 @@ class ChatHandler:
         call.stream, call.trace_id = chat.stream, trace_of(request)
         request.scope["cmg.request_id"] = call.id
         asked = _asked(call, chat, candidates)
-        self._remembering.prepare(call, chat)
+        self._remembering.prepare(call, chat, candidates)
         with ClientWatch(request, send) as watch:
             await self._replays.around(
                 request, watch.send, call, body, lambda keeper: self._run(asked, watch.send, keeper)
@@ -67,10 +69,10 @@ class ChatHandler:
     async def _run(self, asked: _Asked, send: Send, keeper: Keeper | None) -> None:
         """Admit, recall, call and record; every way out leaves exactly one record of an admitted call."""
         parts, call, chat = self._parts, asked.call, asked.chat
-        await admit(parts, call, asked.candidates[0], Estimate(chat.size, chat.max_tokens, chat.n))
+        await admit(parts, call, asked.candidates[0], Estimate(_size(call, chat), chat.max_tokens, chat.n))
         ladder = Ladder(asked.candidates, parts.breakers, parts.catalogue.context_length, parts.clock)
         with Recorded(call, ladder, parts.recorder):
-            asked.note = await self._remembering.recall(call, chat)
+            asked.injected = await self._remembering.recall(call, chat)
             if chat.stream:
                 await self._stream(asked, ladder, Outgoing(send, keeper))
             else:
@@ -83,7 +85,7 @@ class ChatHandler:
             ladder,
             self._parts.clock,
             PATH,
-            lambda candidate: chat.body_for(candidate.model, note=asked.note, models=asked.models),
+            lambda candidate: chat.body_for(candidate.model, injected=asked.injected, models=asked.models),
             read_chat_answer,
         )
         call.model_answered, call.finish_reason = answer.model, answer.finish_reason
@@ -96,7 +98,7 @@ class ChatHandler:
 
     async def _stream(self, asked: _Asked, ladder: Ladder, out: Outgoing) -> None:
         call, chat = asked.call, asked.chat
-        relay = Relay(chat, asked.note, ladder, out, call, self._parts.clock)
+        relay = Relay(chat, asked.injected, ladder, out, call, self._parts.clock)
         relay.models = asked.models
 
         def finish(reader: StreamReader) -> None:
@@ -124,10 +126,19 @@ class ChatHandler:
 
     def _account(self, call: Call, chat: ChatRequest, usage: Usage | None, said: str, other_bytes: int = 0) -> None:
         """Price what was used; the answer is remembered as it was said."""
-        texts = () if usage is not None else [message.text for message in chat.messages]
+        texts = () if usage is not None else chat.texts(call.left_out)
+        call.said = said if call.keeps_answer else ""
         self._parts.recorder.price(call, used(usage, texts, said, other_bytes))
         if call.turns and said and call.keeps_answer:
             call.turns.append(Turn("assistant", said, self._parts.clock.time()))
+
+
+def _size(call: Call, chat: ChatRequest) -> int:
+    """Bytes of the prompt, without what is left out of it."""
+    if not call.left_out:
+        return chat.size
+    sizes = chat.message_sizes()
+    return chat.size - sum(sizes[place] for place in call.left_out)
 
 
 def _asked(call: Call, chat: ChatRequest, candidates: list[Candidate]) -> _Asked:

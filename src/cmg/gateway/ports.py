@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from cmg.kit.turns import Recollection, Scope, Turn
+from cmg.kit.turns import Recollection, Scope, Shortened, Told, Turn
 
 
 class Memory(Protocol):
@@ -25,8 +25,21 @@ class Memory(Protocol):
         """
         ...
 
+    async def condense(
+        self, scope: Scope, query: str, shortened: Shortened, *, purpose: str | None, kinds: Sequence[str] | None
+    ) -> Recollection:
+        """A note that stands for what is left out of a call: a summary, and quotes that fit the query.
+
+        Never raises, and keeps its own deadline; without the database it is made from the turns alone.
+        """
+        ...
+
     def remember(self, scope: Scope, turns: Sequence[Turn]) -> list[tuple[str, bytes]]:
         """The journal records that keep these turns of one thread, in their order."""
+        ...
+
+    def told(self, scope: Scope, told: Told) -> list[tuple[str, bytes]]:
+        """The journal records from which it is judged later whether an answer made use of what memory gave."""
         ...
 
     def journalled(self, scope: Scope, position: int) -> None:

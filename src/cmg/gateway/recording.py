@@ -10,7 +10,7 @@ from cmg.gateway.routing.router import Candidate
 from cmg.identity.models import Caller
 from cmg.kit.clock import Clock
 from cmg.kit.ids import uuid7_hex
-from cmg.kit.turns import Scope, Turn
+from cmg.kit.turns import Scope, Told, Turn
 from cmg.ledger.journal import Journal
 from cmg.ledger.models import USAGE, CostOrigin, Status, TokenUsage, UsageRecord, encode_usage
 from cmg.ledger.prices import PriceBook
@@ -26,9 +26,9 @@ class Call:
 
     __slots__ = (
         "asked", "attempts", "caller", "candidate", "cost_nano", "cost_origin", "error_type", "finish_reason", "grant",
-        "http_status", "id", "keeps_answer", "memory_items", "memory_status", "memory_tokens", "model_answered",
-        "replayed", "route", "scope", "started", "status", "stream", "trace_id", "ttft_s", "turns", "usage", "user",
-        "waited_s", "written",
+        "http_status", "id", "keeps_answer", "left_out", "memory_items", "memory_status", "memory_tokens",
+        "model_answered", "note_room", "question", "recalled", "replayed", "route", "said", "scope", "started",
+        "status", "stream", "trace_id", "ttft_s", "turns", "usage", "user", "waited_s", "written",
     )  # fmt: skip
 
     def __init__(self, caller: Caller, route: Route, asked: str, started: float) -> None:
@@ -53,6 +53,10 @@ class Call:
         self.waited_s = 0.0
         self.memory_items = self.memory_tokens = 0
         self.memory_status = "off"
+        self.left_out: frozenset[int] = frozenset()  # places of the messages that the upstream does not get
+        self.note_room = 0  # tokens for what stands for them
+        self.recalled: tuple[bytes, ...] = ()  # ids of what the note holds
+        self.question = self.said = ""  # what was recalled for, and what was answered
         self.trace_id: str | None = None
 
 
@@ -88,6 +92,9 @@ class Recorder:
             records = [(USAGE, encode_usage(record_of(call, at, latency_s)))]
             if call.turns and call.scope is not None:
                 records += self.memory.remember(call.scope, call.turns)
+            if call.scope is not None and (call.recalled or call.left_out) and call.status in {"ok", "cut"}:
+                words = (call.question, call.said) if call.turns else ("", "")  # who leaves no turns leaves no words
+                records += self.memory.told(call.scope, Told(call.recalled, *words, len(call.left_out)))
             position = self.journal.append(records)
             if call.scope is not None:
                 self.memory.journalled(call.scope, position)
@@ -101,6 +108,8 @@ class Recorder:
         upstream = call.candidate.upstream.name if call.candidate is not None else "none"
         series = self._series.get((call.route, upstream)) or self._series_of(call.route, upstream)
         self.instruments.series("cmg_llm_calls_total", call.route, upstream, call.status).inc()
+        if call.memory_status == "holdout":
+            self.instruments.series("cmg_memory_holdout_calls_total").inc()
         series.duration.observe(latency_s)
         series.cost.inc(call.cost_nano / 1e9)
         series.prompt.inc(call.usage.prompt)

@@ -3,11 +3,13 @@
 The two rooms are siblings and never import each other; these plain values are their common words.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-MemoryStatus = Literal["ok", "off", "degraded"]
+# holdout: the call went without memory so that calls with it can be compared.
+MemoryStatus = Literal["ok", "off", "degraded", "holdout"]
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -34,12 +36,38 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Recollection(msgspec.Struct, frozen=True):
-    """What recall found: `text` is the whole note to inject (None: nothing), `tokens` its size."""
+    """What recall found: `text` is the whole note to inject (None: nothing), `tokens` its size.
+
+    `ids`: of those of its items that are stored, 16 bytes each.
+    """
 
     text: str | None
     items: int
     tokens: int
     status: MemoryStatus
+    ids: tuple[bytes, ...] = ()
+
+
+class Shortened(msgspec.Struct, frozen=True):
+    """A call that takes only a part of its conversation along.
+
+    `turns`: what memory may see of the `messages` that are left out; `tokens`: of the note that stands for them;
+    `present`: contents that the call still holds.
+    """
+
+    messages: int
+    turns: Sequence[Turn]
+    tokens: int
+    present: Sequence[str]
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a call got from memory and how it was answered, to be judged later. `left_out` counts messages."""
+
+    items: tuple[bytes, ...]
+    question: str
+    answer: str
+    left_out: int = 0
 
 
 # Every injected note begins with this line; what carries it is never stored again, and `sim/memory` looks for it.

@@ -212,7 +212,7 @@ class JournalDrain:
         try:
             async with self._database.transaction(COMMIT_S) as conn:
                 await move_offsets(conn, batch.moves, self._clock.now())
-                for kind, records in batch.kinds.items():
+                for kind, records in self._ordered(batch):
                     await self._store(conn, kind, records)
         except Exception as error:
             self._refusals.rolled_back()
@@ -222,8 +222,13 @@ class JournalDrain:
             return
         async with self._database.transaction(COMMIT_S) as conn:
             await move_offsets(conn, batch.moves, self._clock.now())
-            for kind, records in batch.kinds.items():
+            for kind, records in self._ordered(batch):
                 await self._sift(conn, kind, records)
+
+    def _ordered(self, batch: Batch) -> list[tuple[str, list[Taken]]]:
+        """Kinds in the order of the sinks: the drains of all machines lock rows in one order, and cannot deadlock."""
+        order = {kind: place for place, kind in enumerate(self._sinks)}
+        return sorted(batch.kinds.items(), key=lambda one: order.get(one[0], len(order)))
 
     async def _store(self, conn: Any, kind: str, records: Sequence[Taken]) -> None:
         sink = self._sinks.get(kind)

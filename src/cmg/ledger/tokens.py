@@ -8,6 +8,7 @@ from typing import Any
 EXACT_CHARACTERS = 100_000  # about 5 ms; a longer text is judged by this much of it
 _PIECE = 20_000  # a single run of letters without a break costs more than its share beyond this
 _BYTES_PER_TOKEN = 4
+_COMMON = 8500  # numbers of o200k below this: "remember" (8203) is common, "meeting" (9176) is not
 
 
 def count(text: str) -> int:
@@ -30,6 +31,18 @@ def count(text: str) -> int:
 def estimate(body_bytes: int) -> int:
     """About how many prompt tokens a request body of this many bytes holds; errs on the high side for English."""
     return body_bytes // _BYTES_PER_TOKEN + 1
+
+
+def is_common(word: str) -> bool:
+    """Whether a word is among the commonest over many languages: a token of its own with a low number.
+
+    A vocabulary is built by merging what is most frequent first, so its numbers are ranks of frequency.
+    """
+    try:
+        numbers = _encoding().encode(f" {word}")
+    except UnicodeEncodeError:
+        return False
+    return len(numbers) == 1 and numbers[0] < _COMMON
 
 
 def _count(text: str) -> int:

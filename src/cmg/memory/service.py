@@ -9,9 +9,12 @@ import msgspec
 
 from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
-from cmg.kit.turns import NOTE_MARK, Recollection, Scope, Turn
+from cmg.kit.turns import NOTE_MARK, Recollection, Scope, Shortened, Told, Turn
+from cmg.memory.condensing.on_the_spot import both_ends
+from cmg.memory.effect.records import TOLD, encode_told
 from cmg.memory.models import KEPT_ROLES, Hit, KeptTurn, Owner, TurnBatch, owner_of, thread_of
-from cmg.memory.notes.messages import Wish, digests
+from cmg.memory.notes.maker import made_of_turns
+from cmg.memory.notes.messages import LeftOut, Wish, digests
 from cmg.memory.ranking.finder import Finder, Wanted
 from cmg.memory.ranking.question import bounded
 from cmg.memory.recent import RecentWriters
@@ -56,7 +59,7 @@ class MemoryService:
         instruments: Instruments,
     ) -> None:
         self._recent = RecentWriters(journal.folder)
-        self._clock, self._instruments = clock, instruments
+        self._clock, self.instruments = clock, instruments
         self.settings = settings
         self.token_budget = settings.token_budget  # of a note when nobody says
         self._deadline_s = settings.recall_deadline_ms / 1000
@@ -78,29 +81,28 @@ class MemoryService:
         present: Collection[str] = (),
     ) -> Recollection:
         """The note for a call, within the deadline; never raises. `present`: contents that the request holds."""
-        started = self._clock.monotonic()
-        if started < self._paused_until:
-            return self._recalled(DEGRADED, started)
-        workspace_id, user_id = owner_of(scope.workspace_id, scope.user_id)
-        wish = Wish(
-            number=0,
-            until=0.0,
-            workspace_id=workspace_id,
-            user_id=user_id,
-            query=bounded(query),
-            purpose=None if purpose is None else bounded(purpose),
-            token_budget=self.token_budget if token_budget is None else token_budget,
-            kinds=None if kinds is None else msgspec.json.encode(list(kinds)).decode(),
-            present=digests(present),
-        )
-        try:
-            async with asyncio.timeout(self._deadline_s):
-                found = await self._notes.make(wish, self._deadline_s)
-        except Exception:  # noqa: BLE001  a call without memory is better than no call
-            self._failed()
-            return self._recalled(DEGRADED, started)
-        self._failing_since = None
-        return self._recalled(found, started)
+        budget = self.token_budget if token_budget is None else token_budget
+        wish = _wish(scope, query, budget, present)
+        return await self._made(_narrowed(wish, purpose, kinds)) or DEGRADED
+
+    async def condense(
+        self,
+        scope: Scope,
+        query: str,
+        shortened: Shortened,
+        *,
+        purpose: str | None = None,
+        kinds: Sequence[str] | None = None,
+    ) -> Recollection:
+        """The note that stands for what a call leaves out; never raises. Where no memory answers, the turns must do."""
+        thread, turns = thread_of(scope), both_ends(shortened.turns)
+        left_out = LeftOut(shortened.messages, thread.thread_id, thread.implicit, tuple(map(_cleaned, turns)))
+        wish = _wish(scope, query, shortened.tokens, shortened.present, left_out)
+        found = await self._made(_narrowed(wish, purpose, kinds))
+        self.instruments.series("cmg_memory_shortened_calls_total").inc()
+        if found is None:
+            return await asyncio.to_thread(made_of_turns, wish, left_out, self.settings.summary_tokens)
+        return found
 
     async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
         """The hits of a search, best first. Raises `DatabaseAway`."""
@@ -135,8 +137,13 @@ class MemoryService:
             tuple(kept),
             self._clock.time(),
         )
-        self._instruments.series("cmg_memory_turns_total", "chat", "journalled").inc(len(kept))
+        self.instruments.series("cmg_memory_turns_total", "chat", "journalled").inc(len(kept))
         return [(TURNS, _encoded(batch))]
+
+    def told(self, scope: Scope, told: Told) -> list[tuple[str, bytes]]:
+        """What the journal has to keep so that the use of a note can be judged. Quick and without I/O."""
+        owner = owner_of(scope.workspace_id, scope.user_id)
+        return [(TOLD, encode_told(owner, told, self._clock.time()))]
 
     def journalled(self, scope: Scope, position: int) -> None:
         """The records of the last `remember` for this scope are in the journal, up to `position`."""
@@ -166,6 +173,21 @@ class MemoryService:
             _trim(self._unconfirmed, _UNCONFIRMED)
         return kept
 
+    async def _made(self, wish: Wish) -> Recollection | None:
+        """The note within the deadline; None: there is none, whatever is in the way."""
+        started = self._clock.monotonic()
+        found = None
+        if started >= self._paused_until:
+            try:
+                async with asyncio.timeout(self._deadline_s):
+                    found = await self._notes.make(wish, self._deadline_s)
+                self._failing_since = None
+            except Exception:  # noqa: BLE001  a call without memory is better than no call
+                self._failed()
+        self._seconds.observe(self._clock.monotonic() - started)
+        self.instruments.series("cmg_memory_recall_total", DEGRADED.status if found is None else found.status).inc()
+        return found
+
     def _failed(self) -> None:
         now = self._clock.monotonic()
         if self._failing_since is None:
@@ -173,10 +195,35 @@ class MemoryService:
         elif now - self._failing_since >= _PATIENCE_S:
             self._paused_until = now + _PAUSE_S
 
-    def _recalled(self, found: Recollection, started: float) -> Recollection:
-        self._seconds.observe(self._clock.monotonic() - started)
-        self._instruments.series("cmg_memory_recall_total", found.status).inc()
-        return found
+
+def _wish(scope: Scope, query: str, budget: int, present: Collection[str], left_out: LeftOut | None = None) -> Wish:
+    workspace_id, user_id = owner_of(scope.workspace_id, scope.user_id)
+    return Wish(
+        number=0,
+        until=0.0,
+        workspace_id=workspace_id,
+        user_id=user_id,
+        query=bounded(query),
+        purpose=None,
+        token_budget=budget,
+        kinds=None,
+        present=digests(present),
+        left_out=left_out,
+    )
+
+
+def _narrowed(wish: Wish, purpose: str | None, kinds: Sequence[str] | None) -> Wish:
+    if purpose is None and kinds is None:
+        return wish
+    return msgspec.structs.replace(
+        wish,
+        purpose=None if purpose is None else bounded(purpose),
+        kinds=None if kinds is None else msgspec.json.encode(list(kinds)).decode(),
+    )
+
+
+def _cleaned(turn: Turn) -> Turn:
+    return msgspec.structs.replace(turn, content=clean(turn.content), name=turn.name and clean(turn.name))
 
 
 def _latest(said: list[Turn]) -> list[Turn]:

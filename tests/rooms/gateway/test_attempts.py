@@ -55,7 +55,7 @@ async def test_odd_figures_never_fail_an_answer(gateway: GatewayCalls, usage: ob
 async def test_content_in_parts_is_an_answer(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", whole(content=[{"type": "text", "text": "hello"}]))
     assert (await gateway.call(user="u")).status == 200
-    assert gateway.memory.told[0][1][-1].content == "hello"
+    assert gateway.memory.remembered[0][1][-1].content == "hello"
 
 
 async def test_a_tool_call_is_an_answer(gateway: GatewayCalls) -> None:

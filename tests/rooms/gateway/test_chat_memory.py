@@ -52,20 +52,20 @@ async def test_the_note_goes_before_the_last_user_message(knowing: GatewayCalls)
 
 async def test_question_and_answer_are_left_in_the_same_append_as_the_row(knowing: GatewayCalls) -> None:
     await knowing.call(messages=[_user(name="Ana")], user="ana")
-    ((scope, turns),) = knowing.memory.told
+    ((scope, turns),) = knowing.memory.remembered
     assert scope.implicit
     assert [(turn.role, turn.content, turn.name) for turn in turns] == [
         ("user", "What is my dog called?", "Ana"),
         ("assistant", "Bruno", None),
     ]
-    assert [kind for kind, _ in knowing.journal.appends[0]] == ["usage", "turns", "turns"]
+    assert [kind for kind, _ in knowing.journal.appends[0]] == ["usage", "turns", "turns", "told"]
     assert len(knowing.memory.positions) == 1
 
 
 async def test_a_streamed_answer_is_left_too(knowing: GatewayCalls) -> None:
     knowing.transport.script("one", stream(ROLE, *text("Bru", "no"), STOP, DONE))
     await knowing.stream(user="ana")
-    assert [turn.content for turn in knowing.memory.told[0][1]][-1] == "Bruno"
+    assert [turn.content for turn in knowing.memory.remembered[0][1]][-1] == "Bruno"
 
 
 NONE = [
@@ -81,14 +81,14 @@ async def test_without_a_user_or_with_mode_off_there_is_no_memory(
     knowing: GatewayCalls, fields: dict[str, Any], headers: dict[str, str]
 ) -> None:
     reply = await knowing.call(headers=headers, **fields)
-    assert (knowing.memory.asked, knowing.memory.told) == ([], [])
+    assert (knowing.memory.asked, knowing.memory.remembered) == ([], [])
     assert reply.headers["x-cmg-memory-status"] == "off"
 
 
 async def test_a_key_with_memory_off_has_none_whatever_is_asked(knowing: GatewayCalls) -> None:
     key = msgspec.structs.replace(KEY, memory="off")
     await knowing.call(key, user="ana", memory={"mode": "on"})
-    assert (knowing.memory.asked, knowing.memory.told) == ([], [])
+    assert (knowing.memory.asked, knowing.memory.remembered) == ([], [])
 
 
 async def test_a_key_may_share_one_memory_of_its_own(knowing: GatewayCalls) -> None:
@@ -102,7 +102,7 @@ async def test_a_key_may_share_one_memory_of_its_own(knowing: GatewayCalls) -> N
 @pytest.mark.parametrize(("mode", "reads", "writes"), [("read", 1, 0), ("write", 0, 1), ("on", 1, 1)])
 async def test_modes_read_and_write_as_they_say(knowing: GatewayCalls, mode: str, reads: int, writes: int) -> None:
     await knowing.call(user="ana", memory={"mode": mode})
-    assert (len(knowing.memory.asked), len(knowing.memory.told)) == (reads, writes)
+    assert (len(knowing.memory.asked), len(knowing.memory.remembered)) == (reads, writes)
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ async def test_modes_read_and_write_as_they_say(knowing: GatewayCalls, mode: str
 )
 async def test_memory_needs_its_scopes(knowing: GatewayCalls, scopes: tuple[str, ...], reads: int, writes: int) -> None:
     await knowing.call(msgspec.structs.replace(KEY, scopes=scopes), user="ana")
-    assert (len(knowing.memory.asked), len(knowing.memory.told)) == (reads, writes)
+    assert (len(knowing.memory.asked), len(knowing.memory.remembered)) == (reads, writes)
 
 
 async def test_a_message_marked_false_is_neither_asked_nor_kept(knowing: GatewayCalls) -> None:
     await knowing.call(messages=[_user("My secret is 81723.", memory=False)], user="ana")
-    assert (knowing.memory.asked, knowing.memory.told) == ([], [])
+    assert (knowing.memory.asked, knowing.memory.remembered) == ([], [])
     assert _sent(knowing) == [_user("My secret is 81723.")]
 
 
@@ -125,7 +125,7 @@ async def test_a_marked_message_beside_others_leaves_no_trace(knowing: GatewayCa
     knowing.transport.script("one", whole(content="I keep 81723."))
     await knowing.call(messages=messages, user="ana")
     assert knowing.memory.asked == []
-    kept = [turn.content for _, turns in knowing.memory.told for turn in turns]
+    kept = [turn.content for _, turns in knowing.memory.remembered for turn in turns]
     assert not [content for content in kept if "81723" in content]
 
 
@@ -133,14 +133,14 @@ async def test_text_of_parts_is_asked_and_kept(knowing: GatewayCalls) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     await knowing.call(messages=[_user([{"type": "text", "text": "Who is this?"}, image])], user="ana")
     assert knowing.memory.asked[0][1] == "Who is this?"
-    assert knowing.memory.told[0][1][0].content == "Who is this?"
+    assert knowing.memory.remembered[0][1][0].content == "Who is this?"
     assert _sent(knowing)[-1]["content"][1] == image
 
 
 async def test_a_call_that_failed_leaves_nothing(knowing: GatewayCalls) -> None:
     knowing.transport.script("one", error(400))
     await knowing.call(user="ana")
-    assert knowing.memory.told == []
+    assert knowing.memory.remembered == []
 
 
 async def test_what_was_said_before_a_cut_is_kept(knowing: GatewayCalls) -> None:
@@ -148,7 +148,7 @@ async def test_what_was_said_before_a_cut_is_kept(knowing: GatewayCalls) -> None
 
     knowing.transport.script("one", stream(ROLE, *text("Bru"), 0.0, Truncated("cut")))
     await knowing.stream(user="ana")
-    assert [turn.content for turn in knowing.memory.told[0][1]] == ["Hello there", "Bru"]
+    assert [turn.content for turn in knowing.memory.remembered[0][1]] == ["Hello there", "Bru"]
 
 
 async def test_the_wish_reaches_the_memory_and_not_the_upstream(knowing: GatewayCalls) -> None:

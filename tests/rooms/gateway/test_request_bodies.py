@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmg.gateway.requests.chat_request import ChatRequest, read_chat
+from cmg.gateway.requests.chat_request import ChatRequest, Injected, read_chat
 from cmg.gateway.requests.json_body import read_fields
 from cmg.kit.errors import InvalidRequest
 
@@ -59,12 +59,12 @@ def test_a_wrong_body_is_refused_and_the_field_named(body: bytes, param: str | N
 
 def test_a_body_that_needs_no_change_is_sent_as_it_came() -> None:
     body = _body(b', "x": {"b": [1, 2.50, 1e3]},  "seed": 12345678901234567890')
-    assert _read(body).body_for("m", note=None) == body
+    assert _read(body).body_for("m") == body
 
 
 def test_only_what_changes_is_written_again() -> None:
     extra = b', "x": {"b": [1, 2.50, 1e3],  "a": "\\ud83d\\ude00"}, "thread_id": "t", "memory": {"mode": "on"}'
-    sent = _read(_body(extra)).body_for("other", note=NOTE)
+    sent = _read(_body(extra)).body_for("other", injected=Injected(NOTE))
     assert b'{"b": [1, 2.50, 1e3],  "a": "\\ud83d\\ude00"}' in sent
     assert HELLO in sent
     value = json.loads(sent)
@@ -74,7 +74,7 @@ def test_only_what_changes_is_written_again() -> None:
 
 def test_marks_of_messages_are_stripped_and_their_other_fields_kept() -> None:
     marked = b'{"role": "user", "memory": false, "content": "hi", "x_more": 1.0}'
-    sent = _read(_body(messages=marked)).body_for("m", note=None)
+    sent = _read(_body(messages=marked)).body_for("m")
     assert json.loads(sent)["messages"] == [{"role": "user", "content": "hi", "x_more": 1.0}]
     assert b"1.0" in sent
 
@@ -82,7 +82,7 @@ def test_marks_of_messages_are_stripped_and_their_other_fields_kept() -> None:
 def test_the_note_stands_before_the_last_user_message() -> None:
     tool = b'{"role": "assistant", "content": null, "tool_calls": []}, {"role": "tool", "content": "42"}'
     system = b'{"role": "system", "content": "s"}'
-    sent = _read(_body(messages=system + b"," + HELLO + b"," + tool)).body_for("m", note=NOTE)
+    sent = _read(_body(messages=system + b"," + HELLO + b"," + tool)).body_for("m", injected=Injected(NOTE))
     assert [message["role"] for message in json.loads(sent)["messages"]] == [
         "system", "user", "user", "assistant", "tool",
     ]  # fmt: skip
@@ -92,19 +92,19 @@ def test_the_note_stands_before_the_last_user_message() -> None:
 def test_fallbacks_are_ours_unless_told_to_keep_them() -> None:
     request = _read(_body(b', "models": ["a", "b"]'))
     assert request.models == ["a", "b"]
-    assert "models" not in json.loads(request.body_for("m", note=None))
-    assert json.loads(request.body_for("m", note=None, models=["a", "b"]))["models"] == ["a", "b"]
+    assert "models" not in json.loads(request.body_for("m"))
+    assert json.loads(request.body_for("m", models=["a", "b"]))["models"] == ["a", "b"]
 
 
 def test_a_prefill_is_a_last_assistant_message() -> None:
-    sent = json.loads(_read(_body()).body_for("m", note=None, prefill="The quick"))
+    sent = json.loads(_read(_body()).body_for("m", prefill="The quick"))
     assert sent["messages"][-1] == {"role": "assistant", "content": "The quick"}
 
 
 def test_the_keys_default_model_fills_in() -> None:
     request = _read(b'{"messages": [%s]}' % HELLO, default="sim/echo")
     assert request.model == "sim/echo"
-    assert json.loads(request.body_for("echo", note=None))["model"] == "echo"
+    assert json.loads(request.body_for("echo"))["model"] == "echo"
 
 
 def test_fields_of_the_body_beat_headers() -> None:

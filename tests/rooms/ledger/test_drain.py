@@ -132,6 +132,26 @@ async def test_a_kind_without_a_sink_is_kept_aside(drain: JournalDrain, journal:
     assert kept.read_bytes() == b"new"
 
 
+async def test_kinds_are_stored_in_one_order_whichever_came_first(
+    journal: Journal, table: Database, spool: Path, instruments: Instruments
+) -> None:
+    """Else the drains of two machines could wait for each other's rows."""
+    order: list[str] = []
+
+    class Noted(TableSink):
+        """A sink that says when its turn was."""
+
+        async def write(self, conn, payloads):
+            order.append(payloads[0].decode())
+            await super().write(conn, payloads)
+
+    journal.append([("third", b"third"), ("second", b"second")])
+    journal.append([("usage", b"usage")])
+    sinks = {"usage": Noted(), "second": Noted(), "third": Noted()}
+    await JournalDrain(table, spool, sinks, SystemClock(), instruments).drain_all()
+    assert order == ["usage", "second", "third"]
+
+
 async def test_only_the_newest_refused_records_are_kept(
     drain: JournalDrain, journal: Journal, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from cmg.kit.clock import Clock
 from cmg.kit.ids import uuid7_hex
 from cmg.kit.turns import Recollection, Scope, Turn
 from cmg.ledger.spool.progress import Progress
+from cmg.memory.condensing.condenser import Condenser
 from cmg.memory.notes.maker import NoteMaker
 from cmg.memory.ranking.finder import Finder
 from cmg.memory.recent import RecentWriters
@@ -45,7 +46,7 @@ def service_on(
 ) -> MemoryService:
     """A service whose notes are made in this process."""
     finder = Finder(database, None, clock, settings.recall_deadline_ms / 2000)
-    maker = NoteMaker(finder, RecentWriters(journal.folder))
+    maker = NoteMaker(finder, RecentWriters(journal.folder), Condenser(database, settings.summary_tokens))
     return MemoryService(finder, maker, journal, settings, clock, instruments)
 
 

@@ -158,7 +158,7 @@ async def test_a_turn_that_was_deleted_comes_back_only_when_somebody_asks(
     await memory.keep(scope(), said("Forget this", "Keep this"))
     row = await database.fetchrow("SELECT id, kind FROM memory_turns WHERE content = 'Forget this'")
     assert (await removal.remove_items(ANA, {row["id"]: row["kind"]})).turns == 1
-    again = Memory(database, memory.clock, memory.service._instruments, memory.spool)  # knows no history
+    again = Memory(database, memory.clock, memory.service.instruments, memory.spool)  # knows no history
     await again.keep(scope(), said("Forget this", "Keep this", "And this"))
     assert await memory.contents() == ["Keep this", "And this"]
 

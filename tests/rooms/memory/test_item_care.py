@@ -90,9 +90,9 @@ async def test_strangers_and_strange_values_are_refused(memory: Memory) -> None:
 
 async def test_uses_are_counted_in_their_workspace(memory: Memory) -> None:
     item_id = await put(memory)
-    feedback = Feedback(memory.clock, half_life_days=90)
-    assert await feedback.used(memory.database, "default", [item_id, UUID(int=1)]) == 1
-    assert await feedback.used(memory.database, "other", [item_id]) == 0
+    async with memory.database.transaction() as conn:
+        await ItemStore().count_uses(conn, {("default", item_id): 1, ("default", UUID(int=1)): 2}, NOW)
+        await ItemStore().count_uses(conn, {("other", item_id): 1}, NOW)
     (version,) = await ItemStore().versions(memory.database, ANA, item_id)
     assert (version.uses, version.used_at) == (1, NOW)
 
@@ -117,7 +117,8 @@ async def test_what_expires_goes_with_its_versions(memory: Memory) -> None:
     assert await upkeep.purge(0) == 2
     assert await memory.contents() == ["Another thing."]
     memory.clock.advance(10 * 86_400)
-    await Feedback(memory.clock, half_life_days=90).used(memory.database, "default", [other])
+    async with memory.database.transaction() as conn:
+        await ItemStore().count_uses(conn, {("default", other): 1}, memory.clock.now())
     assert await upkeep.purge(5) == 0
     memory.clock.advance(6 * 86_400)
     assert await upkeep.purge(5) == 1

@@ -24,6 +24,7 @@ from cmg.memory.control.memories import Memories
 from cmg.memory.control.removal import Removal
 from cmg.memory.control.store import ControlStore
 from cmg.memory.control.tombstones import TombstoneFile, TombstoneRetention
+from cmg.memory.effect.records import TOLD, decode_told
 from cmg.memory.items.feedback import Feedback
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.mem0.adding import Adding
@@ -64,7 +65,9 @@ class MemoryControl:
 
     def memories(self, service: MemoryService) -> Memories:
         """The use cases on memories, with what recalls them."""
-        feedback = Feedback(self.clock, half_life_days=self.settings.memory.half_life_days)
+        feedback = Feedback(
+            self.clock, half_life_days=self.settings.memory.half_life_days, instruments=service.instruments
+        )
         return Memories(self.database, service, self.writer, feedback, self.clock)
 
     def tools(self, memories: Memories, require: Require) -> Tools:
@@ -91,7 +94,7 @@ def build_control(settings: Settings, database: Database, clock: Clock) -> Memor
     places: list[Place] = [
         LedgerUsers(database),
         IdempotentCalls(database, clock, settings.retention.idempotency_hours),
-        RefusedRecords(spool, {TURNS: decode_batch}),
+        RefusedRecords(spool, {TURNS: decode_batch, TOLD: decode_told}),
     ]
 
     async def settle() -> bool:

@@ -55,6 +55,14 @@ class ChatBody(MemoryFields, gc=False):
     max_completion_tokens: int | None = None
 
 
+class Injected(msgspec.Struct, frozen=True, gc=False):
+    """What memory changes in a request: a note as a message in JSON, and the places of messages that are left out."""
+
+    note: bytes | None = None
+    left_out: frozenset[int] = frozenset()
+
+
+UNCHANGED = Injected()
 _body = msgspec.json.Decoder(ChatBody)
 _messages = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -77,10 +85,15 @@ class ChatRequest:
     @property
     def size(self) -> int:
         """Bytes of the body as text, for estimates: an image within it counts as a flat 4,000, about 1,000 tokens."""
-        body = self._body
-        if _BASE64 not in body:
-            return len(body)
-        return len(body) + sum(_INLINE_BYTES + found.start() - found.end() for found in _INLINE.finditer(body))
+        return _size(self._body)
+
+    def texts(self, left_out: frozenset[int] = frozenset()) -> list[str]:
+        """The messages' texts, but of those at these places."""
+        return [message.text for place, message in enumerate(self.messages) if place not in left_out]
+
+    def message_sizes(self) -> list[int]:
+        """The same of each message."""
+        return [_size(bytes(part)) for part in _messages.decode(self._fields["messages"])]
 
     def last_user(self) -> int | None:
         """The place of the last user message that memory may see."""
@@ -93,15 +106,16 @@ class ChatRequest:
         self,
         model: str,
         *,
-        note: bytes | None = None,
+        injected: Injected = UNCHANGED,
         models: list[str] | None = None,
         prefill: str | None = None,
         ask_usage: bool = False,
     ) -> bytes:
         """The body for an upstream: its name for the model, our fields stripped, the note before the last user message.
 
-        `models`: fallbacks that the upstream itself shall try, by its own names. `prefill`: what was answered already,
-        as a last assistant message that the upstream goes on from. `ask_usage`: the stream shall report its usage.
+        What is left out never holds that message. `models`: fallbacks that the upstream itself shall try, by its own
+        names. `prefill`: what was answered already, as a last assistant message that the upstream goes on from.
+        `ask_usage`: the stream shall report its usage.
         """
         fields = self._fields
         ours = [name for name in OUR_FIELDS if name in fields]
@@ -111,7 +125,7 @@ class ChatRequest:
         if self._body.count(b'"model"') > 1 or _ESCAPED in self._body:
             named = False  # upstreams differ in which of two they take: none shall get another than was checked
         as_it_came = not ours and not marked and not other_models and named and not ask_usage
-        if as_it_came and note is None and prefill is None:
+        if as_it_came and injected == UNCHANGED and prefill is None:
             return self._body
         sent = dict(fields)
         for name in ours:
@@ -122,8 +136,8 @@ class ChatRequest:
                 sent["models"] = raw(models)
         if not named:
             sent["model"] = raw(model)
-        if marked or note is not None or prefill is not None:
-            sent["messages"] = self._messages(note, prefill)
+        if marked or injected != UNCHANGED or prefill is not None:
+            sent["messages"] = self._messages(injected, prefill)
         if ask_usage:
             sent["stream_options"] = self._options_with_usage()
         return write_fields(sent)
@@ -135,7 +149,7 @@ class ChatRequest:
     def _is_named(self, model: str) -> bool:
         return model == self.model and "model" in self._fields
 
-    def _messages(self, note: bytes | None, prefill: str | None) -> msgspec.Raw:
+    def _messages(self, injected: Injected, prefill: str | None) -> msgspec.Raw:
         parts = [bytes(part) for part in _messages.decode(self._fields["messages"])]
         for place, message in enumerate(self.messages):
             if message.memory is not None:
@@ -143,11 +157,19 @@ class ChatRequest:
                 del kept["memory"]
                 parts[place] = write_fields(kept)
         last = self.last_user()
-        if note is not None and last is not None:
-            parts.insert(last, note)
+        if injected.note is not None and last is not None:
+            parts[last] = injected.note + b"," + parts[last]
+        if injected.left_out:
+            parts = [part for place, part in enumerate(parts) if place not in injected.left_out]
         if prefill is not None:
             parts.append(msgspec.json.encode({"role": "assistant", "content": prefill}))
         return msgspec.Raw(b"[" + b",".join(parts) + b"]")
+
+
+def _size(text: bytes) -> int:
+    if _BASE64 not in text:
+        return len(text)
+    return len(text) + sum(_INLINE_BYTES + found.start() - found.end() for found in _INLINE.finditer(text))
 
 
 def read_chat(body: bytes, headers: Mapping[bytes, bytes], default_model: str | None, depth_max: int) -> ChatRequest:

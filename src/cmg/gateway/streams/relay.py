@@ -12,7 +12,7 @@ from cmg.gateway.calls.exchange import Failed, ask, is_event_stream, refuse, who
 from cmg.gateway.calls.failure import Failure, from_body, from_transport, refuses_field
 from cmg.gateway.calls.ladder import Ladder
 from cmg.gateway.recording import Call
-from cmg.gateway.requests.chat_request import ChatRequest
+from cmg.gateway.requests.chat_request import ChatRequest, Injected
 from cmg.gateway.routing.router import Candidate
 from cmg.gateway.sse import EventTooLarge, SseEvent, SseParser
 from cmg.gateway.streams.continuation import Continuation
@@ -70,9 +70,9 @@ class Relay:
     """One streamed call. `finish(reader)` is called once, before the last bytes, when the stream is whole."""
 
     def __init__(
-        self, chat: ChatRequest, note: bytes | None, ladder: Ladder, outgoing: Outgoing, call: Call, clock: Clock
+        self, chat: ChatRequest, injected: Injected, ladder: Ladder, outgoing: Outgoing, call: Call, clock: Clock
     ) -> None:
-        self._chat, self._note, self._ladder = chat, note, ladder
+        self._chat, self._injected, self._ladder = chat, injected, ladder
         self._out, self._call, self._clock = outgoing, call, clock
         self.models: list[str] | None = None
         self.reader = StreamReader(chat.n, "")
@@ -182,7 +182,7 @@ class Relay:
 
     def _body(self, candidate: Candidate, prefill: str | None, *, ask_usage: bool) -> bytes:
         return self._chat.body_for(
-            candidate.model, note=self._note, models=self.models, prefill=prefill, ask_usage=ask_usage
+            candidate.model, injected=self._injected, models=self.models, prefill=prefill, ask_usage=ask_usage
         )
 
     async def _ask(self, candidate: Candidate, body: bytes) -> UpstreamResponse:

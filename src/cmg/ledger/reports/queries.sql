@@ -27,3 +27,17 @@ WHERE u.workspace_id = ANY($1::text[]) AND u.at >= $2 AND u.at < $3
 GROUP BY 1, 2, 3, 4, 5, 6
 ORDER BY sum(u.cost_nano) DESC, count(*) DESC, 6, 1, 2, 3, 4, 5
 LIMIT $15;
+
+-- name: memory_arms
+-- Chat calls of a period that read memory, or would have without the hold-out, by workspace ($1; null: all) and whether
+-- they went without it.
+SELECT workspace_id, memory_status = 'holdout' AS held_out, count(*) AS calls,
+    count(*) FILTER (WHERE status IN ('error', 'cut')) AS errors,
+    count(*) FILTER (WHERE memory_items > 0) AS with_items,
+    sum(memory_items)::bigint AS items, sum(memory_tokens)::bigint AS memory_tokens,
+    sum(prompt_tokens)::bigint AS prompt_tokens, sum(completion_tokens)::bigint AS completion_tokens,
+    sum(cost_nano)::bigint AS cost_nano, sum(latency_ms::double precision) AS latency_ms
+FROM usage_records
+WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND route = 'chat' AND NOT replayed
+    AND memory_status IN ('ok', 'degraded', 'holdout')
+GROUP BY 1, 2;

@@ -1,6 +1,7 @@
 """Sums of usage rows. The only caller of this sub-room's SQL."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -42,3 +43,27 @@ async def usage_sums(
         limit,
         timeout_s=_REPORT_S,
     )
+
+
+class MemoryArm(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums of the calls of a workspace that read memory, or that were held out of it."""
+
+    workspace_id: str = ""
+    held_out: bool = False
+    calls: int = 0
+    errors: int = 0
+    with_items: int = 0
+    items: int = 0
+    memory_tokens: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_nano: int = 0
+    latency_ms: float = 0.0
+
+
+async def memory_arms(
+    database: Database, workspace_id: str | None, since: datetime, until: datetime
+) -> list[MemoryArm]:
+    """Chat calls with memory beside those that went without it, of one workspace or all. Raises `DatabaseAway`."""
+    rows = await database.fetch(_SQL["memory_arms"], workspace_id, since, until, timeout_s=_REPORT_S)
+    return [MemoryArm(**dict(row)) for row in rows]

@@ -149,7 +149,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
 class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     """An item with all that is known of it.
 
-    `sources`: where it was said; `links`: items that were drawn from it; `uses`: how often it was given out.
+    `sources`: where it was said; `links`: items that were drawn from it; `uses`: how often an answer made use of it.
     """
 
     item: MemoryItem

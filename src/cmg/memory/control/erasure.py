@@ -107,8 +107,9 @@ class Erasure:
         return len(missing)
 
     async def _everywhere(self, owner: Owner, user_id: str, pseudonym: str) -> dict[str, int]:
+        summaries = await self._removal.delete_summaries(owner)  # counted here; they would go with their turns
         removed = await self._removal.forget(owner)
-        erased = {"turns": removed.turns, "facts": removed.facts}
+        erased = {"turns": removed.turns, "facts": removed.facts, "summaries": summaries}
         erased["operations"] = await self._removal.delete_operations(owner)
         for place in self._places:
             erased[place.name] = await place.erase(owner.workspace_id, user_id, pseudonym)

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cmg.kit.clock import Clock, rfc3339
-from cmg.memory.control.models import StoredItem, StoredThread
+from cmg.memory.control.models import StoredItem, StoredSummary, StoredThread
 from cmg.memory.control.store import ControlStore
 from cmg.memory.models import Owner
 
@@ -23,7 +23,7 @@ class Export:
         self._store, self._clock = store, clock
 
     async def lines(self, owner: Owner) -> AsyncIterator[bytes]:
-        """Pieces of a few hundred lines each: a header, the threads, the items with their versions, and the counts.
+        """Pieces of a few hundred lines each: a header, threads, summaries, items with their versions, the counts.
 
         The last line has `"type": "end"`; an export without it was cut off.
         """
@@ -34,14 +34,23 @@ class Export:
         while found := await self._store.threads(owner, before, None, _THREADS):
             yield b"".join(_line(_thread(one)) for one in found)
             threads, before = threads + len(found), found[-1].thread_no
+        behind = summaries = 0
+        while written := await self._store.summaries(owner, behind, _THREADS):
+            yield b"".join(_line(_summary(one)) for one in written)
+            summaries, behind = summaries + len(written), written[-1].thread_no
         async for step in self._store.everything(owner):
             yield b"".join(_line(_item(one)) for one in step)
             items += len(step)
-        yield _line({"type": "end", "threads": threads, "items": items})
+        yield _line({"type": "end", "threads": threads, "summaries": summaries, "items": items})
 
 
 def _thread(thread: StoredThread) -> dict[str, Any]:
     return {"type": "thread", **_named(msgspec.structs.asdict(thread))}
+
+
+def _summary(summary: StoredSummary) -> dict[str, Any]:
+    lines = [{"role": role, "name": name, "text": text} for _, _, role, name, text in summary.lines]
+    return {"type": "summary", **_named(msgspec.structs.asdict(summary)), "lines": lines}
 
 
 def _item(item: StoredItem) -> dict[str, Any]:

@@ -62,6 +62,16 @@ class StoredThread(msgspec.Struct, frozen=True, kw_only=True):
     items: int
 
 
+class StoredSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The summary of a thread: lines as `condensing.lines.Line`, and a model's words if one wrote it."""
+
+    thread_no: int
+    thread_id: str
+    lines: list[tuple[int, float, str, str | None, str]]
+    told: str | None
+    updated_at: datetime
+
+
 class Entity(msgspec.Struct, frozen=True):
     """Somebody or something that has memories: a user, an agent, an application or a thread."""
 

@@ -93,6 +93,16 @@ SELECT coalesce(json_agg(row_to_json(i)), '[]') FROM (
     ORDER BY i.seq LIMIT $4
 ) i;
 
+-- name: summaries
+-- The summaries of one user's threads, as JSON.
+SELECT coalesce(json_agg(row_to_json(s)), '[]') FROM (
+    SELECT h.thread_no, h.thread_id, s.lines, s.told, s.updated_at FROM memory_summaries s
+    JOIN memory_threads h USING (thread_no)
+    WHERE s.workspace_id = $1 AND h.thread_no > $3
+        AND h.user_no = (SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2)
+    ORDER BY h.thread_no LIMIT $4
+) s;
+
 -- name: entities
 -- Users, agents, applications and named threads that have items, a bounded number of each, as JSON.
 SELECT coalesce(json_agg(row_to_json(e)), '[]') FROM (
@@ -158,6 +168,12 @@ DELETE FROM memory_deleted WHERE workspace_id = $1 AND user_no = $2;
 -- Delete a user who has nothing any more.
 DELETE FROM memory_users u
 WHERE u.workspace_id = $1 AND u.user_no = $2 AND NOT EXISTS (SELECT FROM memory_turns t WHERE t.user_no = u.user_no);
+
+-- name: delete_summaries
+-- Delete the summaries of a user's threads.
+DELETE FROM memory_summaries WHERE workspace_id = $1 AND thread_no IN (
+    SELECT h.thread_no FROM memory_threads h JOIN memory_users u USING (user_no)
+    WHERE u.workspace_id = $1 AND u.user_id = $2);
 
 -- name: delete_operations
 -- Delete the operations of a user.

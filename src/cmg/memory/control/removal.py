@@ -96,6 +96,10 @@ class Removal:
         """Delete a user's operations; returns how many."""
         return await store.drop_operations(self._database, owner)
 
+    async def delete_summaries(self, owner: Owner) -> int:
+        """Delete the summaries of a user's threads; returns how many."""
+        return await store.drop_summaries(self._database, owner)
+
     async def _take(
         self, conn: Connection, owner: Owner, kinds: dict[UUID, str], removed: Removed, *, marked: bool
     ) -> None:

@@ -55,3 +55,9 @@ async def drop_operations(database: Database, owner: Owner) -> int:
     """Delete a user's operations; returns how many."""
     done = await database.execute(_SQL["delete_operations"], *owner, timeout_s=_STEP_S)
     return int(done.rpartition(" ")[2])
+
+
+async def drop_summaries(database: Database, owner: Owner) -> int:
+    """Delete the summaries of a user's threads; returns how many."""
+    done = await database.execute(_SQL["delete_summaries"], *owner, timeout_s=_STEP_S)
+    return int(done.rpartition(" ")[2])

@@ -47,6 +47,14 @@ class Extractor(Protocol):
         ...
 
 
+class Reader(Protocol):
+    """Whatever else reads on in a thread when it has new turns."""
+
+    async def renew(self, claim: Claim) -> None:
+        """Read on. Raises `DatabaseAway`."""
+        ...
+
+
 class RuleExtractor:
     """By patterns, without a model."""
 
@@ -68,10 +76,17 @@ class ExtractionWorker:
     """One process's share of the work. `run` never ends by itself."""
 
     def __init__(
-        self, database: Database, clock: Clock, instruments: Instruments, extractor: Extractor, writer: ItemWriter
+        self,
+        database: Database,
+        clock: Clock,
+        instruments: Instruments,
+        extractor: Extractor,
+        writer: ItemWriter,
+        beside: Reader | None = None,
     ) -> None:
         self._database, self._clock, self._instruments = database, clock, instruments
         self._extractor, self._writer, self._store = extractor, writer, ExtractionStore()
+        self._beside = beside
         self._looked_at = float("-inf")
 
     async def run(self) -> None:
@@ -100,6 +115,8 @@ class ExtractionWorker:
         try:
             async with asyncio.timeout(_DEADLINE_S):
                 await self._read(claim)
+                if self._beside is not None:
+                    await self._read_beside(self._beside, claim)
         except ThreadGone:
             return
         except DatabaseAway:
@@ -124,6 +141,15 @@ class ExtractionWorker:
             await self._store.end(conn, claim, self._clock.now(), more=len(passages) == _PASSAGES)
         for item, outcome in zip(items, kept, strict=True):
             self._instruments.series("cmg_memory_facts_total", item.kind, outcome.outcome).inc()
+
+    async def _read_beside(self, beside: Reader, claim: Claim) -> None:
+        """The facts are committed: what goes wrong now must not have them drawn again."""
+        try:
+            await beside.renew(claim)
+        except (DatabaseAway, TimeoutError):
+            return  # the thread's next turn has it tried again
+        except Exception as error:  # noqa: BLE001  whatever it is, facts go on
+            _log.warning("a thread was not summed up", error=f"{type(error).__name__}: {error}"[:500])
 
     async def _failed(self, claim: Claim, error: Exception) -> None:
         now = self._clock.now()

@@ -1,6 +1,5 @@
-"""Judgements and uses of items: they move the salience, within bounds, and say why."""
+"""Judgements of items: they move the salience, within bounds, and say why."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +14,7 @@ from cmg.memory.items.store import ItemStore
 from cmg.memory.models import Owner
 from cmg.memory.text.cleaning import clean
 from cmg.storage.database import Connection, Database
+from cmg.telemetry.instruments import Instruments
 
 WEIGHTS: dict[FeedbackType, float] = {"helpful": 1.0, "not_helpful": -1.0, "duplicate": -2.0, "outdated": -3.0}
 COMMENT_CHARACTERS = 1000
@@ -31,10 +31,10 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Feedback:
-    """Takes judgements and counts uses."""
+    """Takes judgements and explains what they do."""
 
-    def __init__(self, clock: Clock, *, half_life_days: float) -> None:
-        self._clock, self._half_life_days = clock, half_life_days
+    def __init__(self, clock: Clock, *, half_life_days: float, instruments: Instruments | None = None) -> None:
+        self._clock, self._half_life_days, self._instruments = clock, half_life_days, instruments
         self._store = ItemStore()
 
     async def judge(
@@ -68,11 +68,9 @@ class Feedback:
         found = salience(Weights(**dict(row)), now, self._half_life_days)
         until = now if kind == "outdated" else None
         await self._store.set_salience(conn, owner.workspace_id, item_id, found.salience, until)
+        if self._instruments is not None:
+            self._instruments.series("cmg_memory_feedback_total", kind).inc()
         return found
-
-    async def used(self, database: Database, workspace_id: str, ids: Sequence[UUID]) -> int:
-        """Items were given out; returns how many count their uses (turns that nobody edited or judged do not)."""
-        return await self._store.count_uses(database, workspace_id, ids, self._clock.now()) if ids else 0
 
     async def explained(self, database: Database, owner: Owner, item_id: UUID) -> tuple[Salience, list[Judgement]]:
         """An item's salience now, in its parts, and the newest judgements. Raises `NotFound`."""

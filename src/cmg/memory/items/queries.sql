@@ -139,9 +139,11 @@ WHERE t.workspace_id = $2 AND u.user_id = $3
 ORDER BY t.retired_at IS NULL, coalesce(t.valid_from, t.created_at), version;
 
 -- name: read_again
--- A turn that was read for facts has other words now: its thread is read again from there on.
+-- A turn that was read for facts has other words now: its thread is read again from there on, and summed up anew.
 WITH edited AS (
     SELECT thread_no, seq FROM memory_turns WHERE id = $1 AND workspace_id = $2 AND kind = 'message'
+), unsaid AS (
+    DELETE FROM memory_summaries WHERE workspace_id = $2 AND thread_no IN (SELECT thread_no FROM edited)
 ), reset AS (
     UPDATE memory_threads h SET extracted_seq = edited.seq - 1
     FROM edited WHERE h.thread_no = edited.thread_no AND h.workspace_id = $2 AND h.extracted_seq >= edited.seq
@@ -180,9 +182,13 @@ UPDATE memory_facts SET sources = ARRAY(SELECT unnest(sources) EXCEPT SELECT unn
 WHERE sources && $3::uuid[] AND user_no = $2 AND workspace_id = $1 AND ($4::uuid[] IS NULL OR item_id = ANY($4));
 
 -- name: delete_items
--- Delete rows of one user with all that hangs on them, and count the user down.
+-- Delete rows of one user with all that hangs on them, the summaries of their threads too, and count the user down.
 WITH gone AS (
-    DELETE FROM memory_turns WHERE id = ANY($3::uuid[]) AND user_no = $2 AND workspace_id = $1 RETURNING length
+    DELETE FROM memory_turns WHERE id = ANY($3::uuid[]) AND user_no = $2 AND workspace_id = $1 RETURNING id, thread_no, length
+), unsaid AS (
+    DELETE FROM memory_summaries WHERE workspace_id = $1 AND thread_no IN (SELECT thread_no FROM gone)
+), unused AS (
+    DELETE FROM memory_turn_uses WHERE workspace_id = $1 AND item_id IN (SELECT id FROM gone)
 ), sums AS (
     SELECT count(*) AS turns, coalesce(sum(length), 0) AS length FROM gone
 ), counted AS (
@@ -234,13 +240,25 @@ SELECT type, value, comment, at FROM memory_feedback WHERE item_id = $1 AND work
 -- The salience of one item; with $4, it is not true any more since then.
 UPDATE memory_turns SET salience = $3, valid_to = coalesce(valid_to, $4) WHERE id = $1 AND workspace_id = $2;
 
--- name: count_uses
--- Items were given out: count them, leaving out those that somebody else changes right now.
-UPDATE memory_facts f SET uses = f.uses + 1, used_at = greatest(f.used_at, $3)
+-- name: count_item_uses
+-- Items with a row in memory_facts were of use: count them, leaving out those that somebody else changes right now.
+UPDATE memory_facts f SET uses = f.uses + free.uses, used_at = greatest(f.used_at, $4)
 FROM (
-    SELECT item_id FROM memory_facts WHERE item_id = ANY($2::uuid[]) AND workspace_id = $1 FOR UPDATE SKIP LOCKED
+    SELECT m.item_id, g.uses FROM unnest($1::uuid[], $2::text[], $3::int[]) AS g (item_id, workspace_id, uses)
+    JOIN memory_facts m ON m.item_id = g.item_id AND m.workspace_id = g.workspace_id
+    FOR UPDATE OF m SKIP LOCKED
 ) free
-WHERE f.item_id = free.item_id AND f.workspace_id = $1;
+WHERE f.item_id = free.item_id AND f.workspace_id = ANY($2::text[]);
+
+-- name: count_turn_uses
+-- Turns were of use: count them where they have no row in memory_facts, which counts for itself.
+INSERT INTO memory_turn_uses AS t (item_id, workspace_id, uses, used_at)
+SELECT g.item_id, g.workspace_id, g.uses, $4
+FROM unnest($1::uuid[], $2::text[], $3::int[]) AS g (item_id, workspace_id, uses)
+JOIN memory_turns m ON m.id = g.item_id AND m.workspace_id = g.workspace_id
+WHERE NOT EXISTS (SELECT FROM memory_facts f WHERE f.item_id = g.item_id AND f.workspace_id = g.workspace_id)
+ORDER BY g.item_id
+ON CONFLICT (item_id) DO UPDATE SET uses = t.uses + excluded.uses, used_at = greatest(t.used_at, excluded.used_at);
 
 -- name: salience_batch
 -- The next items behind an id ($1), in the order of ids, with what their salience is made of.

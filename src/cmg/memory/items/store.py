@@ -1,6 +1,6 @@
 """The items' SQL. Writers work in the caller's transaction and hold the user's row."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -157,10 +157,11 @@ class ItemStore:
         """Write an item's salience, and when it ceased to be true."""
         await conn.execute(self._sql["set_salience"], item_id, workspace_id, salience, until)
 
-    async def count_uses(self, database: Database, workspace_id: str, ids: Sequence[UUID], at: datetime) -> int:
-        """Count that items were given out; returns how many of them count their uses."""
-        done = await database.execute(self._sql["count_uses"], workspace_id, list(ids), at)
-        return int(done.rpartition(" ")[2])
+    async def count_uses(self, conn: Connection, uses: Mapping[tuple[str, UUID], int], at: datetime) -> None:
+        """Answers made use of items and turns, (workspace, id), so many times."""
+        ids, workspaces = [item for _, item in uses], [workspace for workspace, _ in uses]
+        for query in (self._sql["count_item_uses"], self._sql["count_turn_uses"]):
+            await conn.execute(query, ids, workspaces, list(uses.values()), at)
 
 
 class UpkeepStore:

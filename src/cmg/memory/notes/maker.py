@@ -1,14 +1,19 @@
 """Makes a note: the passages that answer a question, as lines that fit the budget, oldest first."""
 
+import asyncio
 from collections.abc import Collection, Sequence
 
-from cmg.kit.turns import MemoryStatus, Recollection
-from cmg.memory.models import Filters, Hit, Owner
-from cmg.memory.notes.messages import Wish, digest
+import msgspec
+
+from cmg.kit.turns import Recollection
+from cmg.ledger import tokens
+from cmg.memory.condensing.condenser import Condensed, Condenser, of_turns
+from cmg.memory.models import Filters, Hit, Owner, Thread
+from cmg.memory.notes.messages import LeftOut, Wish, digest, digests
 from cmg.memory.packing import pack
 from cmg.memory.ranking.finder import NO_FILTERS, Finder, Wanted
 from cmg.memory.recent import RecentWriters
-from cmg.memory.text.note import frame_tokens, line, note
+from cmg.memory.text.note import frame_tokens, line, note, note_for, said
 
 NOTE_FLOOR = 0.3  # of the best score: what is injected costs tokens on every call, so weak matches stay out
 NOTE_LINES = 64
@@ -20,14 +25,29 @@ NOTHING = Recollection(None, 0, 0, "ok")
 class NoteMaker:
     """Makes the notes of one process."""
 
-    def __init__(self, finder: Finder, recent: RecentWriters) -> None:
-        self._finder, self._recent = finder, recent
+    def __init__(self, finder: Finder, recent: RecentWriters, condenser: Condenser) -> None:
+        self._finder, self._recent, self._condenser = finder, recent, condenser
 
     async def make(self, wish: Wish, timeout_s: float) -> Recollection:
         """The note, with the user's own last turn in it if that is in the database in time. Raises `DatabaseAway`."""
         room = wish.token_budget - frame_tokens()
         if room <= 0:
             return NOTHING
+        if wish.left_out is not None:
+            return await self._standing_for(wish, wish.left_out, timeout_s)
+        return _noted(await self._found(wish, room, timeout_s), room, wish.present)
+
+    async def _standing_for(self, wish: Wish, left_out: LeftOut, timeout_s: float) -> Recollection:
+        """The note that stands for what a call leaves out: a summary, and what was recalled."""
+        thread = Thread(Owner(wish.workspace_id, wish.user_id), left_out.thread_id, left_out.implicit)
+        stored, hits = await asyncio.gather(
+            self._condenser.stored(thread, timeout_s), self._found(wish, wish.token_budget, timeout_s)
+        )
+        condensed = await self._condenser.condensed(stored, wish.query, left_out.turns, wish.token_budget)
+        return _condensed(wish, left_out, condensed, hits)
+
+    async def _found(self, wish: Wish, room: int, timeout_s: float) -> list[Hit]:
+        """What may stand in a note of so many tokens, best first."""
         owner = Owner(wish.workspace_id, wish.user_id)
         wanted = Wanted(
             owner=owner,
@@ -39,19 +59,47 @@ class NoteMaker:
             filters=NO_FILTERS if wish.kinds is None else Filters(kinds=wish.kinds),
         )
         await self._recent.settle(owner)
-        return _noted(await self._finder.find(wanted, timeout_s), room, wish.present)
+        return await self._finder.find(wanted, timeout_s)
+
+
+def made_of_turns(wish: Wish, left_out: LeftOut, summary_tokens: int) -> Recollection:
+    """A note that stands for what a call leaves out, from nothing but its turns: where no memory answers."""
+    if wish.token_budget <= frame_tokens():
+        return Recollection(None, 0, 0, "degraded")
+    condensed = of_turns(wish.query, left_out.turns, wish.token_budget, summary_tokens)
+    return msgspec.structs.replace(_condensed(wish, left_out, condensed, []), status="degraded")
 
 
 def _noted(hits: Sequence[Hit], room: int, present: Collection[bytes]) -> Recollection:
     """The note of the hits that fit, oldest first."""
-    new = [hit for hit in hits if digest(hit.content) not in present] if present else hits
-    taken = pack(new, _note_tokens, token_budget=room, max_items=NOTE_LINES)
+    taken = pack(_new(hits, present), _note_tokens, token_budget=room, max_items=NOTE_LINES)
     if not taken:
         return NOTHING
     taken.sort(key=_when)
-    lines = [_line(hit) for hit in taken]
-    status: MemoryStatus = "ok"
-    return Recollection(note(lines), len(taken), frame_tokens() + sum(hit.note_tokens for hit in taken), status)
+    size = frame_tokens() + sum(hit.note_tokens for hit in taken)
+    return Recollection(note([_line(hit) for hit in taken]), len(taken), size, "ok", _ids(taken))
+
+
+def _condensed(wish: Wish, left_out: LeftOut, condensed: Condensed, hits: Sequence[Hit]) -> Recollection:
+    """The summary, then what the left out turns say themselves, then what was recalled, while there is room."""
+    lines = [said(one.role, one.name, one.content) for one in condensed.quotes]
+    while lines and tokens.count(note_for(left_out.messages, condensed.summary, lines)) > wish.token_budget:
+        lines.pop()  # the least fitting: the frame takes its part too
+    room = wish.token_budget - tokens.count(note_for(left_out.messages, condensed.summary, lines))
+    present = wish.present | digests([one.content for one in condensed.quotes[: len(lines)]])
+    taken = pack(_new(hits, present), _note_tokens, token_budget=room, max_items=NOTE_LINES - len(lines))
+    taken.sort(key=_when)
+    text = note_for(left_out.messages, condensed.summary, [*lines, *map(_line, taken)])
+    return Recollection(text, len(lines) + len(taken), tokens.count(text), "ok", _ids(taken))
+
+
+def _new(hits: Sequence[Hit], present: Collection[bytes]) -> Sequence[Hit]:
+    """What the request does not hold already."""
+    return [hit for hit in hits if digest(hit.content) not in present] if present else hits
+
+
+def _ids(hits: Sequence[Hit]) -> tuple[bytes, ...]:
+    return tuple(bytes.fromhex(hit.id.replace("-", "")) for hit in hits)
 
 
 def _note_tokens(hit: Hit) -> int:

@@ -5,13 +5,25 @@ from hashlib import blake2b
 
 import msgspec
 
+from cmg.kit.turns import Turn
+
 _DIGEST_BYTES = 8
+
+
+class LeftOut(msgspec.Struct, frozen=True, array_like=True):
+    """What a call leaves out of its thread: so many `messages`, of which memory may see these turns."""
+
+    messages: int
+    thread_id: str
+    implicit: bool
+    turns: tuple[Turn, ...]
 
 
 class Wish(msgspec.Struct, frozen=True, array_like=True):
     """The note that a call wants. `until` is on the machine's monotonic clock: later nobody waits for it.
 
     `token_budget`: of the whole note. `kinds`: a JSON list, None: any. `present`: digests of what the request holds.
+    `left_out`: what the note is to stand for, if the call is shortened.
     """
 
     number: int
@@ -23,16 +35,18 @@ class Wish(msgspec.Struct, frozen=True, array_like=True):
     token_budget: int
     kinds: str | None
     present: frozenset[bytes]
+    left_out: LeftOut | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """The note, its items and its tokens; None: there is nothing to say. `error` says why there is no answer."""
+    """The note, its items, its tokens and the items' ids; None: there is nothing to say. `error`: why there is none."""
 
     number: int
     text: str | None = None
     items: int = 0
     tokens: int = 0
     error: str | None = None
+    ids: tuple[bytes, ...] = ()
 
 
 def digest(content: str) -> bytes:

@@ -33,9 +33,13 @@ _encode = msgspec.json.Encoder().encode
 def line(role: str, name: str | None, created_at: float, thread: str | None, content: str) -> str:
     """One quote: `- 2026-11-24 12:00 UTC, Ana (user), thread "t": "…"` and a line feed; the time in epoch seconds."""
     moment = at(created_at).isoformat(" ", "minutes")[:16]
-    speaker = role if not name else f"{_UNNAMELY.sub('_', name[:_LABEL_CHARACTERS])} ({role})"
     where = "" if thread is None else f", thread {quoted(thread[:_LABEL_CHARACTERS])}"
-    return f"- {moment} UTC, {speaker}{where}: {quoted(content)}\n"
+    return f"- {moment} UTC, {_speaker(role, name)}{where}: {quoted(content)}\n"
+
+
+def said(role: str, name: str | None, content: str) -> str:
+    """One quote without time and thread: `- Ana (user): "…"` and a line feed."""
+    return f"- {_speaker(role, name)}: {quoted(content)}\n"
 
 
 def quoted(text: str) -> str:
@@ -50,10 +54,21 @@ def note(lines: Sequence[str]) -> str:
     return f"{HEAD}{''.join(lines)}{END}"
 
 
+def note_for(left_out: int, summary: Sequence[str], lines: Sequence[str]) -> str:
+    """The note that stands for so many messages that a conversation is sent without."""
+    head = f"The oldest {left_out} messages of this conversation are left out here for their length"
+    told = f"{head}. What they were about:\n{''.join(summary)}" if summary else f"{head}.\n"
+    return note([told, *([f"Quotes:\n{lines[0]}", *lines[1:]] if lines else [])])
+
+
 @cache
 def frame_tokens() -> int:
     """The tokens of a note without any line."""
     return tokens.count(HEAD) + tokens.count(END)
+
+
+def _speaker(role: str, name: str | None) -> str:
+    return role if not name else f"{_UNNAMELY.sub('_', name[:_LABEL_CHARACTERS])} ({role})"
 
 
 def _broken(found: re.Match[str]) -> str:

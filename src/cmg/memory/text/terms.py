@@ -76,10 +76,14 @@ def query_terms(text: str, user_salt: int, limit: int) -> list[int]:
     return list(dict.fromkeys((_hash(word) ^ user_salt) - _SIGN for word in telling))[:limit]
 
 
+def stem_of(word: str) -> str:
+    """The stem of a word as `words` gives it."""
+    return str(_stemmer(_language(word)).stemWord(word[:_WORD_CHARACTERS]))
+
+
 @lru_cache(maxsize=16_384)
 def _hash(word: str) -> int:
-    stem = _stemmer(_language(word)).stemWord(word[:_WORD_CHARACTERS])
-    return int.from_bytes(blake2b(stem.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(blake2b(stem_of(word).encode(), digest_size=8).digest(), "big")
 
 
 def _language(word: str) -> str:

@@ -6,13 +6,14 @@ import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cmg.kit.turns import Recollection
 from cmg.memory.frames.client import AskFailed
 from cmg.memory.notes import server as server_module
 from cmg.memory.notes.client import NoteClient
-from cmg.memory.notes.messages import Wish, digests
+from cmg.memory.notes.messages import LeftOut, Wish, digests
 from cmg.memory.notes.server import NoteServer
 from cmg.memory.service import MemoryService
 from cmg.storage.errors import DatabaseAway
@@ -35,7 +36,7 @@ class Maker:
         await self.go.wait()
         if self.error is not None:
             raise self.error
-        return Recollection(f"{wish.user_id}: {wish.query}", 1, 7, "ok")
+        return Recollection(f"{wish.user_id}: {wish.query}", 1, 7, "ok", (b"i" * 16,))
 
 
 @pytest.fixture
@@ -72,6 +73,14 @@ async def test_many_at_once_each_get_their_own(client: NoteClient, maker: Maker)
     found = await asyncio.gather(*(client.make(wish(f"q{n}", f"u{n}"), 10) for n in range(100)))
     assert [one.text for one in found] == [f"u{n}: q{n}" for n in range(100)]
     assert maker.wishes[0].present == digests(["said already"])
+
+
+@pytest.mark.usefixtures("server")
+async def test_what_a_call_leaves_out_goes_there_and_the_items_ids_come_back(client: NoteClient, maker: Maker):
+    left_out = LeftOut(7, "t", implicit=False, turns=tuple(said("We decided to wait.", "Good.")))
+    found = await client.make(msgspec.structs.replace(wish(), left_out=left_out), 10)
+    assert maker.wishes[0].left_out == left_out
+    assert found.ids == (b"i" * 16,)
 
 
 @pytest.mark.usefixtures("server")
