@@ -114,7 +114,14 @@ def _sparse(chance: random.Random) -> Iterator[str]:
 
 
 def _odd(chance: random.Random) -> Iterator[str]:
-    values = {"huge": 1.7e300, "tiny": 3.5e-12, "zero": 0, "negative": -42.125, "day": 1_709_164_800, "big": 123456789012}
+    values = {
+        "huge": 1.7e300,
+        "tiny": 3.5e-12,
+        "zero": 0,
+        "negative": -42.125,
+        "day": 1_709_164_800,
+        "big": 123456789012,
+    }
     for kind, value in values.items():
         for at in _times(chance, 60):
             yield _line("odd", {"kind": kind, "note": "ä b"}, value, at)

@@ -14,8 +14,8 @@ _SAMPLE = re.compile(
 _SERIES = re.compile(rf"(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)?[ \t]*(?P<labels>{_LABELS})?")
 _TEXT = r'"(?P<{}>(?:[^"\\]|\\.)*)"'
 _PAIR = re.compile(
-    rf"[ \t]*(?:(?P<bare>[a-zA-Z_][a-zA-Z0-9_]*)|{_TEXT.format('quoted')})[ \t]*(?P<set>=[ \t]*{_TEXT.format('value')})?"
-    r"[ \t]*(?P<more>,?)"
+    rf"[ \t]*(?:(?P<bare>[a-zA-Z_][a-zA-Z0-9_]*)|{_TEXT.format('quoted')})[ \t]*"
+    rf"(?P<set>=[ \t]*{_TEXT.format('value')})?[ \t]*(?P<more>,?)"
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}

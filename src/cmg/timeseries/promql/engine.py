@@ -54,13 +54,13 @@ class Engine:
         self._source, self._clock = source, clock
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def instant(self, text: str, at_ms: int, limits: Limits = Limits()) -> Answer:  # noqa: B008  frozen
+    async def instant(self, text: str, at_ms: int, limits: Limits = Limits()) -> Answer:
         """The value at one moment. Raises `QueryError`."""
         plan = parse(text, at_ms, at_ms)
         grid = Grid(np.array([at_ms], np.int64), 1)
         return await self._answer(plan, grid, limits)
 
-    async def over(self, text: str, span: Span, step_ms: int, limits: Limits = Limits()) -> Answer:  # noqa: B008
+    async def over(self, text: str, span: Span, step_ms: int, limits: Limits = Limits()) -> Answer:
         """The values at every step of a span. Raises `QueryError`."""
         plan = parse(text, span.first_ms, span.last_ms)
         if plan.kind in _KINDS:

@@ -137,29 +137,31 @@ class _Reader:
 
     def node(self, tree: Any) -> Node:
         """One node and all below it. Raises `BadData`."""
+        found: Node
         match tree:
             case syntax.ParenExpr():
-                return self.node(tree.expr)
+                found = self.node(tree.expr)
             case syntax.NumberLiteral():
-                return Number(tree.val)
+                found = Number(tree.val)
             case syntax.StringLiteral():
-                return Text(tree.val)
+                found = Text(tree.val)
             case syntax.UnaryExpr():
-                return Negation(self.node(tree.expr))
+                found = Negation(self.node(tree.expr))
             case syntax.VectorSelector():
-                return self._selector(tree, None)
+                found = self._selector(tree, None)
             case syntax.MatrixSelector():
-                return self._selector(tree.vector_selector, _window(tree.range))
+                found = self._selector(tree.vector_selector, _window(tree.range))
             case syntax.SubqueryExpr():
                 step = None if tree.step is None else _window(tree.step)
                 at = self._at(tree.at)
-                return Subquery(self.node(tree.expr), _window(tree.range), step, _ms(tree.offset), at)
+                found = Subquery(self.node(tree.expr), _window(tree.range), step, _ms(tree.offset), at)
             case syntax.Call():
-                return self._call(tree)
+                found = self._call(tree)
             case syntax.AggregateExpr():
-                return self._aggregate(tree)
+                found = self._aggregate(tree)
             case _:
-                return self._binary(tree)
+                found = self._binary(tree)
+        return found
 
     def _selector(self, tree: Any, range_ms: int | None) -> Selector:
         if tree.matchers.or_matchers:

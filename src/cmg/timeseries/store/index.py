@@ -33,13 +33,17 @@ class SeriesIndex:
     def __len__(self) -> int:
         return len(self._labels)
 
-    def number(self, labels: Labels) -> int | None:
-        """The number of a series, if it is known."""
-        return self._numbers.get(labels)
+    def numbers(self) -> list[int]:
+        """The numbers of all series."""
+        return list(self._labels)
 
     def labels(self, number: int) -> Labels:
         """The labels of a known series."""
         return self._labels[number]
+
+    def every(self) -> list[Labels]:
+        """The labels of all series, in order."""
+        return sorted(self._numbers)
 
     def add(self, number: int, labels: Labels) -> None:
         """A series is kept from now on."""

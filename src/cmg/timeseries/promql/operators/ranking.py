@@ -59,7 +59,9 @@ def counted_values(vector: Vector, label: str, node: Aggregate) -> Vector:
         raise ExecutionError(f"count_values would make more than {_MOST_VALUES} series")
     labels: list[Labels] = [
         labels_of({**dict(vector.frame.labels[row]), label: number(float(value))}.items())
-        for row, value in zip(cells[:, 0].tolist(), np.ascontiguousarray(cells[:, 1]).view(np.float64).tolist(), strict=True)
+        for row, value in zip(
+            cells[:, 0].tolist(), np.ascontiguousarray(cells[:, 1]).view(np.float64).tolist(), strict=True
+        )
     ]
     kept = node.labels | {label} if node.by else node.labels
     groups = groups_of(Frame(labels), frozenset(kept), by=node.by)
