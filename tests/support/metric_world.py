@@ -78,7 +78,7 @@ def _latencies(chance: random.Random) -> Iterator[str]:
     bounds = (0.005, 0.05, 0.1, 0.5, 1, 2.5, 10)
     for job in ("api", "web"):
         for method in ("GET", "POST"):
-            counts, total = [chance.randrange(1000) for _ in range(len(bounds) + 1)], 0.0
+            counts, total = [chance.randrange(1000) for _ in range(len(bounds) + 1)], 25_000.0
             for at in _times(chance):
                 for _ in range(chance.randrange(12)):
                     took = chance.lognormvariate(-2, 1.6)

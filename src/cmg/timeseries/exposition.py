@@ -126,6 +126,8 @@ def _labels(series: str, number: int) -> Labels:
             raise ExpositionError(f"line {number}: the labels {inside!r} cannot be read")
         name = _unescaped(pair["quoted"]) if pair["bare"] is None else pair["bare"]
         pairs.append((name, _unescaped(pair["value"])) if pair["set"] else (NAME, name))
+    if any("\x00" in name or "\x00" in value for name, value in pairs):
+        raise ExpositionError(f"line {number}: a label of {series!r} holds a NUL")
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise ExpositionError(f"line {number}: a label of {series!r} is given twice")

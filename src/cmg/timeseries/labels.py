@@ -73,12 +73,12 @@ class Frame:
 
     def derived(self, key: Hashable, work: Callable[[], T]) -> T:
         """What `work` gives, done once for each key."""
-        found = self._memo.get(key)
+        found: T | None = self._memo.get(key)
         if found is None:
             if len(self._memo) >= _MEMO:
                 self._memo.clear()
             found = self._memo[key] = work()
-        return found  # type: ignore[no-any-return]
+        return found
 
     def grouped(self, names: frozenset[str], *, by: bool) -> Grouping:
         """Rows that agree in the labels named (`by`), or in all but those."""

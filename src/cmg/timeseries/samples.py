@@ -19,7 +19,8 @@ STALE = float(np.array([STALE_BITS], np.int64).view(np.float64)[0])
 
 def is_stale(values: Values) -> Mask:
     """Which values are the marker of an ended series."""
-    return np.ascontiguousarray(values).view(np.int64) == STALE_BITS
+    stale: Mask = np.ascontiguousarray(values).view(np.int64) == STALE_BITS
+    return stale
 
 
 @dataclass(frozen=True)

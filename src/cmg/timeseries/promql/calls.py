@@ -120,8 +120,7 @@ class Calls:
         return self._over_time(windows, *windows.each(lambda block: work(block, numbers), at_least))
 
     def _absent(self, call: Call) -> Vector:
-        there = self._vector(call, 0).present.any(axis=0)
-        return self._missing(call, there)
+        return self._missing(call, np.asarray(self._vector(call, 0).present.any(axis=0)))
 
     def _absent_over_time(self, call: Call) -> Vector:
         windows = self._arguments.windows(call.arguments[0])

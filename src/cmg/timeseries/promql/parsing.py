@@ -181,7 +181,8 @@ class _Reader:
             return self._start
         if at.type == syntax.AtModifierType.End:
             return self._end
-        return round((at.at - _EPOCH) / timedelta(milliseconds=1))
+        moment: datetime = at.at
+        return round((moment - _EPOCH) / timedelta(milliseconds=1))
 
     def _call(self, tree: Any) -> Call:
         name = tree.func.name
@@ -219,7 +220,7 @@ class _Reader:
         return Binary(op, self.node(tree.lhs), self.node(tree.rhs), matching, as_bool)
 
 
-def _window(duration: timedelta) -> int:
+def _window(duration: timedelta | None) -> int:
     ms = _ms(duration)
     if ms <= 0:
         raise BadData("parse error: duration must be greater than 0")

@@ -1,7 +1,7 @@
 """What expressions evaluate to: for every step of a grid at once."""
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,17 +58,18 @@ def regrouped(vector: Vector, groups: Grouping, *, over_all_steps: bool = False)
     """
     if groups.single:
         return replace(vector, frame=groups.frame)
-    present = vector.present.any(axis=1, keepdims=True) if over_all_steps else vector.present
+    present = np.asarray(vector.present.any(axis=1, keepdims=True)) if over_all_steps else vector.present
     if (sums(present.astype(np.int64), groups) > 1).any():
         raise ExecutionError("vector cannot contain metrics with the same labelset")
     kept = np.where(vector.present, vector.values, 0.0)
     return Vector(groups.frame, sums(kept, groups), sums(vector.present.astype(np.int64), groups) > 0)
 
 
-def sums(matrix: NDArray[np.generic], groups: Grouping) -> NDArray[np.generic]:
+def sums(matrix: NDArray[Any], groups: Grouping) -> NDArray[Any]:
     """The sum over each group's rows: (S, T) becomes (G, T)."""
     if groups.single:
         return matrix
     order = np.argsort(groups.of, kind="stable")
     starts = np.concatenate(([0], np.cumsum(np.bincount(groups.of, minlength=len(groups.frame)))[:-1]))
-    return np.add.reduceat(matrix[order], starts, axis=0)  # type: ignore[type-var, no-any-return]
+    summed: NDArray[Any] = np.add.reduceat(matrix[order], starts, axis=0)
+    return summed

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,11 +62,11 @@ class Windows:
         """How long a window is."""
         return float(self.ends[0] - self.starts[0]) / 1000
 
-    def first(self, field: NDArray[np.generic]) -> NDArray[np.generic]:
+    def first(self, field: NDArray[Any]) -> NDArray[Any]:
         """The first sample's value of a field in each window; of an empty one any value."""
         return field[np.minimum(self.low, len(field) - 1)]
 
-    def last(self, field: NDArray[np.generic], before: int = 0) -> NDArray[np.generic]:
+    def last(self, field: NDArray[Any], before: int = 0) -> NDArray[Any]:
         """The last sample's value of a field, or that of the one so many places before it."""
         return field[np.maximum(self.high - 1 - before, 0)]
 

@@ -20,7 +20,8 @@ def present(windows: Windows) -> tuple[Values, Mask]:
 def last(windows: Windows) -> tuple[Values, Mask]:
     """The last sample."""
     values = windows.samples.values
-    return windows.last(values) if len(values) else windows.counts * 1.0, windows.counts > 0
+    found = windows.last(values) if len(values) else np.zeros(windows.counts.shape)
+    return found, windows.counts > 0
 
 
 def total(block: Block) -> Values:
@@ -39,12 +40,12 @@ def average(block: Block) -> Values:
 
 def least(block: Block) -> Values:
     """The smallest number, or NaN when there is no number."""
-    return np.fmin.reduce(np.where(block.there, block.values, np.nan), axis=1)
+    return np.asarray(np.fmin.reduce(np.where(block.there, block.values, np.nan), axis=1))
 
 
 def greatest(block: Block) -> Values:
     """The greatest number, or NaN when there is no number."""
-    return np.fmax.reduce(np.where(block.there, block.values, np.nan), axis=1)
+    return np.asarray(np.fmax.reduce(np.where(block.there, block.values, np.nan), axis=1))
 
 
 def variance(block: Block) -> Values:
@@ -63,14 +64,14 @@ def changes(block: Block) -> Values:
     """How often the value changed; from NaN to NaN is no change."""
     before, after = block.values[:, :-1], block.values[:, 1:]
     differ = (before != after) & ~(np.isnan(before) & np.isnan(after))
-    return (differ & block.there[:, 1:]).sum(axis=1).astype(np.float64)
+    return np.asarray((differ & block.there[:, 1:]).sum(axis=1), np.float64)
 
 
 def resets(block: Block) -> Values:
     """How often the value fell."""
     with np.errstate(invalid="ignore"):
         fell = block.values[:, 1:] < block.values[:, :-1]
-    return (fell & block.there[:, 1:]).sum(axis=1).astype(np.float64)
+    return np.asarray((fell & block.there[:, 1:]).sum(axis=1), np.float64)
 
 
 def quantiles(share: Values, values: Values, there: Mask) -> Values:

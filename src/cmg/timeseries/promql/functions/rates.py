@@ -44,7 +44,8 @@ def idelta(windows: Windows) -> tuple[Values, Mask]:
 def _last_two(windows: Windows, *, counter: bool) -> tuple[Values, Values, Mask]:
     samples = windows.samples
     if not len(samples.values):
-        return windows.counts * 1.0, windows.counts * 1.0, windows.counts > 0
+        nothing = np.zeros(windows.counts.shape)
+        return nothing, nothing, windows.counts > 0
     last, before = windows.last(samples.values), windows.last(samples.values, before=1)
     with np.errstate(invalid="ignore"):
         values = np.where((last < before) & counter, last, last - before)

@@ -51,7 +51,7 @@ def combined(op: str, left: Vector, right: Vector, matching: Matching, *, as_boo
     many, one = (right, left) if flipped else (left, right)
     both = sides(many.frame, one.frame, matching)
     # Where a side is empty nothing is going to match, and nothing is compared.
-    meeting = many.present.any(axis=0) & one.present.any(axis=0)
+    meeting = np.asarray(many.present.any(axis=0) & one.present.any(axis=0))
     _check_unique(both, one, meeting, "left" if flipped else "right")
     pairs = many.frame.derived(("pairs", both), lambda: _Pairs.of(both))
     if len(pairs.many) * many.values.shape[1] > _MOST_CELLS:
