@@ -52,7 +52,7 @@ def _requests(chance: random.Random) -> Iterator[str]:
             for code in ("200", "404", "500"):
                 labels = {"job": job, "instance": instance, "code": code}
                 value, speed = chance.randrange(100_000, 9_000_000), chance.uniform(0.1, 50)
-                gap = chance.uniform(2000, 8000) if instance == "b:1" else -1
+                gap = chance.uniform(2000, 8000) if instance == "b:1" else LENGTH_S
                 for at in _times(chance, late=1.5 if instance == "c:1" else 0):
                     value += int(chance.expovariate(1 / (speed * 15)))
                     if chance.random() < (0.01 if code == "500" else 0.001):

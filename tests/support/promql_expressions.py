@@ -14,6 +14,7 @@ _MATHEMATICS = ("abs", "ceil", "floor", "exp", "sqrt", "ln", "sgn", "atan", "deg
 _AGGREGATIONS = ("sum", "avg", "min", "max", "count", "group", "stddev", "stdvar")
 _LABELS = ("job", "code", "room", "floor", "instance", "nosuch", "kind", "le")
 _OPERATORS = ("+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">=", "<=", "and", "or", "unless")
+_SHARES = ("0.5", "0.95", "-1", "NaN")
 _NUMBERS = ("0", "1", "2.5", "-3", "1e3", "NaN", "Inf", "1000")
 
 
@@ -45,7 +46,7 @@ def _leaf(chance: random.Random) -> str:
         [
             f"{chance.choice(_GAUGES + _COUNTERS)}{offset}",
             f"{chance.choice(_OVER_TIME)}_over_time({chance.choice(_GAUGES[:4])}[{span}]{offset})",
-            f"quantile_over_time({chance.choice(['0.5', '0.95', '-1', 'NaN'])}, {chance.choice(_GAUGES)}[{span}]{offset})",
+            f"quantile_over_time({chance.choice(_SHARES)}, {chance.choice(_GAUGES)}[{span}]{offset})",
             f"{chance.choice(_OF_COUNTERS)}({chance.choice(_COUNTERS)}[{span}]{offset})",
             f"{chance.choice(_OF_GAUGES)}({chance.choice(_GAUGES[:3])}[{span}]{offset})",
             f"predict_linear({chance.choice(_GAUGES[:3])}[{span}], {chance.choice(['60', '-30', '3600'])})",

@@ -9,7 +9,9 @@ from cmg.timeseries.labels import labels_of
 
 
 def points(text: str, *, openmetrics: bool = True) -> list[tuple[dict[str, str], float, int | None]]:
-    return [(dict(one.labels), one.value, one.time_ms) for one in Reader().read(text.splitlines(), openmetrics=openmetrics)]
+    return [
+        (dict(one.labels), one.value, one.time_ms) for one in Reader().read(text.splitlines(), openmetrics=openmetrics)
+    ]
 
 
 def test_openmetrics_with_everything_it_may_have():
@@ -49,7 +51,7 @@ def test_an_empty_label_is_no_label():
 
 def test_comments_tell_what_a_metric_is():
     reader = Reader()
-    list(reader.read(['# TYPE a gauge', "# HELP a How\\nmuch.", '# TYPE "x.y" counter', "a 1"], openmetrics=False))
+    list(reader.read(["# TYPE a gauge", "# HELP a How\\nmuch.", '# TYPE "x.y" counter', "a 1"], openmetrics=False))
     assert (reader.metadata["a"].type, reader.metadata["a"].help) == ("gauge", "How\nmuch.")
     assert reader.metadata["x.y"].type == "counter"
 

@@ -112,7 +112,14 @@ async def test_ended_series_is_gone_at_once_and_its_marker_is_no_sample():
 
 @pytest.mark.parametrize(
     ("expression", "expected"),
-    [("1h + 5m", 3900), ("1_000_000", 1e6), ("0x_ff", 255), ("5m == bool 300", 1), ("m offset 1m", 9), ("m offset 60", 9)],
+    [
+        ("1h + 5m", 3900),
+        ("1_000_000", 1e6),
+        ("0x_ff", 255),
+        ("5m == bool 300", 1),
+        ("m offset 1m", 9),
+        ("m offset 60", 9),
+    ],
 )
 async def test_durations_are_numbers_and_numbers_durations(expression: str, expected: float):
     assert await value(engine(m=EVERY_MINUTE), expression, 600) == expected
@@ -132,17 +139,23 @@ async def test_names_may_be_any_text():
     "expression",
     [
         "holt_winters(m[5m], 0.5, 0.5)", "double_exponential_smoothing(m[5m], 0.5, 0.5)", "mad_over_time(m[5m])",
-        'sort_by_label(m, "a")', "limitk(2, m)", "limit_ratio(0.5, m)", "info(m)", "m + fill(0) m", "first_over_time(m[5m])",
+        'sort_by_label(m, "a")', "limitk(2, m)", "limit_ratio(0.5, m)", "info(m)", "m + fill(0) m",
+        "first_over_time(m[5m])",
     ],
 )  # fmt: skip
 async def test_experimental_and_removed_functions_are_errors(expression: str):
-    with pytest.raises(BadData, match="not enabled|unknown function|not supported"):
+    with pytest.raises(BadData, match=r"not enabled|unknown function|not supported"):
         await value(engine(m=EVERY_MINUTE), expression, 600)
 
 
 @pytest.mark.parametrize(
     ("expression", "expected"),
-    [("m", 10), ("sum_over_time(m[3m] @ end())", 27), ("sum_over_time(m[3m] @ start())", 3), ("m @ end() - m @ start()", 8)],
+    [
+        ("m", 10),
+        ("sum_over_time(m[3m] @ end())", 27),
+        ("sum_over_time(m[3m] @ start())", 3),
+        ("m @ end() - m @ start()", 8),
+    ],
 )
 async def test_start_and_end_are_those_of_the_query(expression: str, expected: float):
     asked = engine(m=EVERY_MINUTE)
@@ -179,7 +192,15 @@ async def test_range_queries_refuse_what_has_no_value_at_a_step(expression: str)
 
 @pytest.mark.parametrize(
     "expression",
-    ["(" * 5000 + "m" + ")" * 5000, "+".join(["1"] * 5000), "-" * 5000 + "m", "m @ -5", "m @ 1e300", "1e999", "m[400y]"],
+    [
+        "(" * 5000 + "m" + ")" * 5000,
+        "+".join(["1"] * 5000),
+        "-" * 5000 + "m",
+        "m @ -5",
+        "m @ 1e300",
+        "1e999",
+        "m[400y]",
+    ],
 )
 async def test_what_would_break_the_parser_is_an_error(expression: str):
     with pytest.raises(BadData):
