@@ -26,6 +26,7 @@ class Head:
     def __init__(self, index: SeriesIndex, *, slots: int, most: int) -> None:
         self._index, self._slots, self._most = index, slots, most
         self._rows: dict[int, int] = {}
+        self._known: dict[Labels, int] = {}
         self._free: list[int] = []
         self._numbers: list[int] = []
         self._times = np.zeros((0, slots), np.int64)
@@ -50,14 +51,14 @@ class Head:
 
     def row(self, labels: Labels) -> int | None:
         """The row of a series, made for it if need be; None when there is no room for one more."""
-        number = number_of(labels)
-        row = self._rows.get(number)
+        row = self._known.get(labels)
         if row is not None:
             return row
         if len(self._rows) >= self._most:
             return None
+        number = number_of(labels)
         row = self._free.pop() if self._free else self._grown()
-        self._rows[number] = row
+        self._rows[number] = self._known[labels] = row
         self._numbers[row] = number
         self._start[row] = self._count[row] = 0
         self._last[row] = _EVER
@@ -147,6 +148,7 @@ class Head:
         idle = [number for number, row in self._rows.items() if self._last[row] < before_ms]
         for number in idle:
             row = self._rows.pop(number)
+            del self._known[self._index.labels(number)]
             self._numbers[row] = _NONE
             self._free.append(row)
         self._generation += bool(idle)
