@@ -17,6 +17,7 @@ _PAIR = re.compile(
     rf"[ \t]*(?:(?P<bare>[a-zA-Z_][a-zA-Z0-9_]*)|{_TEXT.format('quoted')})[ \t]*"
     rf"(?P<set>=[ \t]*{_TEXT.format('value')})?[ \t]*(?P<more>,?)"
 )
+_FARTHEST_MS = 10**14  # in the year 5138
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", '"': '"', "\\": "\\"}
 _COMMENT = re.compile(r"#[ \t]+(?P<word>HELP|TYPE|UNIT)[ \t]+(?P<name>\"(?:[^\"\\]|\\.)*\"|[^ \t]+)[ \t]?(?P<rest>.*)")
@@ -106,9 +107,12 @@ def _value(text: str, number: int) -> float:
 def _time_ms(text: str, number: int, *, openmetrics: bool) -> int:
     """As Prometheus cuts it to ms. Raises `ExpositionError`."""
     try:
-        return int(_value(text, number) * 1000) if openmetrics else int(text)
+        time_ms = int(_value(text, number) * 1000) if openmetrics else int(text)
     except (ValueError, OverflowError) as error:
         raise ExpositionError(f"line {number}: {text!r} is no timestamp") from error
+    if abs(time_ms) > _FARTHEST_MS:
+        raise ExpositionError(f"line {number}: {text!r} is no timestamp of our time")
+    return time_ms
 
 
 def _labels(series: str, number: int) -> Labels:

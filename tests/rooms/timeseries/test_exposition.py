@@ -69,6 +69,7 @@ def test_comments_tell_what_a_metric_is():
         ('a{x="1"y="2"} 1', "cannot be read"),
         ("a 1 z", "is no timestamp"),
         ("a 1 1e400", "is no timestamp"),
+        ("a 1 1e15", "is no timestamp of our time"),
         ("a 1\n# EOF\nb 2", "line 3: there is more after # EOF"),
         ("a 1\n", "ends without # EOF"),
         ('a{x="\x00"} 1\n# EOF', "line 1"),

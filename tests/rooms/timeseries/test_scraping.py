@@ -111,6 +111,11 @@ async def test_target_that_fails_is_down_and_all_its_series_end(head, source, tm
     assert instruments.series("cmg_timeseries_scrapes_total", "failed")._value.get() == 1
 
 
+async def test_a_target_that_breaks_in_any_way_is_asked_again(head, source, tmp_path, clock, instruments):
+    await ran(Scripted(RuntimeError("unforeseen"), {"a": 1}), head, tmp_path, clock, instruments, 2)
+    assert list((await values(source, "a", int(clock.time() * 1000))).values()) == [1]
+
+
 async def test_a_restart_goes_on_from_the_log(head, tmp_path, clock, instruments):
     await ran(Scripted({"a": 1}, {"a": 2}), head, tmp_path, clock, instruments, 2)
     found = [dict(zip(one.labels, one.values.tolist(), strict=True)) for one in ScrapeLog(tmp_path).read()]

@@ -200,6 +200,11 @@ async def test_range_queries_refuse_what_has_no_value_at_a_step(expression: str)
         "m @ 1e300",
         "1e999",
         "m[400y]",
+        "m offset NaN",
+        "m[1e300]",
+        "m offset 1e18",
+        "m @ 100000y",
+        "m @ 0x7FFFFFFFFFFFFFFF",
     ],
 )
 async def test_what_would_break_the_parser_is_an_error(expression: str):

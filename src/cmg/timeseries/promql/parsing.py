@@ -1,6 +1,8 @@
 """From text to a plan, by `promql-parser`, with what that parser lets through or would not survive checked here."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -65,7 +67,21 @@ _SETS = {"and", "or", "unless"}
 
 def parse(text: str, start_ms: int = 0, end_ms: int = 0) -> Node:
     """The plan of an expression in a query over these times. Raises `BadData` with the parser's words."""
-    return _Reader(start_ms, end_ms).node(_tree(text))
+    with _readable():
+        return _Reader(start_ms, end_ms).node(_tree(text))
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """What the parser says, or dies of, as `BadData`: numbers that it cannot hold it only meets when it is asked."""
+    try:
+        yield
+    except (ValueError, OverflowError) as error:
+        raise BadData(f"parse error: {error}") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # a Rust panic, which is no `Exception` and has no class to import
+            raise
+        raise BadData(f"parse error: {error}") from error
 
 
 def selectors(text: str) -> Selector:
@@ -78,15 +94,13 @@ def selectors(text: str) -> Selector:
 
 def pretty(text: str) -> str:
     """The expression in its usual form. Raises `BadData`."""
-    return str(_tree(text).prettify())
+    with _readable():
+        return str(_tree(text).prettify())
 
 
 @lru_cache(maxsize=512)
 def _tree(text: str) -> Any:
-    try:
-        return syntax.parse(_checked(text))
-    except ValueError as error:
-        raise BadData(f"parse error: {error}") from error
+    return syntax.parse(_checked(text))
 
 
 def _checked(text: str) -> str:

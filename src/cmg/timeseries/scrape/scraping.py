@@ -50,8 +50,9 @@ class Scraping:
         try:
             async with asyncio.timeout(self._timeout_s):
                 points = await self._target.fetch()
-        except (ScrapeFailed, TimeoutError) as error:
-            told = str(error) or f"it did not answer within {self._timeout_s:g} s"
+        except Exception as error:  # noqa: BLE001  whatever a target does, the others are scraped on
+            late = f"it did not answer within {self._timeout_s:g} s"
+            told = {ScrapeFailed: str(error), TimeoutError: late}.get(type(error), repr(error))
             if not self._failing:
                 _log.warning("a target cannot be scraped", job=self._target.job, url=self._target.instance, error=told)
             self._failing = True
