@@ -88,6 +88,24 @@ class MemorySettings(Part, frozen=True):
     holdout_share: Share = 0  # of the conversations, which go without memory
 
 
+class TargetSettings(Part, frozen=True):
+    """One place that is scraped, in the Prometheus text format or OpenMetrics."""
+
+    job: Name
+    url: Annotated[str, Meta(pattern=r"^https?://[^/?#@]+(/[^#]*)?$")]
+    timeout_s: Positive = 10
+
+
+class TimeseriesSettings(Part, frozen=True):
+    """What is scraped, and how long samples are kept; without effect where `prometheus_url` is set."""
+
+    scrape_interval_s: Annotated[float, Meta(ge=1, le=300)] = 15
+    max_series: Annotated[int, Meta(ge=1000, le=200_000)] = 20_000
+    raw_days: Annotated[int, Meta(ge=1)] = 30
+    coarse_days: Annotated[int, Meta(ge=1)] = 365  # at a resolution of five minutes
+    targets: list[TargetSettings] = []
+
+
 class LimitSettings(Part, frozen=True):
     """Bounds on what one request may hold, and how long a call's estimate may be."""
 
@@ -139,6 +157,7 @@ class Settings(Part, frozen=True):
     routes: list[RouteSettings] = []
     prices: list[PriceSettings] = []
     memory: MemorySettings = MemorySettings()
+    timeseries: TimeseriesSettings = TimeseriesSettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     retention: RetentionSettings = RetentionSettings()

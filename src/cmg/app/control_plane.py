@@ -20,6 +20,7 @@ from cmg.telemetry.logs import get_logger
 
 _log = get_logger("cmg.app.control_plane")
 _PAGES = ("/docs", "/openapi.json")
+_BASIC = (*_PAGES, "/api/v1/")  # promtool and older clients of Prometheus know no other way to send a key
 ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -103,9 +104,9 @@ class _Callers:
 
 
 def _authorization(path: str, headers: dict[bytes, bytes]) -> str | None:
-    """The header; for the docs page, what a browser sends when it asked for a password, as a bearer's."""
+    """The header; where a password stands for the key, as a browser sends it for the docs page, as a bearer's."""
     told = _text(headers.get(b"authorization"))
-    if told is None or not told.startswith("Basic ") or not path.startswith(_PAGES):
+    if told is None or not told.startswith("Basic ") or not path.startswith(_BASIC):
         return told
     try:
         return f"Bearer {base64.b64decode(told[6:]).decode().partition(':')[2]}"

@@ -8,6 +8,7 @@ from cmg.kit.errors import NotFound
 
 Role = Literal["all", "gateway", "worker", "monitor"]
 _DATA_PLANE = "/v1/"
+_PROMETHEUS = "/api/v1/"
 _OPERATIONS = ("/metrics", "/health", "/health/")
 
 
@@ -16,12 +17,13 @@ class Duties:
     """The parts of a machine; health and metrics belong to every one.
 
     `gateways`: the data plane, and the drain of its journals. `control_plane`: `/admin/v1`, `/docs`. `jobs`: what runs
-    once in a cluster: retention, the sync of models.
+    once in a cluster: retention, the sync of models. `monitor`: time series and Prometheus' API.
     """
 
     gateways: bool = False
     control_plane: bool = False
     jobs: bool = False
+    monitor: bool = False
 
     @property
     def drain(self) -> bool:
@@ -30,10 +32,10 @@ class Duties:
 
 
 DUTIES: dict[Role, Duties] = {
-    "all": Duties(gateways=True, control_plane=True, jobs=True),
+    "all": Duties(gateways=True, control_plane=True, jobs=True, monitor=True),
     "gateway": Duties(gateways=True),
     "worker": Duties(control_plane=True, jobs=True),
-    "monitor": Duties(),
+    "monitor": Duties(monitor=True),
 }
 
 
@@ -46,8 +48,13 @@ def served(role: Role, path: str) -> bool:
     """Whether a machine of this role answers the path itself."""
     if is_operations(path):
         return True
-    duties = DUTIES[role]
-    return duties.gateways if path.startswith(_DATA_PLANE) else duties.control_plane
+    return _answers(DUTIES[role], path)
+
+
+def _answers(duties: Duties, path: str) -> bool:
+    if path.startswith(_DATA_PLANE):
+        return duties.gateways
+    return duties.monitor if path.startswith(_PROMETHEUS) else duties.control_plane
 
 
 class AnsweredElsewhere(NotFound):
@@ -56,9 +63,9 @@ class AnsweredElsewhere(NotFound):
     code = "answered_by_another_role"
 
     def __init__(self, role: Role, path: str) -> None:
-        data_plane = path.startswith(_DATA_PLANE)
-        answering = [one for one, duties in DUTIES.items() if (duties.gateways if data_plane else duties.control_plane)]
-        hint = "" if data_plane else "; set `backstage_url` to one of them to have it passed on"
+        answering = [one for one, duties in DUTIES.items() if _answers(duties, path)]
+        control_plane = not path.startswith((_DATA_PLANE, _PROMETHEUS))
+        hint = "; set `backstage_url` to one of them to have it passed on" if control_plane else ""
         told = f"{path} is answered by machines of the roles {' and '.join(answering)}; this one is a {role}{hint}"
         super().__init__(told, code=self.code)
 
@@ -69,7 +76,7 @@ def by_role(role: Role, local: Handler, remote: Handler | None) -> Handler:
     async def handle(request: Request, send: Send) -> None:
         if served(role, request.path):
             await local(request, send)
-        elif remote is not None and not request.path.startswith(_DATA_PLANE):
+        elif remote is not None and not request.path.startswith((_DATA_PLANE, _PROMETHEUS)):
             await remote(request, send)
         else:
             raise AnsweredElsewhere(role, request.path)

@@ -107,6 +107,15 @@ from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
 from cmg.storage.migrate import migrate
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.merging import Departed
+from cmg.timeseries.api import routes as timeseries_routes
+from cmg.timeseries.api.embedded import EmbeddedPrometheus
+from cmg.timeseries.api.remote import RemotePrometheus
+from cmg.timeseries.monitor import Monitor
+from cmg.timeseries.scrape.targets import OwnMetrics
+from cmg.timeseries.store.chunk_store import ChunkStore
+from cmg.timeseries.store.head import Head
+from cmg.timeseries.store.index import SeriesIndex
+from cmg.timeseries.store.sample_source import SampleSource
 
 __all__ = [
     "DatabaseAway",
@@ -528,6 +537,10 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [operations_router(resources, metrics, settings.metrics_allow)]
     mounts: Mapping[str, ASGI] = {}
+    if orders.duties.monitor:
+        router, watching = _time_series(orders, resources, base.database, metrics, instruments)
+        routers.append(router)
+        work += watching
     if orders.duties.drain:
         work += _draining(orders, resources, services, base.feed, instruments)
     if orders.duties.jobs or orders.duties.control_plane:
@@ -560,6 +573,23 @@ def _tools(services: Services, memory: MemoryService, authenticator: Authenticat
     tools = services.control.tools(services.control.memories(memory), authenticator.require)
     endpoint = McpEndpoint(tools, services.settings.limits.body_bytes)
     return {PATH: endpoint}, endpoint.run()
+
+
+def _time_series(
+    orders: Orders, resources: Resources, database: Database, metrics: MergedMetrics, instruments: Instruments
+) -> tuple[APIRouter, list[Work]]:
+    """Prometheus' API: on what this process scrapes and keeps, or passed on to the Prometheus of the settings."""
+    settings = orders.settings
+    if settings.prometheus_url:
+        remote = RemotePrometheus(settings.prometheus_url)
+        resources.add(Resource("prometheus", remote.close))
+        return timeseries_routes.router(remote), []
+    folder = settings.data_dir / "timeseries"
+    monitor = Monitor(settings.timeseries, folder, database, SystemClock(), instruments)
+    resources.add(Resource("time series", monitor.close))
+    monitor.restore()
+    own = OwnMetrics(f"{settings.host}:{settings.port}", metrics.collect)
+    return timeseries_routes.router(monitor), [monitor.run([own])]
 
 
 def _draining(
@@ -702,4 +732,7 @@ def routers_without_database() -> list[APIRouter]:
     feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
     metrics = MergedMetrics(Path(), instruments, Departed(Path("departed.metrics")), clock)
     operations = operations_router(Resources(clock), metrics, settings.metrics_allow)
-    return [*_control_routers(_services(settings, "", database, feed, clock), clock), operations]
+    index = SeriesIndex()
+    source = SampleSource(Head(index, slots=1, most=1), index, ChunkStore(database, clock))
+    prometheus = timeseries_routes.router(EmbeddedPrometheus(source, list, clock))
+    return [*_control_routers(_services(settings, "", database, feed, clock), clock), operations, prometheus]

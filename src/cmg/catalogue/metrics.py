@@ -50,6 +50,32 @@ METRICS: tuple[Metric, ...] = (
         ("reason",),
         series=5,
     ),
+    # timeseries
+    Metric(
+        "cmg_timeseries_scrapes_total",
+        "counter",
+        "Scrapes of targets, by outcome (good, failed).",
+        ("outcome",),
+        series=2,
+    ),
+    Metric("cmg_timeseries_samples_total", "counter", "Samples that scrapes brought."),
+    Metric("cmg_timeseries_samples_refused_total", "counter", "Samples of series beyond `timeseries.max_series`."),
+    Metric(
+        "cmg_timeseries_samples_lost_total",
+        "counter",
+        "Samples that left memory before they were in the database: it was away too long.",
+    ),
+    Metric("cmg_timeseries_series", "gauge", "Series whose recent samples are in memory.", merge="max"),
+    Metric("cmg_timeseries_memory_bytes", "gauge", "Memory of the recent samples.", merge="max"),
+    Metric("cmg_timeseries_log_failures_total", "counter", "Scrapes that could not be written to their log."),
+    Metric("cmg_timeseries_upkeep_failures_total", "counter", "Flushes and clean-ups of samples that failed."),
+    Metric(
+        "cmg_timeseries_query_duration_seconds",
+        "histogram",
+        "How long calls of Prometheus' API took, by endpoint.",
+        ("endpoint",),
+        series=12,
+    ),
     # ledger
     Metric(
         "cmg_journal_appends_refused_total",

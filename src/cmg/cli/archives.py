@@ -1,4 +1,4 @@
-"""`cmg backup` and `cmg restore`."""
+"""Files in and out: `cmg backup`, `cmg restore`, `cmg timeseries import`."""
 
 import asyncio
 from pathlib import Path
@@ -6,11 +6,13 @@ from pathlib import Path
 import click
 
 from cmg import config
+from cmg.app.wiring import Services
 from cmg.audit.trail import AuditTrail
 from cmg.cli.printing import json_option, print_fields, print_json
 from cmg.cli.session import with_services
 from cmg.config import Settings
 from cmg.kit.clock import SystemClock
+from cmg.kit.errors import InvalidRequest
 from cmg.storage.archive.manifest import Manifest
 from cmg.storage.backup import backup as write_backup
 from cmg.storage.backup import restore as read_backup
@@ -18,6 +20,9 @@ from cmg.storage.database import Database
 from cmg.storage.embedded import EmbeddedPostgres
 from cmg.telemetry import logs
 from cmg.telemetry.instruments import Instruments
+from cmg.timeseries.exposition import ExpositionError
+from cmg.timeseries.importing import Import, Imported
+from cmg.timeseries.store.chunk_store import ChunkStore
 
 
 @click.command("backup")
@@ -88,3 +93,32 @@ def _print(manifest: Manifest, file: Path, done: str, *, as_json: bool) -> None:
     else:
         click.echo(f"The backup is {done}.")
         print_fields(found)
+
+
+@click.group("timeseries")
+def timeseries() -> None:
+    """Samples of metrics, as Prometheus keeps them."""
+
+
+@timeseries.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+def import_samples(*, file: Path, as_json: bool) -> None:
+    """Load FILE: OpenMetrics text whose samples have timestamps. The service may run; its queries see them at once.
+
+    What was loaded before stays; of two samples of a series at one time the later import's counts.
+    """
+    found = with_services(lambda services: _import(services, file))
+    if as_json:
+        print_json({"samples": found.samples, "series": found.series})
+    else:
+        click.echo(f"Imported {found.samples} samples of {found.series} series.")
+
+
+async def _import(services: Services, file: Path) -> Imported:
+    store, most = ChunkStore(services.database, SystemClock()), services.settings.timeseries.max_series
+    try:
+        with file.open(encoding="utf-8") as lines:
+            return await Import(store, most_series=most).load(lines)
+    except (ExpositionError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{file}: {error}", param="file") from error

@@ -1,0 +1,87 @@
+"""The routes of Prometheus' HTTP API, for whoever holds the scope `metrics`."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+from urllib.parse import parse_qsl, quote
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from cmg.kit.errors import InvalidRequest, TooLarge
+from cmg.kit.permissions import requires
+from cmg.timeseries.api.parameters import Form
+
+_MOST_BYTES = 2**20
+_ASKED = {
+    "query": "The value of an expression at one moment.",
+    "query_range": "The values of an expression at every step of a span.",
+    "series": "The labels of every series that a selector means.",
+    "labels": "The names of all labels.",
+    "format_query": "An expression in its usual form.",
+}
+_GIVEN = {
+    "metadata": "What targets say of their metrics: type, help and unit.",
+    "rules": "The groups of rules.",
+    "alerts": "The alerts that are pending or firing.",
+    "status/buildinfo": "The version of Prometheus whose semantics these are.",
+}
+
+
+class Prometheus(Protocol):
+    """Whoever answers, embedded or far away."""
+
+    async def answer(self, endpoint: str, form: Form) -> tuple[int, bytes]:
+        """Status and JSON of one call."""
+        ...
+
+
+def router(prometheus: Prometheus) -> APIRouter:
+    """Every endpoint below `/api/v1`; parameters come in the query or, with POST, in a form."""
+    routes = APIRouter(prefix="/api/v1", tags=["prometheus"])
+    for endpoint, told in {**_ASKED, **_GIVEN}.items():
+        for method in ("GET", "POST") if endpoint in _ASKED else ("GET",):
+            routes.add_api_route(
+                f"/{endpoint}",
+                _handler(prometheus, endpoint),
+                methods=[method],
+                name=f"prometheus_{endpoint.replace('/', '_')}_{method.lower()}",
+                summary=told,
+                dependencies=[requires("metrics")],
+            )
+
+    @routes.get("/label/{name}/values", dependencies=[requires("metrics")])
+    async def prometheus_label_values(name: str, request: Request) -> Response:
+        """The values of one label."""
+        return await _answered(prometheus, f"label/{quote(name, safe='')}/values", request)
+
+    return routes
+
+
+def _handler(prometheus: Prometheus, endpoint: str) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
+        return await _answered(prometheus, endpoint, request)
+
+    return handle
+
+
+async def _answered(prometheus: Prometheus, endpoint: str, request: Request) -> Response:
+    status, body = await prometheus.answer(endpoint, await _form(request))
+    return Response(body, status, media_type="application/json")
+
+
+async def _form(request: Request) -> Form:
+    """Parameters of the query and of a form, the form's first. Raises `TooLarge`, `InvalidRequest`."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MOST_BYTES:
+            raise TooLarge(f"the form is larger than the limit of {_MOST_BYTES} bytes")
+    try:
+        pairs = parse_qsl(body.decode(), keep_blank_values=True)
+        pairs += parse_qsl(request.url.query, keep_blank_values=True)
+    except ValueError as error:
+        raise InvalidRequest(f"the form cannot be read: {error}") from error
+    form: dict[str, list[str]] = {}
+    for name, value in pairs:
+        form.setdefault(name, []).append(value)
+    return form
