@@ -111,6 +111,7 @@ from cmg.timeseries.api import routes as timeseries_routes
 from cmg.timeseries.api.embedded import EmbeddedPrometheus
 from cmg.timeseries.api.remote import RemotePrometheus
 from cmg.timeseries.monitor import Monitor
+from cmg.timeseries.promql.engine import Engine
 from cmg.timeseries.scrape.targets import OwnMetrics
 from cmg.timeseries.store.chunk_store import ChunkStore
 from cmg.timeseries.store.head import Head
@@ -734,5 +735,5 @@ def routers_without_database() -> list[APIRouter]:
     operations = operations_router(Resources(clock), metrics, settings.metrics_allow)
     index = SeriesIndex()
     source = SampleSource(Head(index, slots=1, most=1), index, ChunkStore(database, clock))
-    prometheus = timeseries_routes.router(EmbeddedPrometheus(source, list, clock))
+    prometheus = timeseries_routes.router(EmbeddedPrometheus(source, Engine(source, clock), list, clock))
     return [*_control_routers(_services(settings, "", database, feed, clock), clock), operations, prometheus]

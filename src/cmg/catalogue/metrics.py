@@ -58,7 +58,7 @@ METRICS: tuple[Metric, ...] = (
         ("outcome",),
         series=2,
     ),
-    Metric("cmg_timeseries_samples_total", "counter", "Samples that scrapes brought."),
+    Metric("cmg_timeseries_samples_total", "counter", "Samples that scrapes and rules brought."),
     Metric("cmg_timeseries_samples_refused_total", "counter", "Samples of series beyond `timeseries.max_series`."),
     Metric(
         "cmg_timeseries_samples_lost_total",
@@ -67,7 +67,11 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("cmg_timeseries_series", "gauge", "Series whose recent samples are in memory.", merge="max"),
     Metric("cmg_timeseries_memory_bytes", "gauge", "Memory of the recent samples.", merge="max"),
-    Metric("cmg_timeseries_log_failures_total", "counter", "Scrapes that could not be written to their log."),
+    Metric(
+        "cmg_timeseries_log_failures_total",
+        "counter",
+        "Samples of scrapes and rules that could not be logged.",
+    ),
     Metric("cmg_timeseries_upkeep_failures_total", "counter", "Flushes and clean-ups of samples that failed."),
     Metric(
         "cmg_timeseries_query_duration_seconds",

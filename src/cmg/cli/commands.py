@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("records", "Verify the audit trail."),
     "memory": ("records", "Export or erase what is stored about a person."),
     "timeseries": ("archives", "Import samples of metrics."),
+    "alerts": ("monitoring.alerts", "Test rule files."),
     "backup": ("archives", "Write everything that is stored to one file."),
     "restore": ("archives", "Fill an empty place from a backup."),
     "doctor": ("doctor", "Check the settings and everything they point to."),

@@ -1,7 +1,7 @@
 """The embedded time series of one machine: scrapes, store and API put together."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -12,7 +12,9 @@ from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
 from cmg.timeseries.api.embedded import EmbeddedPrometheus
 from cmg.timeseries.api.parameters import Form
-from cmg.timeseries.scrape.recording import keep
+from cmg.timeseries.labels import Labels
+from cmg.timeseries.promql.engine import Engine
+from cmg.timeseries.scrape.recording import Keeper, keep
 from cmg.timeseries.scrape.scraping import Scraping
 from cmg.timeseries.scrape.targets import HttpTarget, Target
 from cmg.timeseries.store.chunk_store import ChunkStore
@@ -38,6 +40,8 @@ class Monitor:
         self._head = Head(self._index, slots=slots, most=settings.max_series)
         store = ChunkStore(database, clock)
         self.source = SampleSource(self._head, self._index, store)
+        self.engine = Engine(self.source, clock)
+        self._keeper = Keeper(self._head, self._log, instruments)
         self._upkeep = Upkeep(self._head, self._log, store, clock, instruments)
         self._upkeep.raw_days, self._upkeep.coarse_days = settings.raw_days, settings.coarse_days
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
@@ -45,7 +49,9 @@ class Monitor:
             (HttpTarget(one.job, one.url, self._session, most=settings.max_series), one.timeout_s)
             for one in settings.targets
         ]
-        self._api = EmbeddedPrometheus(self.source, lambda: [one.metadata for one, _ in self._targets], clock)
+        self._api = EmbeddedPrometheus(
+            self.source, self.engine, lambda: [one.metadata for one, _ in self._targets], clock
+        )
 
     def restore(self) -> None:
         """Take up the scrapes that a run before logged and did not flush."""
@@ -68,6 +74,10 @@ class Monitor:
         async with asyncio.TaskGroup() as group:
             for one in work:
                 group.create_task(one)
+
+    def keep(self, at_ms: int, samples: Mapping[Labels, float]) -> None:
+        """Keep what rules gave at a moment, as a scrape is kept."""
+        self._keeper.keep(at_ms, samples)
 
     async def answer(self, endpoint: str, form: Form) -> tuple[int, bytes]:
         """Status and JSON of one call of Prometheus' API."""

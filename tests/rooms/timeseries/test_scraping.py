@@ -13,7 +13,7 @@ from cmg.kit.clock import SystemClock
 from cmg.timeseries.exposition import Metadata, Point
 from cmg.timeseries.promql.engine import Engine
 from cmg.timeseries.promql.vectors import Vector
-from cmg.timeseries.scrape.recording import Recorder
+from cmg.timeseries.scrape.recording import Keeper, Recorder
 from cmg.timeseries.scrape.scraping import Scraping
 from cmg.timeseries.scrape.targets import HttpTarget, ScrapeFailed
 from cmg.timeseries.store.scrape_log import ScrapeLog
@@ -124,7 +124,7 @@ async def test_a_restart_goes_on_from_the_log(head, tmp_path, clock, instruments
 
 
 async def test_series_beyond_the_bound_are_counted_and_the_rest_goes_on(head, tmp_path, instruments):
-    recorder = Recorder(Scripted({}), head, ScrapeLog(tmp_path), instruments)
+    recorder = Recorder(Scripted({}), Keeper(head, ScrapeLog(tmp_path), instruments))
     recorder.record(10**13, [Point(named("m", n=str(n)), float(n), None) for n in range(50)], 0.1)
     assert len(head) == 20
     assert instruments.series("cmg_timeseries_samples_refused_total")._value.get() == 50 + 3 - 20

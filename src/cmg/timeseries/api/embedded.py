@@ -28,10 +28,13 @@ class EmbeddedPrometheus:
     """Answers every endpoint; `metadata` gives what targets said of their metrics, by target."""
 
     def __init__(
-        self, source: SampleSource, metadata: Callable[[], Iterable[Mapping[str, Metadata]]], clock: Clock
+        self,
+        source: SampleSource,
+        engine: Engine,
+        metadata: Callable[[], Iterable[Mapping[str, Metadata]]],
+        clock: Clock,
     ) -> None:
-        self._source, self._metadata_of, self._clock = source, metadata, clock
-        self._engine = Engine(source, clock)
+        self._source, self._engine, self._metadata_of, self._clock = source, engine, metadata, clock
         self._endpoints: dict[str, Callable[[Form], Awaitable[bytes]]] = {
             "query": self._query,
             "query_range": self._query_range,

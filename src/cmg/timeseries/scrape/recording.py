@@ -1,6 +1,6 @@
 """From what a target answered to samples: its labels, `up` and its kin, and markers where series ended."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,17 +16,36 @@ from cmg.timeseries.store.scrape_log import Scraped, ScrapeLog
 _log = get_logger("cmg.timeseries.scrape")
 
 
-class Recorder:
-    """Records the scrapes of one target into the head and the log."""
+class Keeper:
+    """Puts samples of one moment into the head and the log, and counts what found no room."""
 
-    def __init__(self, target: Target, head: Head, log: ScrapeLog, instruments: Instruments) -> None:
+    def __init__(self, head: Head, log: ScrapeLog, instruments: Instruments) -> None:
         self._head, self._log = head, log
-        self._own = {"job": target.job, "instance": target.instance}
-        self._known: dict[Labels, Labels] = {}
-        self._present: dict[Labels, None] = {}
         self._samples = instruments.series("cmg_timeseries_samples_total")
         self._refused = instruments.series("cmg_timeseries_samples_refused_total")
         self._unlogged = instruments.series("cmg_timeseries_log_failures_total")
+
+    def keep(self, time_ms: int, samples: Mapping[Labels, float]) -> None:
+        """One sample of each series."""
+        scraped = Scraped(tuple(samples), time_ms, np.fromiter(samples.values(), np.float64, len(samples)))
+        refused = keep(self._head, scraped)
+        self._samples.inc(len(samples) - refused)
+        self._refused.inc(refused)
+        try:
+            self._log.append(tuple(scraped.labels), time_ms, scraped.values)
+        except OSError as error:
+            self._unlogged.inc()
+            _log.warning("samples cannot be logged; a restart would lose them", error=repr(error))
+
+
+class Recorder:
+    """Records the scrapes of one target."""
+
+    def __init__(self, target: Target, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._own = {"job": target.job, "instance": target.instance}
+        self._known: dict[Labels, Labels] = {}
+        self._present: dict[Labels, None] = {}
 
     def record(self, time_ms: int, points: Sequence[Point] | None, took_s: float) -> None:
         """One scrape at its planned time; None is one that failed: then every series of the target has ended."""
@@ -36,17 +55,7 @@ class Recorder:
         told[self._about("up")] = 0.0 if points is None else 1.0
         told[self._about("scrape_duration_seconds")] = took_s
         told[self._about("scrape_samples_scraped")] = float(len(points or ()))
-        self._write(Scraped(tuple(told), time_ms, np.fromiter(told.values(), np.float64, len(told))))
-
-    def _write(self, scraped: Scraped) -> None:
-        refused = keep(self._head, scraped)
-        self._samples.inc(len(scraped.labels) - refused)
-        self._refused.inc(refused)
-        try:
-            self._log.append(tuple(scraped.labels), scraped.time_ms, scraped.values)
-        except OSError as error:
-            self._unlogged.inc()
-            _log.warning("a scrape cannot be logged; a restart would lose it", error=repr(error))
+        self._keeper.keep(time_ms, told)
 
     def _about(self, name: str) -> Labels:
         return labels_of([(NAME, name), *self._own.items()])

@@ -8,7 +8,7 @@ from cmg.kit.clock import Clock
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 from cmg.timeseries.exposition import Point
-from cmg.timeseries.scrape.recording import Recorder
+from cmg.timeseries.scrape.recording import Keeper, Recorder
 from cmg.timeseries.scrape.targets import ScrapeFailed, Target
 from cmg.timeseries.store.head import Head
 from cmg.timeseries.store.scrape_log import ScrapeLog
@@ -30,7 +30,7 @@ class Scraping:
 
     async def run(self, head: Head, log: ScrapeLog, instruments: Instruments) -> None:
         """Ask, record, wait for the next moment. A moment that passed meanwhile is left out."""
-        recorder = Recorder(self._target, head, log, instruments)
+        recorder = Recorder(self._target, Keeper(head, log, instruments))
         good, bad = (instruments.series("cmg_timeseries_scrapes_total", outcome) for outcome in ("good", "failed"))
         while True:
             planned = await self._next()

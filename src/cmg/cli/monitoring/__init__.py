@@ -1,0 +1,1 @@
+"""Commands about what the service sees of itself: rules and alerts."""

@@ -1,0 +1,1 @@
+"""Rule tests in promtool's format, run on the embedded evaluator: a file enters, what differs from it leaves."""
