@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cmg.timeseries.labels import labels_of
@@ -17,6 +17,7 @@ VALUES = st.one_of(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # other tests may hold the machine
 @given(st.lists(st.tuples(st.integers(1, 10**12), VALUES), min_size=1, max_size=50))
 def test_every_sample_comes_back(samples: list[tuple[int, float]]):
     times, values = np.cumsum([step for step, _ in samples]), np.array([value for _, value in samples])
