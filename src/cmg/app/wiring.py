@@ -87,9 +87,10 @@ from cmg.memory.items.writing import ItemWriter
 from cmg.memory.notes.client import NoteClient
 from cmg.memory.notes.maker import NoteMaker
 from cmg.memory.notes.server import NoteServer
+from cmg.memory.policies import Policies
 from cmg.memory.ranking.finder import Finder
 from cmg.memory.recent import RecentWriters
-from cmg.memory.retention import KeptFor, MemoryRetention
+from cmg.memory.retention import MemoryRetention
 from cmg.memory.service import MemoryService
 from cmg.memory.text.note import frame_tokens
 from cmg.memory.turn_sink import TURNS, TurnSink
@@ -172,12 +173,13 @@ class Services:
     keys: Keys
     workspaces: Workspaces
     usage: UsageReports
+    policies: Policies
     control: MemoryControl
     effect: EffectReports
 
 
 def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock) -> Services:
-    audit = AuditTrail(database, clock)
+    audit, policies = AuditTrail(database, clock), _policies(settings, feed)
     return Services(
         settings=settings,
         dsn=dsn,
@@ -186,9 +188,14 @@ def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFe
         keys=Keys(database, audit, clock),
         workspaces=Workspaces(database, audit, clock),
         usage=UsageReports(database, lambda: feed.current.workspaces, clock),
-        control=build_control(settings, database, clock),
+        policies=policies,
+        control=build_control(settings, database, policies, clock),
         effect=EffectReports(database, lambda: feed.current.workspaces, clock),
     )
+
+
+def _policies(settings: Settings, feed: SnapshotFeed) -> Policies:
+    return Policies(settings.memory, lambda: feed.current.workspaces)
 
 
 @dataclass(frozen=True)
@@ -256,7 +263,7 @@ async def prepare(orders: Orders) -> FirstSecrets:
     """
     async with _services_on(orders.settings, orders.dsn) as services:
         secrets = await _first_things(services)
-        drain = _drain(services.database, orders, SystemClock(), Instruments(), UsageSink(erased=erased))
+        drain = _drain(services, orders, SystemClock(), Instruments(), UsageSink(erased=erased))
         await drain.drain_all()
     if orders.duties.gateways:
         create_file(orders.quota_file)
@@ -283,14 +290,14 @@ def vacate(orders: Orders, worker: int) -> None:
 
 
 def _drain(
-    database: Database, orders: Orders, clock: Clock, instruments: Instruments, usage: UsageSink
+    services: Services, orders: Orders, clock: Clock, instruments: Instruments, usage: UsageSink
 ) -> JournalDrain:
     sinks: dict[str, RecordSink] = {
         USAGE: usage,
-        TURNS: TurnSink(clock, orders.settings.memory),
+        TURNS: TurnSink(clock, services.policies),
         TOLD: ToldSink(clock, instruments),
     }
-    return JournalDrain(database, orders.spool, sinks, clock, instruments, usage.committed)
+    return JournalDrain(services.database, orders.spool, sinks, clock, instruments, usage.committed)
 
 
 async def needs_embedder(orders: Orders) -> bool:
@@ -424,7 +431,8 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     finder = Finder(database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
     notes = NoteClient(orders.notes_socket(orders.worker % orders.note_makers))
     resources.add(Resource("recall", notes.close, notes.ready))
-    memory = MemoryService(finder, notes, journal, settings.memory, clock, instruments)
+    policies = _policies(settings, feed)
+    memory = MemoryService(finder, notes, journal, policies, clock, instruments)
     recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments)
     cache = _cache(settings, resources, clock, instruments)
     parts = GatewayParts(
@@ -446,7 +454,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     memory_api = MemoryApi(memory, database, authenticator.require, settings.limits.body_bytes, clock, instruments)
     workingset = WorkingSetApi(memory, database, authenticator.require, settings.limits.body_bytes, clock)
     routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
-    control = build_control(settings, database, clock)
+    control = build_control(settings, database, policies, clock)
     add_memory_routes(routes, control, control.memories(memory), authenticator.require)
     base.changes.subscribe(ERASURES, journal.begin_segment)
     routes.add("POST", "/v1/workingset", workingset.handle)
@@ -555,7 +563,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
             reader = Onlooker(orders.spool)
             condenser = Condenser(base.database, settings.memory.summary_tokens)
             maker = NoteMaker(finder, RecentWriters(reader.folder), condenser)
-            memory = MemoryService(finder, maker, reader, settings.memory, clock, instruments)
+            memory = MemoryService(finder, maker, reader, services.policies, clock, instruments)
             mounts, answering = _tools(services, memory, authenticator)
             work.append(answering)
     application: Any = control_plane.build(routers, authenticator, mounts)
@@ -599,7 +607,7 @@ def _draining(
     """What carries this machine's journals into the database, and looks at the budgets that were spent on."""
     clock, database = SystemClock(), services.database
     watch = BudgetWatch(database, lambda: feed.current, services.keys.suspend_for_budget, clock, instruments)
-    drain = _drain(database, orders, clock, instruments, UsageSink(watch.spent, erased))
+    drain = _drain(services, orders, clock, instruments, UsageSink(watch.spent, erased))
 
     async def flush() -> None:
         async with asyncio.timeout(_FLUSH_S):
@@ -641,16 +649,11 @@ def _backlog(sources: Sources, database: Database, clock: Clock, instruments: In
 
 def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     """Retention: every table that grows has its purge here, or in its own upkeep."""
-    database, retention, settings = services.database, services.settings.retention, services.settings
+    database, retention = services.database, services.settings.retention
     jobs = Jobs(database, clock, instruments, log_days=retention.jobs_log_days)
     idempotent = IdempotentCalls(database, clock, retention.idempotency_hours)
-    items = ItemUpkeep(database, clock, settings.memory)
-    kept = KeptFor(
-        turn_days=settings.memory.retention_days,
-        item_days=settings.memory.item_days,
-        operation_days=retention.operations_days,
-    )
-    turns = MemoryRetention(database, clock, items, kept)
+    items = ItemUpkeep(database, clock, services.policies)
+    turns = MemoryRetention(database, clock, items, services.policies, retention.operations_days)
     jobs.register("ledger.upkeep", lambda _: upkeep(database, retention, clock.now()), every="7 * * * *")
     jobs.register("changes.purge", lambda _: purge_changes(database, clock), every="11 * * * *")
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
@@ -678,15 +681,15 @@ def _extraction(
     router, keep = _router(upstreams, services.settings), _keeper(base.database, UsageSink(erased=erased))
     chat = InternalChat(router, base.catalogue, breakers, clock, keep)
     extractor: Extractor = RuleExtractor()
-    ceiling, writer = settings.extraction_usd_per_day, None
+    policies, writer = services.policies, None
     if settings.extraction != "rules":
         model = _MemoryModel(chat, base.feed, settings.extraction)
-        extractor = ModelExtractor(model, base.database, clock, ceiling)
+        extractor = ModelExtractor(model, base.database, clock, policies)
     if settings.summary_model is not None:
         model = _MemoryModel(chat, base.feed, settings.summary_model)
-        writer = ModelWriter(model, base.database, clock, usd_per_day=ceiling, budget=settings.summary_tokens)
+        writer = ModelWriter(model, base.database, clock, policies)
     summaries = SummaryKeeper(base.database, clock, instruments, settings.summary_tokens, writer)
-    items = ItemWriter(clock, settings)
+    items = ItemWriter(clock, policies)
     worker = ExtractionWorker(base.database, clock, instruments, extractor, items, summaries)
     return worker, [worker.run(), breakers.run()]
 

@@ -53,7 +53,8 @@ class Remembering:
         if wish.mode in {None, "on", "write"} and covers(call.caller.scopes, "memory:write"):
             call.turns = self._turns(chat.messages)
         if wish.mode != "write" and covers(call.caller.scopes, "memory:read"):
-            held_out = is_held_out(call.scope, holdout_share(self._settings, key.workspace_id))
+            own = call.caller.workspace.memory.holdout_share
+            held_out = is_held_out(call.scope, self._settings.holdout_share if own is None else own)
             call.memory_status = "holdout" if held_out else "ok"
             if not held_out:
                 self._shorten(call, chat, candidates)
@@ -109,12 +110,6 @@ class Remembering:
             for message in messages
             if message.role in _KEPT_ROLES and message.memory is not False and (text := message.text)
         ]
-
-
-def holdout_share(settings: MemorySettings, workspace_id: str) -> float:
-    """Which share of a workspace's conversations goes without memory, 0 to 1."""
-    del workspace_id  # one share for all of them
-    return settings.holdout_share
 
 
 def is_held_out(scope: Scope, share: float) -> bool:

@@ -5,12 +5,14 @@ from typing import Literal
 
 import msgspec
 
+from cmg.config import RedactedKind
 from cmg.kit.scopes import EVERYTHING, covers
 
 Period = Literal["day", "week", "month", "lifetime"]
 KeyStatus = Literal["active", "suspended", "revoked"]
 MemorySetting = Literal["on", "off"]
 MemoryScope = Literal["user", "key"]
+Extraction = Literal["off", "rules"]
 Origin = Literal["api", "bootstrap", "first", "administrator"]
 
 SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "admin", "admin:all")
@@ -19,6 +21,21 @@ APPLICATION_SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:wri
 
 
 # gc=False: none of these can be part of a cycle, and the collector need not look at 100,000 keys again and again.
+class MemoryPolicy(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """How a workspace's memory is kept, by the names of the settings `memory.*`; None: as those say.
+
+    `extraction`: of facts, less than the service does, never more.
+    """
+
+    retention_days: int | None = None
+    item_days: int | None = None
+    half_life_days: int | None = None
+    redact: tuple[RedactedKind, ...] | None = None
+    extraction: Extraction | None = None
+    extraction_usd_per_day: float | None = None
+    holdout_share: float | None = None
+
+
 class Workspace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A tenant. `timezone` is an IANA name: budgets' days, weeks and months begin at its midnight."""
 
@@ -26,6 +43,7 @@ class Workspace(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     timezone: str = "UTC"
     created_at: float = 0.0
+    memory: MemoryPolicy = MemoryPolicy()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, gc=False, forbid_unknown_fields=True):

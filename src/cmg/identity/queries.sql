@@ -89,21 +89,21 @@ DELETE FROM api_keys WHERE id IN (
 
 -- name: all_workspaces
 -- The next workspaces in order of id, for the snapshot and for callers who see them all.
-SELECT id, name, timezone, created_at FROM workspaces WHERE id > $1 ORDER BY id LIMIT $2;
+SELECT id, name, timezone, created_at, memory::text AS memory FROM workspaces WHERE id > $1 ORDER BY id LIMIT $2;
 
 -- name: workspaces_by_ids
 -- Workspaces whose rows changed, for the snapshot.
-SELECT id, name, timezone, created_at FROM workspaces WHERE id = ANY($1::text[]);
+SELECT id, name, timezone, created_at, memory::text AS memory FROM workspaces WHERE id = ANY($1::text[]);
 
 -- name: lock_workspace
 -- One workspace, held until the transaction ends.
-SELECT id, name, timezone, created_at FROM workspaces WHERE id = $1 FOR UPDATE;
+SELECT id, name, timezone, created_at, memory::text AS memory FROM workspaces WHERE id = $1 FOR UPDATE;
 
 -- name: insert_workspace
 -- Add a workspace; says whether the id was free.
-INSERT INTO workspaces (id, name, timezone, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+INSERT INTO workspaces (id, name, timezone, created_at, updated_at, memory) VALUES ($1, $2, $3, $4, $4, $5::text::jsonb)
 ON CONFLICT (id) DO NOTHING RETURNING id;
 
 -- name: update_workspace
--- Change a workspace's name and time zone.
-UPDATE workspaces SET name = $2, timezone = $3, updated_at = $4 WHERE id = $1;
+-- Change a workspace's settings.
+UPDATE workspaces SET name = $2, timezone = $3, updated_at = $4, memory = $5::text::jsonb WHERE id = $1;

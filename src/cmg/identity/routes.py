@@ -118,12 +118,12 @@ def _workspace_routes(workspaces: Workspaces) -> APIRouter:
 
     @routes.get("/{workspace_id}", response_model=schemas.WorkspaceView, summary="Show a workspace")
     async def show_workspace(by: By, workspace_id: str) -> Any:
-        """Its name and time zone."""
+        """Its name, time zone, and how its memory is kept."""
         return workspace_view(await workspaces.get(by, workspace_id))
 
     @routes.patch("/{workspace_id}", response_model=schemas.WorkspaceView, summary="Change a workspace")
     async def change_workspace(by: By, workspace_id: str, form: schemas.WorkspacePatch) -> Any:
-        """The time zone moves the beginning of budgets' days, weeks and months."""
+        """The time zone moves the beginning of budgets' days. What is redacted or kept shorter holds from now on."""
         return workspace_view(await workspaces.update(by, workspace_id, form.given()))
 
     return routes

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from cmg.identity.models import ApiKey, Budget, Limits, Workspace
+from cmg.identity.models import ApiKey, Budget, Limits, MemoryPolicy, Workspace
 from cmg.kit.clock import at
 from cmg.storage.named_sql import load
 
@@ -17,6 +17,7 @@ Reader = Any  # a Database or a connection: both have fetch, fetchrow and fetchv
 # Most keys have the settings of another key: equal ones are read once and shared.
 _read_limits = lru_cache(maxsize=4096)(msgspec.json.Decoder(Limits).decode)
 _read_budget = lru_cache(maxsize=4096)(msgspec.json.Decoder(Budget).decode)
+_read_policy = lru_cache(maxsize=4096)(msgspec.json.Decoder(MemoryPolicy).decode)
 
 
 @lru_cache(maxsize=1024)
@@ -124,12 +125,13 @@ class IdentityStore:
 
     async def insert_workspace(self, conn: Any, made: Workspace) -> bool:
         """Add a workspace; False when the id is taken."""
-        given = (made.id, made.name, made.timezone, at(made.created_at))
+        given = (made.id, made.name, made.timezone, at(made.created_at), _policy(made))
         return await conn.fetchval(self._sql["insert_workspace"], *given) is not None
 
     async def update_workspace(self, conn: Any, changed: Workspace, now: float) -> None:
-        """Write a workspace's name and time zone."""
-        await conn.execute(self._sql["update_workspace"], changed.id, changed.name, changed.timezone, at(now))
+        """Write the settings of a workspace."""
+        given = (changed.id, changed.name, changed.timezone, at(now), _policy(changed))
+        await conn.execute(self._sql["update_workspace"], *given)
 
 
 def _settings(key: ApiKey) -> tuple[Any, ...]:
@@ -189,8 +191,17 @@ def _key(row: Any) -> ApiKey:
 
 
 def _workspace(row: Any) -> Workspace:
-    created = row["created_at"].timestamp()
-    return Workspace(id=row["id"], name=row["name"], timezone=row["timezone"], created_at=created)
+    return Workspace(
+        id=row["id"],
+        name=row["name"],
+        timezone=row["timezone"],
+        created_at=row["created_at"].timestamp(),
+        memory=_read_policy(row["memory"]),
+    )
+
+
+def _policy(workspace: Workspace) -> str:
+    return msgspec.json.encode(workspace.memory).decode()
 
 
 def _tuple(values: list[str] | None) -> tuple[str, ...] | None:

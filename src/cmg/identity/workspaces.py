@@ -9,10 +9,11 @@ import msgspec
 
 from cmg.audit.models import Entry
 from cmg.audit.trail import AuditTrail
+from cmg.identity.forms.policy import changed_policy
 from cmg.identity.forms.text import integer, text, wrong
 from cmg.identity.forms.views import differences, workspace_view
 from cmg.identity.key_rules import administrator
-from cmg.identity.models import Actor, Caller, Workspace
+from cmg.identity.models import Actor, Caller, MemoryPolicy, Workspace
 from cmg.identity.store import IdentityStore
 from cmg.kit.clock import Clock
 from cmg.kit.errors import Conflict, Forbidden, NotFound
@@ -22,7 +23,8 @@ from cmg.storage.database import Database
 
 PAGE_MAX = 200
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_FIELDS = ("id", "name", "timezone")
+_FIELDS = ("id", "name", "timezone", "memory")
+_NO_POLICY = MemoryPolicy()
 
 
 class WorkspacePage(msgspec.Struct, frozen=True):
@@ -42,7 +44,7 @@ class Workspaces:
         self._store = IdentityStore()
 
     async def create(self, by: Actor | Caller, fields: Mapping[str, Any]) -> Workspace:
-        """A new workspace from `{id?, name, timezone?}`. Raises `Conflict` when the id is taken."""
+        """A new workspace from `{id?, name, timezone?, memory?}`. Raises `Conflict` when the id is taken."""
         actor = administrator(by)
         if not actor.everywhere:
             raise Forbidden("creating workspaces needs the scope `admin:all`", code="missing_scope")
@@ -50,7 +52,7 @@ class Workspaces:
         if "name" not in given:
             raise wrong("name", "must be given")
         blank = Workspace(id=public_id(), name="", created_at=self._clock.time())
-        made = msgspec.structs.replace(blank, **_read(given))
+        made = msgspec.structs.replace(blank, **_read(given, _NO_POLICY))
         async with self._database.transaction() as conn:
             if not await self._store.insert_workspace(conn, made):
                 raise Conflict(f"there is a workspace `{made.id}` already; choose another id", param="id")
@@ -77,16 +79,16 @@ class Workspaces:
         return WorkspacePage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 
     async def update(self, by: Actor | Caller, workspace_id: str, fields: Mapping[str, Any]) -> Workspace:
-        """Change the name or time zone; absent ones stay, null for the time zone brings back UTC."""
+        """Change settings; absent ones stay, null brings back UTC, or a memory kept as the service says."""
         actor = administrator(by)
         if "id" in fields:
             raise wrong("id", "cannot be changed")
-        settings = _read({**fields, **({"timezone": "UTC"} if fields.get("timezone", "") is None else {})})
+        fields = {**fields, **({"timezone": "UTC"} if fields.get("timezone", "") is None else {})}
         async with self._database.transaction() as conn:
             old = await self._store.locked_workspace(conn, _visible(actor, workspace_id))
             if old is None:
                 raise _no_workspace(workspace_id)
-            new = msgspec.structs.replace(old, **settings)
+            new = msgspec.structs.replace(old, **_read(fields, old.memory))
             details = differences(workspace_view(old), workspace_view(new))
             if details:
                 await self._store.update_workspace(conn, new, self._clock.time())
@@ -98,8 +100,8 @@ class Workspaces:
         await announce(conn, "workspaces", [workspace.id], self._clock.now())
 
 
-def _read(fields: Mapping[str, Any]) -> dict[str, str]:
-    read: dict[str, str] = {}
+def _read(fields: Mapping[str, Any], policy: MemoryPolicy) -> dict[str, Any]:
+    read: dict[str, Any] = {}
     for name, value in fields.items():
         if name == "id":
             if not isinstance(value, str) or not _ID.fullmatch(value):
@@ -109,6 +111,8 @@ def _read(fields: Mapping[str, Any]) -> dict[str, str]:
             read["name"] = text(value, "name", least=1, most=100)
         elif name == "timezone":
             read["timezone"] = _timezone(value)
+        elif name == "memory":
+            read["memory"] = _NO_POLICY if value is None else changed_policy(policy, value)
         else:
             raise wrong(name, f"is not known; known are {', '.join(_FIELDS)}")
     return read

@@ -29,7 +29,6 @@ from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.passages import passages
-from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
@@ -62,9 +61,7 @@ class MemoryApi:
         self._body_limit, self._clock, self._instruments = body_limit, clock, instruments
         self._store = MemoryStore()
         self._access = Access(require)
-        self._writer = TurnWriter(self._store, clock, service.settings)
-        self._redactor = Redactor(service.settings.redact)
-        self._draws_facts = service.settings.extraction != "off"
+        self._writer = TurnWriter(self._store, clock, service.policies)
 
     async def ingest(self, request: Request, send: Send, caller: Caller) -> None:
         """Store messages or a document in one transaction, then answer 202.
@@ -76,13 +73,14 @@ class MemoryApi:
         asked = decode(_ingest, await request.body(self._body_limit))
         self._access.check(caller, asked.user_id)
         now = self._clock.now()
-        messages = messages_of(asked, caller.workspace_id, now, self._redactor)
+        policy = self._service.policies.of(caller.workspace_id)
+        messages = messages_of(asked, caller.workspace_id, now, policy.redactor)
         items = _ingested(messages)
         operation_id = uuid7()
         owner = owner_of(caller.workspace_id, asked.user_id)
         async with self._database.transaction(_WRITE_S) as conn:
             new = await self._writer.write(conn, messages, strict=True)
-            thread_id = messages[0].thread.thread_id if messages and self._draws_facts else None
+            thread_id = messages[0].thread.thread_id if messages and policy.draws_facts else None
             state = ("done", msgspec.json.encode(items).decode(), now, thread_id)
             await self._store.add_operation(conn, operation_id, owner, state)
         self._count(new, len(items) - new)

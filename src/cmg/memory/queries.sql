@@ -82,15 +82,16 @@ DELETE FROM memory_operations
 WHERE id IN (SELECT id FROM memory_operations WHERE created_at < $1 ORDER BY created_at LIMIT $2);
 
 -- name: expired_users
--- Users who said something that was stored before a moment, a bounded number.
--- cross-workspace: retention holds for the whole service
-SELECT DISTINCT user_no FROM (
-    SELECT user_no FROM memory_turns
-    WHERE recorded_at < $1 AND kind IN ('message', 'document', 'diff', 'log') LIMIT $2) old ORDER BY user_no;
+-- The next users of a workspace, behind a number ($3), who said something that was stored before a moment.
+SELECT u.user_no FROM memory_users u
+WHERE u.workspace_id = $1 AND u.user_no > $3 AND EXISTS (
+    SELECT FROM memory_turns t
+    WHERE t.user_no = u.user_no AND t.recorded_at < $2 AND t.kind IN ('message', 'document', 'diff', 'log'))
+ORDER BY u.user_no LIMIT $4;
 
 -- name: purge_threads
--- Delete threads that nobody has touched since a moment and that hold nothing any more, a bounded number.
--- cross-workspace: retention holds for the whole service
+-- Delete threads of a workspace that nobody has touched since a moment and that hold nothing any more, a bounded number.
 DELETE FROM memory_threads WHERE thread_no IN (
     SELECT h.thread_no FROM memory_threads h
-    WHERE h.updated_at < $1 AND NOT EXISTS (SELECT FROM memory_turns t WHERE t.thread_no = h.thread_no) LIMIT $2);
+    WHERE h.workspace_id = $1 AND h.updated_at < $2
+        AND NOT EXISTS (SELECT FROM memory_turns t WHERE t.thread_no = h.thread_no) LIMIT $3);

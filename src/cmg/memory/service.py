@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.kit.turns import NOTE_MARK, Recollection, Scope, Shortened, Told, Turn
 from cmg.memory.condensing.on_the_spot import both_ends
@@ -15,6 +14,7 @@ from cmg.memory.effect.records import TOLD, encode_told
 from cmg.memory.models import KEPT_ROLES, Hit, KeptTurn, Owner, TurnBatch, owner_of, thread_of
 from cmg.memory.notes.maker import made_of_turns
 from cmg.memory.notes.messages import LeftOut, Wish, digests
+from cmg.memory.policies import Policies
 from cmg.memory.ranking.finder import Finder, Wanted
 from cmg.memory.ranking.question import bounded
 from cmg.memory.recent import RecentWriters
@@ -54,13 +54,13 @@ class MemoryService:
         finder: Finder,
         notes: Notes,
         journal: Journalled,
-        settings: MemorySettings,
+        policies: Policies,
         clock: Clock,
         instruments: Instruments,
     ) -> None:
         self._recent = RecentWriters(journal.folder)
         self._clock, self.instruments = clock, instruments
-        self.settings = settings
+        self.policies, settings = policies, policies.settings
         self.token_budget = settings.token_budget  # of a note when nobody says
         self._deadline_s = settings.recall_deadline_ms / 1000
         self._finder, self._notes = finder, notes
@@ -101,7 +101,7 @@ class MemoryService:
         found = await self._made(_narrowed(wish, purpose, kinds))
         self.instruments.series("cmg_memory_shortened_calls_total").inc()
         if found is None:
-            return await asyncio.to_thread(made_of_turns, wish, left_out, self.settings.summary_tokens)
+            return await asyncio.to_thread(made_of_turns, wish, left_out, self.policies.settings.summary_tokens)
         return found
 
     async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:

@@ -77,20 +77,21 @@ class MemoryStore:
         """Delete operations older than a moment, in bounded steps; returns how many."""
         return await self._purge(database, "purge_operations", before)
 
-    async def users_with_turns_before(self, database: Database, before: datetime) -> list[int]:
-        """Some users who said something that was stored before a moment."""
-        rows = await database.fetch(self._sql["expired_users"], before, _PURGE_ROWS, timeout_s=60)
-        return [row[0] for row in rows]
+    async def users_with_turns_before(
+        self, database: Database, workspace_id: str, before: datetime, behind: int
+    ) -> list[int]:
+        """The next users of a workspace, by number, who said something that was stored before a moment."""
+        given = (workspace_id, before, behind, _PURGE_ROWS)
+        return [row[0] for row in await database.fetch(self._sql["expired_users"], *given, timeout_s=60)]
 
-    async def purge_threads(self, database: Database, before: datetime) -> int:
-        """Delete empty threads that nobody has touched since a moment; returns how many."""
-        return await self._purge(database, "purge_threads", before)
+    async def purge_threads(self, database: Database, workspace_id: str, before: datetime) -> int:
+        """Delete empty threads of a workspace that nobody has touched since a moment; returns how many."""
+        return await self._purge(database, "purge_threads", workspace_id, before)
 
-    async def _purge(self, database: Database, query: str, before: datetime) -> int:
-        total = count = _PURGE_ROWS
-        total = 0
+    async def _purge(self, database: Database, query: str, *given: Any) -> int:
+        total, count = 0, _PURGE_ROWS
         while count == _PURGE_ROWS:
-            done = await database.execute(self._sql[query], before, _PURGE_ROWS, timeout_s=60)
+            done = await database.execute(self._sql[query], *given, _PURGE_ROWS, timeout_s=60)
             count = int(done.rpartition(" ")[2])
             total += count
         return total

@@ -5,11 +5,11 @@ from datetime import datetime
 
 import msgspec
 
-from cmg.config import MemorySettings
 from cmg.kit.clock import Clock, at
 from cmg.ledger import tokens
 from cmg.memory.control.tombstone_store import erased
 from cmg.memory.models import KeptTurn, Message, Owner, Thread, TurnBatch, content_id
+from cmg.memory.policies import Policies
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.cleaning import clean
 from cmg.memory.text.redaction import Redactor
@@ -24,10 +24,9 @@ _LATEST_S = 253_402_300_799  # the end of the year 9999
 class TurnSink:
     """Stores batches of turns; a batch that comes again finds its turns stored."""
 
-    def __init__(self, clock: Clock, settings: MemorySettings) -> None:
-        self._clock = clock
-        self._writer = TurnWriter(MemoryStore(), clock, settings)
-        self._redactor = Redactor(settings.redact)
+    def __init__(self, clock: Clock, policies: Policies) -> None:
+        self._clock, self._policies = clock, policies
+        self._writer = TurnWriter(MemoryStore(), clock, policies)
         tokens.warm_up()  # the first turn must not wait for the vocabulary
 
     async def write(self, conn: Connection, payloads: Sequence[bytes]) -> None:
@@ -43,10 +42,11 @@ class TurnSink:
     def _messages(self, batch: TurnBatch) -> list[Message]:
         owner = Owner(*_whose(batch))
         thread = Thread(owner, clean(batch.thread_id), batch.implicit, batch.agent_id, batch.app_id)
-        return [self._message(thread, turn) for turn in batch.turns]
+        redactor = self._policies.of(owner.workspace_id).redactor
+        return [self._message(thread, turn, redactor) for turn in batch.turns]
 
-    def _message(self, thread: Thread, turn: KeptTurn) -> Message:
-        content = self._redactor.text(clean(turn.content))
+    def _message(self, thread: Thread, turn: KeptTurn, redactor: Redactor) -> Message:
+        content = redactor.text(clean(turn.content))
         name = None if turn.name is None else clean(turn.name)
         return Message(
             thread=thread,

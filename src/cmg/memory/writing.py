@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
-from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.kit.errors import Conflict
 from cmg.memory.extraction.store import ExtractionStore
 from cmg.memory.models import Message
+from cmg.memory.policies import Policies
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.rows import Row, rows_of
 from cmg.storage.database import Connection
@@ -19,9 +19,9 @@ _BREATH = 16  # messages between two looks at other work on the event loop: abou
 class TurnWriter:
     """Writes messages inside the caller's transaction, and has their threads read for facts."""
 
-    def __init__(self, store: MemoryStore, clock: Clock, settings: MemorySettings) -> None:
+    def __init__(self, store: MemoryStore, clock: Clock, policies: Policies) -> None:
         """With an embedder in the settings, what is written waits for its vectors."""
-        self._store, self._clock, self._settings = store, clock, settings
+        self._store, self._clock, self._policies = store, clock, policies
         self._extraction = ExtractionStore()
 
     async def write(self, conn: Connection, messages: Sequence[Message], *, strict: bool = False) -> int:
@@ -45,10 +45,12 @@ class TurnWriter:
                 raise _conflict(message)
             if not count % _BREATH:
                 await asyncio.sleep(0)
-        new = await self._store.add(conn, rows, at, embedded=self._settings.embedder != "none")
-        if new and self._settings.extraction != "off":
-            threads = {(row.thread_no, row.workspace_id) for row in rows}
-            await self._extraction.queue(conn, threads, at, self._settings.extraction_delay_s)
+        settings = self._policies.settings
+        new = await self._store.add(conn, rows, at, embedded=settings.embedder != "none")
+        drawn = {one for one in workspaces if self._policies.of(one).draws_facts}
+        threads = {(row.thread_no, row.workspace_id) for row in rows if row.workspace_id in drawn}
+        if new and threads:
+            await self._extraction.queue(conn, threads, at, settings.extraction_delay_s)
         return new
 
 

@@ -197,3 +197,34 @@ def test_the_document_has_schemas_and_no_422(app: FastAPI) -> None:
             assert operation["summary"], path
             assert "422" not in operation["responses"], (method, path)
             assert operation["security"] == [{"key": []}]
+
+
+async def test_a_workspaces_memory_policy_is_merged_shown_and_audited(client: httpx.AsyncClient) -> None:
+    path = "/workspaces/default"
+    first = await client.patch(path, json={"memory": {"retention_days": 30, "redact": ["phone", "email", "email"]}})
+    assert first.status_code == 200, first.text
+    second = await client.patch(path, json={"memory": {"holdout_share": 0.1, "retention_days": None}})
+    policy = second.json()["memory"]
+    assert (policy["retention_days"], policy["redact"], policy["holdout_share"]) == (None, ["email", "phone"], 0.1)
+    assert (await client.get(path)).json()["memory"] == policy
+    (latest, *_) = (await client.get("/audit", params={"action": "workspace.update"})).json()["items"]
+    assert latest["details"]["memory"] == {"from": first.json()["memory"], "to": policy}
+    assert (await client.patch(path, json={"memory": None})).json()["memory"]["redact"] is None
+
+
+@pytest.mark.parametrize(
+    ("memory", "param"),
+    [
+        ({"retention_days": -1}, "memory.retention_days"),
+        ({"half_life_days": 40_000}, "memory.half_life_days"),
+        ({"redact": ["names"]}, "memory.redact"),
+        ({"extraction": "a-model"}, "memory.extraction"),
+        ({"extraction_usd_per_day": -0.1}, "memory.extraction_usd_per_day"),
+        ({"holdout_share": 1.5}, "memory.holdout_share"),
+        ({"embedder": "none"}, "memory.embedder"),
+    ],
+)
+async def test_a_wrong_memory_policy_names_its_field(client: httpx.AsyncClient, memory: dict, param: str) -> None:
+    answer = await client.patch("/workspaces/default", json={"memory": memory})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"].startswith(param)

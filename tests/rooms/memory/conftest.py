@@ -18,6 +18,7 @@ from cmg.memory.turn_sink import TurnSink
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
 from support.manual_clock import START, ManualClock
+from support.policies import policies
 
 WORKSPACE = "default"
 PATIENT = MemorySettings(recall_deadline_ms=5000, embedder="none")
@@ -47,7 +48,7 @@ def service_on(
     """A service whose notes are made in this process."""
     finder = Finder(database, None, clock, settings.recall_deadline_ms / 2000)
     maker = NoteMaker(finder, RecentWriters(journal.folder), Condenser(database, settings.summary_tokens))
-    return MemoryService(finder, maker, journal, settings, clock, instruments)
+    return MemoryService(finder, maker, journal, policies(settings), clock, instruments)
 
 
 class Memory:
@@ -57,7 +58,7 @@ class Memory:
         self.database, self.clock, self.spool = database, clock, spool
         self.journal = Journal(spool)
         self.service = service_on(database, self.journal, PATIENT, clock, instruments)
-        self.sink = TurnSink(clock, PATIENT)
+        self.sink = TurnSink(clock, policies(PATIENT))
         self.payloads: list[bytes] = []
 
     def remember(self, where: Scope, turns: list[Turn]) -> list[bytes]:

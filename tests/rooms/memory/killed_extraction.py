@@ -12,6 +12,7 @@ from cmg.memory.items.writing import ItemWriter
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
 from support.manual_clock import ManualClock
+from support.policies import policies
 
 
 async def _hang() -> None:
@@ -37,7 +38,7 @@ async def main(dsn: str, now: str, moment: str) -> None:
     await database.open()
     before = moment == "before"
     extractor = _Hanging() if before else RuleExtractor()
-    writer = (ItemWriter if before else _HangingInside)(clock, MemorySettings())
+    writer = (ItemWriter if before else _HangingInside)(clock, policies(MemorySettings()))
     await ExtractionWorker(database, clock, instruments, extractor, writer).once()
 
 

@@ -19,6 +19,7 @@ from cmg.memory.models import Owner, Thread
 from cmg.storage.database import Database
 from rooms.memory.conftest import PATIENT, Memory, said, scope
 from support.manual_clock import ManualClock
+from support.policies import policies
 
 ANA = Owner("default", "ana")
 
@@ -29,7 +30,7 @@ async def _settled() -> bool:
 
 @pytest.fixture
 def removal(database: Database, clock: ManualClock) -> Removal:
-    return Removal(database, ItemWriter(clock, PATIENT), clock)
+    return Removal(database, ItemWriter(clock, policies(PATIENT)), clock)
 
 
 @pytest.fixture

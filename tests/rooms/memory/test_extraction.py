@@ -16,6 +16,7 @@ from cmg.memory.models import Owner
 from cmg.memory.turn_sink import TurnSink
 from cmg.telemetry.instruments import Instruments
 from rooms.memory.conftest import PATIENT, Memory, said, scope
+from support.policies import policies
 
 FACTS = ["I live in Berlin", "My dog is called Bruno"]
 TURN = "I live in Berlin. My dog is called Bruno."
@@ -47,7 +48,7 @@ class Slow(RuleExtractor):
 
 
 def worker(memory: Memory, extractor=None) -> ExtractionWorker:
-    writer = ItemWriter(memory.clock, PATIENT)
+    writer = ItemWriter(memory.clock, policies(PATIENT))
     return ExtractionWorker(memory.database, memory.clock, Instruments(), extractor or RuleExtractor(), writer)
 
 
@@ -145,7 +146,7 @@ async def test_what_fails_is_tried_again_and_given_up_at_last(memory: Memory) ->
 
 
 async def test_switched_off_nothing_waits(memory: Memory) -> None:
-    memory.sink = TurnSink(memory.clock, MemorySettings(extraction="off"))
+    memory.sink = TurnSink(memory.clock, policies(MemorySettings(extraction="off")))
     await memory.keep(scope(), said(TURN))
     assert await waiting(memory) == 0
 
@@ -157,7 +158,7 @@ async def test_an_edited_turn_is_read_again(memory: Memory) -> None:
     turn = await memory.database.fetchval("SELECT id FROM memory_turns WHERE content = $1", TURN)
     async with memory.database.transaction() as conn:
         changes = Changes(content="I live in Bern. My dog is called Bruno.")
-        await ItemWriter(memory.clock, PATIENT).edit(conn, Owner("default", "ana"), turn, changes)
+        await ItemWriter(memory.clock, policies(PATIENT)).edit(conn, Owner("default", "ana"), turn, changes)
     assert await worker(memory).once() == 1
     drawn = await memory.database.fetch("SELECT value FROM memory_facts WHERE origin = 'rules' ORDER BY value")
     assert [row["value"] for row in drawn] == ["Bern", "yes"]

@@ -5,6 +5,8 @@ from uuid import UUID
 
 import pytest
 
+from cmg.config import MemorySettings
+from cmg.identity.models import MemoryPolicy
 from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.memory.items.feedback import Feedback
 from cmg.memory.items.models import Changes, NewItem
@@ -13,8 +15,9 @@ from cmg.memory.items.store import ItemStore
 from cmg.memory.items.upkeep import ItemUpkeep
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, Thread
-from cmg.memory.retention import KeptFor, MemoryRetention
+from cmg.memory.retention import MemoryRetention
 from rooms.memory.conftest import PATIENT, START, Memory, said, scope
+from support.policies import policies
 
 ANA = Owner("default", "ana")
 NOW = datetime.fromtimestamp(START, UTC)
@@ -24,14 +27,14 @@ PLAIN = Weights(importance=0.5, mentions=1, uses=0, feedback=0, touched_at=NOW)
 async def put(memory: Memory, content: str = "The code is 1234.", **changes) -> UUID:
     item = NewItem(**{"thread": Thread(ANA, "t"), "kind": "memory", "content": content, "origin": "caller", **changes})
     async with memory.database.transaction() as conn:
-        (kept,) = await ItemWriter(memory.clock, PATIENT).put(conn, [item])
+        (kept,) = await ItemWriter(memory.clock, policies(PATIENT)).put(conn, [item])
     assert kept.item_id is not None, kept
     return kept.item_id
 
 
 async def judge(memory: Memory, item_id: UUID, kind: str, value: float | None = None, owner: Owner = ANA) -> Salience:
     async with memory.database.transaction() as conn:
-        return await Feedback(memory.clock, half_life_days=90).judge(conn, owner, item_id, (kind, value, "why"))
+        return await Feedback(memory.clock, policies(PATIENT)).judge(conn, owner, item_id, (kind, value, "why"))
 
 
 async def stored(memory: Memory, item_id: UUID) -> float:
@@ -67,7 +70,7 @@ async def test_judgements_move_the_salience_within_bounds_and_are_explained(memo
         lowest = await judge(memory, item_id, "not_helpful")
     assert (lowest.salience, lowest.feedback) == (0.0, -0.5)
     assert await stored(memory, item_id) == pytest.approx(lowest.salience)
-    explained, judgements = await Feedback(memory.clock, half_life_days=90).explained(memory.database, ANA, item_id)
+    explained, judgements = await Feedback(memory.clock, policies(PATIENT)).explained(memory.database, ANA, item_id)
     assert (explained, len(judgements), judgements[0].comment) == (lowest, 20, "why")
 
 
@@ -100,7 +103,7 @@ async def test_uses_are_counted_in_their_workspace(memory: Memory) -> None:
 async def test_ageing_is_written_in_batches(memory: Memory, monkeypatch) -> None:
     monkeypatch.setattr("cmg.memory.items.upkeep._BATCH", 2)
     ids = [await put(memory, f"Number {number}") for number in range(5)]
-    upkeep = ItemUpkeep(memory.database, memory.clock, PATIENT)
+    upkeep = ItemUpkeep(memory.database, memory.clock, policies(PATIENT))
     assert await upkeep.age() == 0
     memory.clock.advance(90 * 86_400)
     assert (await upkeep.age(), await upkeep.age()) == (5, 0)
@@ -110,18 +113,19 @@ async def test_ageing_is_written_in_batches(memory: Memory, monkeypatch) -> None
 async def test_what_expires_goes_with_its_versions(memory: Memory) -> None:
     item_id, other = await put(memory, expires_at=NOW + timedelta(days=1)), await put(memory, "Another thing.")
     async with memory.database.transaction() as conn:
-        await ItemWriter(memory.clock, PATIENT).edit(conn, ANA, item_id, Changes(content="The code is 9876."))
-    upkeep = ItemUpkeep(memory.database, memory.clock, PATIENT)
-    assert await upkeep.purge(0) == 0
+        await ItemWriter(memory.clock, policies(PATIENT)).edit(conn, ANA, item_id, Changes(content="The code is 9876."))
+    upkeep = ItemUpkeep(memory.database, memory.clock, policies(PATIENT))
+    assert await upkeep.purge() == 0
     memory.clock.advance(86_400)
-    assert await upkeep.purge(0) == 2
+    assert await upkeep.purge() == 2
     assert await memory.contents() == ["Another thing."]
     memory.clock.advance(10 * 86_400)
     async with memory.database.transaction() as conn:
         await ItemStore().count_uses(conn, {("default", other): 1}, memory.clock.now())
-    assert await upkeep.purge(5) == 0
+    forgetful = ItemUpkeep(memory.database, memory.clock, policies(PATIENT, default=MemoryPolicy(item_days=5)))
+    assert await forgetful.purge() == 0
     memory.clock.advance(6 * 86_400)
-    assert await upkeep.purge(5) == 1
+    assert await forgetful.purge() == 1
 
 
 async def test_facts_go_with_the_retention_of_their_last_source_and_memories_stay(memory: Memory) -> None:
@@ -131,7 +135,7 @@ async def test_facts_go_with_the_retention_of_their_last_source_and_memories_sta
     await put(memory, "I live in Berlin", **drawn)
     await put(memory)
     memory.clock.advance(10 * 86_400)
-    upkeep = ItemUpkeep(memory.database, memory.clock, PATIENT)
-    retention = MemoryRetention(memory.database, memory.clock, upkeep, KeptFor(turn_days=5, operation_days=7))
+    upkeep = ItemUpkeep(memory.database, memory.clock, policies(PATIENT))
+    retention = MemoryRetention(memory.database, memory.clock, upkeep, policies(MemorySettings(retention_days=5)), 7)
     assert (await retention.purge())[0] == 2
     assert await memory.contents() == ["The code is 1234."]

@@ -12,6 +12,7 @@ from cmg.memory.items.store import ItemStore
 from cmg.memory.items.writing import VERSIONS, ItemWriter
 from cmg.memory.models import Owner, Thread
 from rooms.memory.conftest import PATIENT, START, Memory, said, scope
+from support.policies import policies
 
 ANA = Owner("default", "ana")
 THREAD = Thread(ANA, "monday")
@@ -34,7 +35,7 @@ class Items:
     """The writer with its transaction, and a look at the tables."""
 
     def __init__(self, memory: Memory) -> None:
-        self.memory, self.writer = memory, ItemWriter(memory.clock, PATIENT)
+        self.memory, self.writer = memory, ItemWriter(memory.clock, policies(PATIENT))
 
     async def put(self, *items: NewItem) -> list[Kept]:
         async with self.memory.database.transaction() as conn:

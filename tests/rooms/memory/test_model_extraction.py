@@ -6,13 +6,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from cmg.config import MemorySettings
+from cmg.identity.models import MemoryPolicy
 from cmg.kit.errors import Unavailable
 from cmg.memory.extraction.by_model import ModelExtractor
 from cmg.memory.extraction.ports import Completion
 from cmg.memory.extraction.worker import ExtractionWorker
 from cmg.memory.items.writing import ItemWriter
+from cmg.memory.turn_sink import TurnSink
 from cmg.telemetry.instruments import Instruments
 from rooms.memory.conftest import PATIENT, Memory, said, scope
+from support.policies import policies
 
 TURN = "Ich wohne in Berlin und mag Tee. By the way, I live in Berlin."
 
@@ -38,11 +42,12 @@ class Model:
         return Completion(text, 10**9)
 
 
-async def read(memory: Memory, model: Model, usd_per_day: float = 10) -> list[tuple[str, str]]:
+async def read(memory: Memory, model: Model, usd_per_day: float = 10, **own: MemoryPolicy) -> list[tuple[str, str]]:
     """Read everything that waits; returns the facts as (origin, content)."""
     memory.clock.advance(60)
-    extractor = ModelExtractor(model, memory.database, memory.clock, usd_per_day)
-    writer = ItemWriter(memory.clock, PATIENT)
+    settings = MemorySettings(extraction_usd_per_day=usd_per_day)
+    extractor = ModelExtractor(model, memory.database, memory.clock, policies(settings, **own))
+    writer = ItemWriter(memory.clock, policies(PATIENT))
     while await ExtractionWorker(memory.database, memory.clock, Instruments(), extractor, writer).once():
         pass
     rows = await memory.database.fetch(
@@ -95,3 +100,21 @@ async def test_a_ceiling_of_costs_holds_for_each_workspace_and_day(memory: Memor
     assert await say("Word", workspace="other") == 3
     memory.clock.advance(86_400)
     assert await say("Tomorrow's word.") == 4
+
+
+async def test_a_workspace_may_keep_its_words_from_models_or_let_them_cost_less(memory: Memory) -> None:
+    await memory.keep(scope(), said("I live in Berlin."))
+    model = Model()
+    assert await read(memory, model, default=MemoryPolicy(extraction="rules")) == [("rules", "I live in Berlin")]
+    await memory.keep(scope(thread="next"), said("I live in Rome."))
+    await read(memory, model, default=MemoryPolicy(extraction_usd_per_day=0))
+    assert model.asked == []
+
+
+async def test_of_a_workspace_that_wants_none_no_facts_are_drawn(memory: Memory) -> None:
+    wanted = policies(PATIENT, quiet=MemoryPolicy(extraction="off"))
+    memory.sink = TurnSink(memory.clock, wanted)
+    for workspace in ("default", "quiet"):
+        await memory.keep(scope(workspace=workspace), said("I live in Berlin."))
+    waiting = await memory.database.fetch("SELECT workspace_id FROM memory_extractions")
+    assert [row["workspace_id"] for row in waiting] == ["default"]

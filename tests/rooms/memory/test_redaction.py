@@ -3,12 +3,14 @@
 import pytest
 
 from cmg.config import MemorySettings
+from cmg.identity.models import MemoryPolicy
 from cmg.memory.items.models import NewItem
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, Thread
 from cmg.memory.text.redaction import Redactor
 from cmg.memory.turn_sink import TurnSink
 from rooms.memory.conftest import Memory, said, scope
+from support.policies import policies
 
 ALL = ["secrets", "email", "phone", "card", "iban"]
 KEY = "sk-proj-" + "aB3" * 12
@@ -80,7 +82,7 @@ def test_no_text_takes_long(base: str) -> None:
 
 async def test_turns_and_items_are_redacted_before_they_are_stored(memory: Memory) -> None:
     settings = MemorySettings(redact=["email", "secrets"])
-    memory.sink = TurnSink(memory.clock, settings)
+    memory.sink = TurnSink(memory.clock, policies(settings))
     await memory.keep(scope(), said(f"I am ana@example.org with {KEY}", "Mail ben@example.org."))
     item = NewItem(
         thread=Thread(Owner("default", "ana"), "t"),
@@ -90,7 +92,7 @@ async def test_turns_and_items_are_redacted_before_they_are_stored(memory: Memor
         metadata='{"mail": "ana@example.org"}',
     )
     async with memory.database.transaction() as conn:
-        await ItemWriter(memory.clock, settings).put(conn, [item])
+        await ItemWriter(memory.clock, policies(settings)).put(conn, [item])
     assert await memory.contents() == [
         "I am [redacted:email] with [redacted:secret]",
         "Mail [redacted:email].",
@@ -99,3 +101,13 @@ async def test_turns_and_items_are_redacted_before_they_are_stored(memory: Memor
     everything = str([dict(row) for row in await memory.database.fetch("SELECT * FROM memory_turns")])
     assert "example.org" not in everything
     assert "sk-proj" not in everything
+
+
+async def test_a_workspace_redacts_what_it_says_and_no_other_does(memory: Memory) -> None:
+    own = {"strict": MemoryPolicy(redact=("email",)), "open": MemoryPolicy(redact=())}
+    memory.sink = TurnSink(memory.clock, policies(MemorySettings(redact=["secrets"]), **own))
+    for workspace in ("default", "strict", "open"):
+        await memory.keep(scope(workspace=workspace), said(f"ana@example.org has {KEY}"))
+    assert await memory.contents() == ["ana@example.org has [redacted:secret]"]
+    assert await memory.contents(workspace="strict") == [f"[redacted:email] has {KEY}"]
+    assert await memory.contents(workspace="open") == [f"ana@example.org has {KEY}"]

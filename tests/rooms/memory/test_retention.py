@@ -2,17 +2,23 @@
 
 import pytest
 
+from cmg.config import MemorySettings
+from cmg.identity.models import MemoryPolicy
+from cmg.memory.items.models import NewItem
 from cmg.memory.items.upkeep import ItemUpkeep
-from cmg.memory.retention import KeptFor, MemoryRetention
+from cmg.memory.items.writing import ItemWriter
+from cmg.memory.models import Owner, Thread
+from cmg.memory.retention import MemoryRetention
 from cmg.memory.store import MemoryStore
 from rooms.memory.conftest import PATIENT, Memory, said, scope
+from support.policies import policies
 
 DAY_S = 86_400
 
 
 def _retention(memory: Memory, turn_days: int) -> MemoryRetention:
-    upkeep = ItemUpkeep(memory.database, memory.clock, PATIENT)
-    return MemoryRetention(memory.database, memory.clock, upkeep, KeptFor(turn_days=turn_days, operation_days=7))
+    upkeep = ItemUpkeep(memory.database, memory.clock, policies(PATIENT))
+    return MemoryRetention(memory.database, memory.clock, upkeep, policies(MemorySettings(retention_days=turn_days)), 7)
 
 
 async def _counts(memory: Memory) -> list[tuple[str, int, int]]:
@@ -51,3 +57,36 @@ async def test_operations_are_kept_for_their_days(memory: Memory, days: int, lef
     memory.clock.advance(days * DAY_S)
     await _retention(memory, turn_days=0).purge()
     assert await memory.database.fetchval("SELECT count(*) FROM memory_operations") == left
+
+
+async def test_each_workspace_keeps_its_turns_as_long_as_it_says(memory: Memory) -> None:
+    for workspace in ("default", "short", "kept"):
+        await memory.keep(scope(workspace=workspace), said("old turn"))
+    memory.clock.advance(4 * DAY_S)
+    upkeep = ItemUpkeep(memory.database, memory.clock, policies(PATIENT))
+    own = {"short": MemoryPolicy(retention_days=3), "kept": MemoryPolicy(retention_days=0)}
+    wanted = policies(MemorySettings(retention_days=5), **own)
+    retention = MemoryRetention(memory.database, memory.clock, upkeep, wanted, 7)
+    left = []
+    for _ in range(2):
+        await retention.purge()
+        left.append([len(await memory.contents(workspace=one)) for one in ("default", "short", "kept")])
+        memory.clock.advance(2 * DAY_S)
+    assert left == [[1, 0, 1], [0, 0, 1]]
+
+
+async def test_items_age_and_go_by_the_policy_of_their_workspace(memory: Memory) -> None:
+    known = policies(PATIENT, quick=MemoryPolicy(half_life_days=1, item_days=30))
+    writer, upkeep = ItemWriter(memory.clock, known), ItemUpkeep(memory.database, memory.clock, known)
+    for workspace in ("default", "quick"):
+        item = NewItem(thread=Thread(Owner(workspace, "ana"), "t"), kind="memory", content="Likes tea", origin="caller")
+        async with memory.database.transaction() as conn:
+            await writer.put(conn, [item])
+    memory.clock.advance(20 * DAY_S)
+    await upkeep.age()
+    rows = await memory.database.fetch("SELECT workspace_id, salience FROM memory_turns ORDER BY workspace_id")
+    aged = {row["workspace_id"]: round(row["salience"], 2) for row in rows}
+    assert aged == {"default": 0.46, "quick": 0.25}
+    memory.clock.advance(20 * DAY_S)
+    assert await upkeep.purge() == 1
+    assert [len(await memory.contents(workspace=one)) for one in ("default", "quick")] == [1, 0]

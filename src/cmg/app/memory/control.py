@@ -29,6 +29,7 @@ from cmg.memory.items.feedback import Feedback
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.mem0.adding import Adding
 from cmg.memory.mem0.mem0_api import Mem0Api
+from cmg.memory.policies import Policies
 from cmg.memory.service import MemoryService
 from cmg.memory.tools.calls import Tools
 from cmg.memory.turn_sink import TURNS, decode_batch
@@ -57,6 +58,7 @@ class MemoryControl:
 
     settings: Settings
     database: Database
+    policies: Policies
     writer: ItemWriter
     erasure: Erasure
     export: Export
@@ -65,9 +67,7 @@ class MemoryControl:
 
     def memories(self, service: MemoryService) -> Memories:
         """The use cases on memories, with what recalls them."""
-        feedback = Feedback(
-            self.clock, half_life_days=self.settings.memory.half_life_days, instruments=service.instruments
-        )
+        feedback = Feedback(self.clock, self.policies, service.instruments)
         return Memories(self.database, service, self.writer, feedback, self.clock)
 
     def tools(self, memories: Memories, require: Require) -> Tools:
@@ -86,10 +86,10 @@ class MemoryControl:
             await self.clock.sleep(_CATCH_UP_S)
 
 
-def build_control(settings: Settings, database: Database, clock: Clock) -> MemoryControl:
+def build_control(settings: Settings, database: Database, policies: Policies, clock: Clock) -> MemoryControl:
     """Everything but what recalls, which only a serving process has."""
     spool = settings.data_dir / "spool"
-    writer = ItemWriter(clock, settings.memory)
+    writer = ItemWriter(clock, policies)
     file = TombstoneFile(settings.data_dir)
     places: list[Place] = [
         LedgerUsers(database),
@@ -101,7 +101,8 @@ def build_control(settings: Settings, database: Database, clock: Clock) -> Memor
         return await settled(spool, clock, _SETTLE_S)
 
     erasure = Erasure(database, Removal(database, writer, clock), file, places, settle, clock)
-    return MemoryControl(settings, database, writer, erasure, Export(ControlStore(database, clock), clock), file, clock)
+    export = Export(ControlStore(database, clock), clock)
+    return MemoryControl(settings, database, policies, writer, erasure, export, file, clock)
 
 
 def add_memory_routes(routes: Routes, control: MemoryControl, memories: Memories, require: Require) -> None:

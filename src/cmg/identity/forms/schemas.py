@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Scope = Literal["chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "admin", "admin:all"]
 Setting = Literal["on", "off"]
+Redacted = Literal["secrets", "email", "phone", "card", "iban"]
 Time = Annotated[str, Field(description="RFC 3339, as 2026-12-31T23:59:59Z", examples=["2026-12-31T23:59:59Z"])]
 
 
@@ -84,11 +85,24 @@ class SuspendForm(Form):
     reason: str | None = None
 
 
+class MemoryPolicyForm(Form):
+    """How a workspace's memory is kept, by the names of the settings `memory.*`; null: as those say."""
+
+    retention_days: int | None = Field(None, description="from when turns were stored; 0: until they are erased")
+    item_days: int | None = Field(None, description="since items were last mentioned or used; 0: no bound of their own")
+    half_life_days: int | None = Field(None, description="of the salience; 0: no ageing")
+    redact: list[Redacted] | None = Field(None, description="taken out of what is stored")
+    extraction: Literal["off", "rules"] | None = Field(None, description="less than the service draws, never more")
+    extraction_usd_per_day: float | None = Field(None, description="of models that draw facts and write summaries")
+    holdout_share: float | None = Field(None, description="of the conversations, which go without memory")
+
+
 class WorkspacePatch(Form):
-    """Settings of a workspace to change."""
+    """Settings of a workspace to change: absent ones stay; `memory` is merged."""
 
     name: str | None = None
     timezone: str | None = Field(None, description="IANA name; budgets' periods begin at its midnight")
+    memory: MemoryPolicyForm | None = None
 
 
 class WorkspaceForm(WorkspacePatch):
@@ -193,6 +207,18 @@ class KeyPageView(BaseModel):
     next: str | None
 
 
+class MemoryPolicyView(BaseModel):
+    """How a workspace's memory is kept; null: as the service's settings say."""
+
+    retention_days: int | None
+    item_days: int | None
+    half_life_days: int | None
+    redact: list[Redacted] | None
+    extraction: Literal["off", "rules"] | None
+    extraction_usd_per_day: float | None
+    holdout_share: float | None
+
+
 class WorkspaceView(BaseModel):
     """A workspace."""
 
@@ -200,6 +226,7 @@ class WorkspaceView(BaseModel):
     name: str
     timezone: str
     created_at: str | None
+    memory: MemoryPolicyView
 
 
 class WorkspacePageView(BaseModel):

@@ -1,11 +1,12 @@
 """Keys, workspaces and the trail as JSON: what the control plane answers and the command line prints."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from cmg.audit.models import Stored
-from cmg.identity.models import ApiKey, Budget, Limits, Workspace
+from cmg.identity.models import ApiKey, Budget, Limits, MemoryPolicy, Workspace
 from cmg.kit.clock import rfc3339
 from cmg.kit.money import nano_to_usd
 
@@ -76,8 +77,14 @@ def workspace_view(workspace: Workspace) -> dict[str, Any]:
         "id": workspace.id,
         "name": workspace.name,
         "timezone": workspace.timezone,
+        "memory": policy_view(workspace.memory),
         "created_at": rfc3339(workspace.created_at) if workspace.created_at else None,
     }
+
+
+def policy_view(policy: MemoryPolicy) -> dict[str, Any]:
+    """How a workspace's memory is kept; null: as the service's settings say."""
+    return {**msgspec.structs.asdict(policy), "redact": _list(policy.redact)}
 
 
 def entry_view(entry: Stored) -> dict[str, Any]:
@@ -104,5 +111,5 @@ def _time(epoch_s: float | None) -> str | None:
     return None if epoch_s is None else rfc3339(epoch_s)
 
 
-def _list(values: tuple[str, ...] | None) -> list[str] | None:
+def _list(values: Sequence[str] | None) -> list[str] | None:
     return None if values is None else list(values)

@@ -63,7 +63,8 @@ class MemoriesApi:
             assert kept.item_id is not None, "a refused memory raises"
             ids = [kept.item_id]
         else:
-            messages = messages_of(_as_ingest(asked), caller.workspace_id, self._clock.now(), self._memories.redactor)
+            redactor = self._memories.redactor(caller.workspace_id)
+            messages = messages_of(_as_ingest(asked), caller.workspace_id, self._clock.now(), redactor)
             await self._memories.say(messages)
             ids = ids_of(messages)
         found = {item.id: item for item in await self._memories.store.by_id(caller.workspace_id, ids)}

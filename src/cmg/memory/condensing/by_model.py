@@ -10,6 +10,7 @@ from cmg.memory.condensing.store import Unread
 from cmg.memory.extraction.models import Claim
 from cmg.memory.extraction.ports import ChatModel
 from cmg.memory.extraction.store import ExtractionStore
+from cmg.memory.policies import Policies
 from cmg.memory.text.note import said
 from cmg.storage.database import Database
 from cmg.telemetry.logs import get_logger
@@ -29,15 +30,18 @@ _log = get_logger("cmg.memory.condensing")
 class ModelWriter:
     """Asks a chat model; what fails, is too dear or comes back empty is left to picked lines."""
 
-    def __init__(self, model: ChatModel, database: Database, clock: Clock, *, usd_per_day: float, budget: int) -> None:
-        self._model, self._database, self._clock = model, database, clock
-        self._nano_per_day, self._budget = int(usd_per_day * 1e9), budget
+    def __init__(self, model: ChatModel, database: Database, clock: Clock, policies: Policies) -> None:
+        self._model, self._database, self._clock, self._policies = model, database, clock, policies
+        self._budget = policies.settings.summary_tokens
         self._costs = ExtractionStore()
 
     async def write(self, claim: Claim, before: str | None, unread: Unread) -> str | None:
         """The new summary; None: no model wrote one. Raises `DatabaseAway`."""
         workspace_id, day = claim.thread.owner.workspace_id, self._clock.now().date()
-        if await self._costs.spent(self._database, workspace_id, day) >= self._nano_per_day:
+        policy = self._policies.of(workspace_id)
+        if not policy.models_may_read:
+            return None
+        if await self._costs.spent(self._database, workspace_id, day) >= policy.nano_per_day:
             return None
         try:
             answer = await self._model.complete(workspace_id, self._body(before, unread), _TIMEOUT_S)

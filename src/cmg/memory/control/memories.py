@@ -52,10 +52,14 @@ class Memories:
         self, database: Database, service: MemoryService, writer: ItemWriter, feedback: Feedback, clock: Clock
     ) -> None:
         self._database, self._service, self._writer, self._feedback = database, service, writer, feedback
-        self.redactor = Redactor(service.settings.redact)
-        self._turns = TurnWriter(MemoryStore(), clock, service.settings)
+        self._policies = service.policies
+        self._turns = TurnWriter(MemoryStore(), clock, service.policies)
         self.store = ControlStore(database, clock)
         self.removal = Removal(database, writer, clock)
+
+    def redactor(self, workspace_id: str) -> Redactor:
+        """What takes secrets out of what a workspace stores."""
+        return self._policies.of(workspace_id).redactor
 
     async def add(self, item: NewItem) -> Kept:
         """Keep one memory that somebody wrote. Raises `InvalidRequest` when it is refused."""

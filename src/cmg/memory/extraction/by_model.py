@@ -15,6 +15,7 @@ from cmg.memory.extraction.rules import speaker
 from cmg.memory.extraction.store import ExtractionStore
 from cmg.memory.extraction.worker import Drawn, RuleExtractor
 from cmg.memory.items.models import FactKind, folded
+from cmg.memory.policies import Policies
 from cmg.storage.database import Database
 from cmg.telemetry.logs import get_logger
 
@@ -74,11 +75,10 @@ _FORMAT = {"type": "json_schema", "json_schema": {"name": "facts", "strict": Tru
 
 
 class ModelExtractor:
-    """Asks a chat model, up to a cost for each workspace and day (UTC); whatever fails is read by the patterns."""
+    """Asks a chat model, up to what a workspace's policy lets it cost a day (UTC); the patterns read what it cannot."""
 
-    def __init__(self, model: ChatModel, database: Database, clock: Clock, usd_per_day: float) -> None:
-        self._model, self._database, self._clock = model, database, clock
-        self._nano_per_day = int(usd_per_day * 1e9)
+    def __init__(self, model: ChatModel, database: Database, clock: Clock, policies: Policies) -> None:
+        self._model, self._database, self._clock, self._policies = model, database, clock, policies
         self._store, self._rules = ExtractionStore(), RuleExtractor()
 
     async def extract(self, claim: Claim, passages: Sequence[Passage]) -> list[Drawn]:
@@ -96,7 +96,10 @@ class ModelExtractor:
     async def _ask(self, claim: Claim, part: Sequence[Passage]) -> list[Drawn] | None:
         """What the model finds; None when it may not be asked or fails."""
         workspace_id, day = claim.thread.owner.workspace_id, self._clock.now().date()
-        if await self._store.spent(self._database, workspace_id, day) >= self._nano_per_day:
+        policy = self._policies.of(workspace_id)
+        if not policy.models_may_read:
+            return None
+        if await self._store.spent(self._database, workspace_id, day) >= policy.nano_per_day:
             return None
         try:
             answer = await self._model.complete(workspace_id, _body(part), _TIMEOUT_S)

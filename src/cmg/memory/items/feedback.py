@@ -12,6 +12,7 @@ from cmg.memory.items.models import FeedbackType, Version, digest_of
 from cmg.memory.items.salience import Salience, Weights, salience
 from cmg.memory.items.store import ItemStore
 from cmg.memory.models import Owner
+from cmg.memory.policies import Policies
 from cmg.memory.text.cleaning import clean
 from cmg.storage.database import Connection, Database
 from cmg.telemetry.instruments import Instruments
@@ -33,8 +34,8 @@ class Judgement(msgspec.Struct, frozen=True):
 class Feedback:
     """Takes judgements and explains what they do."""
 
-    def __init__(self, clock: Clock, *, half_life_days: float, instruments: Instruments | None = None) -> None:
-        self._clock, self._half_life_days, self._instruments = clock, half_life_days, instruments
+    def __init__(self, clock: Clock, policies: Policies, instruments: Instruments | None = None) -> None:
+        self._clock, self._policies, self._instruments = clock, policies, instruments
         self._store = ItemStore()
 
     async def judge(
@@ -65,7 +66,7 @@ class Feedback:
         }
         row = await self._store.judge(conn, owner.workspace_id, item_id, note)
         await self._store.trim_feedback(conn, owner.workspace_id, item_id, _KEPT)
-        found = salience(Weights(**dict(row)), now, self._half_life_days)
+        found = salience(Weights(**dict(row)), now, self._half_life_days(owner))
         until = now if kind == "outdated" else None
         await self._store.set_salience(conn, owner.workspace_id, item_id, found.salience, until)
         if self._instruments is not None:
@@ -85,7 +86,10 @@ class Feedback:
         )
         rows = await self._store.feedback(database, owner.workspace_id, item_id)
         judgements = [Judgement(row["type"], row["value"], row["comment"], row["at"]) for row in rows]
-        return salience(weights, self._clock.now(), self._half_life_days), judgements
+        return salience(weights, self._clock.now(), self._half_life_days(owner)), judgements
+
+    def _half_life_days(self, owner: Owner) -> int:
+        return self._policies.of(owner.workspace_id).half_life_days
 
     async def _current(self, source: Connection | Database, owner: Owner, item_id: UUID) -> Version:
         if not isinstance(source, Database):

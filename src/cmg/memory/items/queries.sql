@@ -262,8 +262,9 @@ ON CONFLICT (item_id) DO UPDATE SET uses = t.uses + excluded.uses, used_at = gre
 
 -- name: salience_batch
 -- The next items behind an id ($1), in the order of ids, with what their salience is made of.
--- cross-workspace: ageing holds for the whole service
-SELECT f.item_id, f.importance, f.mentions, f.uses, f.feedback, greatest(f.mentioned_at, f.used_at) AS touched_at, t.salience
+-- cross-workspace: the nightly job goes through all of them, each by its own half-life
+SELECT f.item_id, f.workspace_id, f.importance, f.mentions, f.uses, f.feedback,
+    greatest(f.mentioned_at, f.used_at) AS touched_at, t.salience
 FROM memory_facts f JOIN memory_turns t ON t.id = f.item_id
 WHERE f.item_id > $1 ORDER BY f.item_id LIMIT $2;
 
@@ -284,17 +285,15 @@ SELECT user_no, array_agg(id) AS ids FROM (
     SELECT user_no, id FROM memory_turns WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2) over GROUP BY user_no;
 
 -- name: forgotten_items
--- Items that nobody has mentioned or used since a moment, a bounded number, by user.
--- cross-workspace: retention holds for the whole service
+-- Items of a workspace that nobody has mentioned or used since a moment, a bounded number, by user.
 SELECT user_no, array_agg(item_id) AS ids FROM (
     SELECT f.user_no, f.item_id FROM memory_facts f
-    WHERE f.mentioned_at < $1 AND (f.used_at IS NULL OR f.used_at < $1) AND f.origin <> 'said' AND f.item_id = f.root_id
-        AND EXISTS (SELECT FROM memory_turns t WHERE t.id = f.item_id
+    WHERE f.workspace_id = $1 AND f.mentioned_at < $2 AND (f.used_at IS NULL OR f.used_at < $2) AND f.origin <> 'said'
+        AND f.item_id = f.root_id AND EXISTS (SELECT FROM memory_turns t WHERE t.id = f.item_id
             AND t.kind NOT IN ('message', 'document', 'diff', 'log'))
-    LIMIT $2) old GROUP BY user_no;
+    LIMIT $3) old GROUP BY user_no;
 
 -- name: old_turns
 -- What a user said before a moment, by when it was stored, a bounded number.
--- cross-workspace: retention holds for the whole service
 SELECT id FROM memory_turns
-WHERE user_no = $1 AND recorded_at < $2 AND kind IN ('message', 'document', 'diff', 'log') LIMIT $3;
+WHERE workspace_id = $1 AND user_no = $2 AND recorded_at < $3 AND kind IN ('message', 'document', 'diff', 'log') LIMIT $4;

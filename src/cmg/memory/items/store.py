@@ -182,13 +182,15 @@ class UpkeepStore:
         """User number → items whose time is over."""
         return _by_user(await self._database.fetch(self._sql["expired_items"], now, limit, timeout_s=60))
 
-    async def forgotten(self, before: datetime, limit: int) -> dict[int, list[UUID]]:
-        """User number → items that nobody mentioned or used since."""
-        return _by_user(await self._database.fetch(self._sql["forgotten_items"], before, limit, timeout_s=60))
+    async def forgotten(self, workspace_id: str, before: datetime, limit: int) -> dict[int, list[UUID]]:
+        """User number → items of a workspace that nobody mentioned or used since."""
+        found = await self._database.fetch(self._sql["forgotten_items"], workspace_id, before, limit, timeout_s=60)
+        return _by_user(found)
 
-    async def old_turns(self, user_no: int, before: datetime, limit: int) -> list[UUID]:
+    async def old_turns(self, workspace_id: str, user_no: int, before: datetime, limit: int) -> list[UUID]:
         """Passages of a user that were stored before a moment."""
-        return _ids(await self._database.fetch(self._sql["old_turns"], user_no, before, limit, timeout_s=60))
+        given = (workspace_id, user_no, before, limit)
+        return _ids(await self._database.fetch(self._sql["old_turns"], *given, timeout_s=60))
 
 
 def _json(document: dict[str, Any]) -> str:

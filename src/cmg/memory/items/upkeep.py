@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.memory.items.removal import Removal
 from cmg.memory.items.salience import Weights, salience
 from cmg.memory.items.store import ItemStore, UpkeepStore
+from cmg.memory.policies import Policies
 from cmg.memory.vectors.renewal_store import VectorRenewal
 from cmg.storage.database import Database
 
@@ -21,10 +21,10 @@ _FIRST = UUID(int=0)
 class ItemUpkeep:
     """Jobs over all users."""
 
-    def __init__(self, database: Database, clock: Clock, settings: MemorySettings) -> None:
-        self._database, self._clock, self._half_life_days = database, clock, settings.half_life_days
+    def __init__(self, database: Database, clock: Clock, policies: Policies) -> None:
+        self._database, self._clock, self._policies = database, clock, policies
         self._store = UpkeepStore(database)
-        self._removal = Removal(ItemStore(), VectorRenewal(clock, settings))
+        self._removal = Removal(ItemStore(), VectorRenewal(clock, policies.settings))
 
     async def age(self) -> int:
         """Write the saliences that have changed noticeably; returns how many."""
@@ -34,7 +34,8 @@ class ItemUpkeep:
             moved: dict[UUID, float] = {}
             for row in rows:
                 parts = {name: row[name] for name in Weights.__struct_fields__}
-                found = salience(Weights(**parts), now, self._half_life_days).salience
+                half_life_days = self._policies.of(row["workspace_id"]).half_life_days
+                found = salience(Weights(**parts), now, half_life_days).salience
                 if abs(found - row["salience"]) >= _NOTICED:
                     moved[row["item_id"]] = found
             if moved:
@@ -42,21 +43,21 @@ class ItemUpkeep:
             changed += len(moved)
         return changed
 
-    async def purge(self, item_days: int) -> int:
-        """Delete what has expired and, with `item_days`, items that nobody mentioned or used for so long."""
+    async def purge(self) -> int:
+        """Delete what has expired, and items that nobody mentioned or used for as long as their workspace allows."""
         now, total = self._clock.now(), 0
         while found := await self._store.expired(now, _BATCH):
             total += await self._remove(found)
-        if item_days:
-            before = now - timedelta(days=item_days)
-            while found := await self._store.forgotten(before, _BATCH):
+        for workspace_id, policy in self._policies.all().items():
+            before = now - timedelta(days=policy.item_days)
+            while policy.item_days and (found := await self._store.forgotten(workspace_id, before, _BATCH)):
                 total += await self._remove(found)
         return total
 
-    async def purge_turns(self, user_no: int, before: datetime) -> int:
+    async def purge_turns(self, workspace_id: str, user_no: int, before: datetime) -> int:
         """Delete what a user said and was stored before a moment, and what was drawn from it; returns how many rows."""
         total = 0
-        while ids := await self._store.old_turns(user_no, before, _BATCH):
+        while ids := await self._store.old_turns(workspace_id, user_no, before, _BATCH):
             total += await self._remove({user_no: ids})
         return total
 

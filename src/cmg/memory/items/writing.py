@@ -11,7 +11,6 @@ from uuid import UUID
 
 from msgspec import UNSET, Raw, structs
 
-from cmg.config import MemorySettings
 from cmg.kit.clock import Clock
 from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.kit.ids import uuid7
@@ -22,9 +21,9 @@ from cmg.memory.items.removal import Removal
 from cmg.memory.items.salience import Weights, salience
 from cmg.memory.items.store import Holding, ItemStore
 from cmg.memory.models import Owner, Thread
+from cmg.memory.policies import Policies
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.cleaning import clean
-from cmg.memory.text.redaction import Redactor
 from cmg.memory.vectors.renewal_store import VectorRenewal
 from cmg.storage.database import Connection
 
@@ -34,11 +33,10 @@ VERSIONS = 100  # of one item; the oldest go
 class ItemWriter:
     """Puts, edits and deletes items."""
 
-    def __init__(self, clock: Clock, settings: MemorySettings) -> None:
-        self._clock, self._half_life_days = clock, settings.half_life_days
-        self._redactor = Redactor(settings.redact)
+    def __init__(self, clock: Clock, policies: Policies) -> None:
+        self._clock, self._policies = clock, policies
         self._turns, self._store = MemoryStore(), ItemStore()
-        self._vectors = VectorRenewal(clock, settings)
+        self._vectors = VectorRenewal(clock, policies.settings)
         self._removal = Removal(self._store, self._vectors)
 
     async def put(self, conn: Connection, items: Sequence[NewItem]) -> list[Kept]:
@@ -92,9 +90,10 @@ class ItemWriter:
 
     def _redacted(self, item: NewItem) -> NewItem:
         """An item without secrets; one from a source that was stored before they were redacted is refused."""
-        text, quote = self._redactor.text(item.content), item.quote and self._redactor.text(item.quote)
-        value = item.value and self._redactor.text(item.value)
-        metadata = self._redactor.json(item.metadata)
+        redactor = self._policies.of(item.thread.owner.workspace_id).redactor
+        text, quote = redactor.text(item.content), item.quote and redactor.text(item.quote)
+        value = item.value and redactor.text(item.value)
+        metadata = redactor.json(item.metadata)
         return structs.replace(item, content=text, quote=quote, value=value, metadata=metadata)
 
     async def _keep(self, conn: Connection, item: NewItem, place: tuple[Holding, int], now: datetime) -> Kept:
@@ -108,7 +107,7 @@ class ItemWriter:
             return await self._merge(conn, item, decision, now)
         weights = Weights(importance=item.importance, mentions=1, uses=0, feedback=0, touched_at=said_at)
         turn = turn_columns(item, (holding.user_no, thread_no), now)
-        turn["salience"] = salience(weights, now, self._half_life_days).salience
+        turn["salience"] = salience(weights, now, self._half_life_days(holding.workspace_id)).salience
         fact = fact_columns(item, said_at)
         if decision.action == "supersede":
             root = decision.match["item_id"]
@@ -144,9 +143,10 @@ class ItemWriter:
             feedback=match["feedback"],
             touched_at=max(one for one in (match["mentioned_at"], match["used_at"], said_at) if one is not None),
         )
-        score = salience(weights, now, self._half_life_days).salience
+        workspace_id = item.thread.owner.workspace_id
+        score = salience(weights, now, self._half_life_days(workspace_id)).salience
         change = (list(item.sources), said_at, item.importance, score, decision.since)
-        await self._store.merge(conn, item.thread.owner.workspace_id, match["item_id"], change)
+        await self._store.merge(conn, workspace_id, match["item_id"], change)
         return Kept(match["item_id"], "merged")
 
     async def _renew(
@@ -174,11 +174,12 @@ class ItemWriter:
         given = {name: value for name, value in structs.asdict(changes).items() if value is not UNSET}
         if not given:
             raise InvalidRequest("say what to change: `content` or `metadata`", param="content")
+        redactor = self._policies.of(owner.workspace_id).redactor
         change: dict[str, Any] = {"recorded_at": now, "origin": "caller", "mentioned_at": now, **given}
         if isinstance(given.get("metadata"), str):
-            change["metadata"] = Raw((self._redactor.json(given["metadata"]) or "null").encode())
+            change["metadata"] = Raw((redactor.json(given["metadata"]) or "null").encode())
         if "content" in given:
-            content = self._redactor.text(clean(given["content"]))
+            content = redactor.text(clean(given["content"]))
             if not content.strip() or len(content) > ITEM_CHARACTERS:
                 raise InvalidRequest(f"`content` must have 1 to {ITEM_CHARACTERS} characters", param="content")
             thread = Thread(owner, old.thread_id, old.implicit, old.agent_id, old.app_id)
@@ -191,7 +192,10 @@ class ItemWriter:
             feedback=old.feedback,
             touched_at=now,
         )
-        return change | {"salience": salience(weights, now, self._half_life_days).salience}
+        return change | {"salience": salience(weights, now, self._half_life_days(owner.workspace_id)).salience}
+
+    def _half_life_days(self, workspace_id: str) -> int:
+        return self._policies.of(workspace_id).half_life_days
 
 
 def _refusal(item: NewItem, user_no: int, said: Mapping[UUID, tuple[int, str]]) -> str | None:

@@ -38,7 +38,7 @@ class Adding:
         expires = expires_of(asked)
         workspace_id = caller.workspace_id
         if asked.infer and expires is None:
-            messages = messages_of(wanted, workspace_id, self._clock.now(), self._memories.redactor)
+            messages = messages_of(wanted, workspace_id, self._clock.now(), self._memories.redactor(workspace_id))
             await self._memories.say(messages)
             ids = ids_of(messages)
         else:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from cmg.config import MemorySettings
 from cmg.kit.errors import Unavailable
 from cmg.kit.turns import NOTE_MARK, Recollection, Shortened
 from cmg.memory.condensing import keeper as keeping
@@ -22,9 +23,10 @@ from cmg.memory.items.models import Changes
 from cmg.memory.items.upkeep import ItemUpkeep
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, thread_of
-from cmg.memory.retention import KeptFor, MemoryRetention
+from cmg.memory.retention import MemoryRetention
 from cmg.telemetry.instruments import Instruments
 from rooms.memory.conftest import PATIENT, WORKSPACE, Memory, said, scope
+from support.policies import policies
 
 OPENING = "Help me to write a novel about the harbour of Porto."
 DECISION = "We decided to publish the novel in October with Meridian Press."
@@ -56,7 +58,7 @@ def keeper(memory: Memory, writer: Writer | None = None) -> SummaryKeeper:
 async def read(memory: Memory, writer: Writer | None = None) -> None:
     """Read everything that waits, as backstage does."""
     memory.clock.advance(60)
-    items = ItemWriter(memory.clock, PATIENT)
+    items = ItemWriter(memory.clock, policies(PATIENT))
     beside = keeper(memory, writer)
     worker = ExtractionWorker(memory.database, memory.clock, Instruments(), RuleExtractor(), items, beside)
     while await worker.once():
@@ -114,7 +116,7 @@ async def test_the_same_turns_give_the_same_summary(memory: Memory) -> None:
 
 async def test_a_model_may_write_it_from_the_summary_before(memory: Memory) -> None:
     model = Model("A novel, out in October.", "A novel called The Long Wait.")
-    writer = ModelWriter(model, memory.database, memory.clock, usd_per_day=10, budget=400)
+    writer = ModelWriter(model, memory.database, memory.clock, policies(MemorySettings(extraction_usd_per_day=10)))
     await memory.keep(scope(), said(*LONG))
     await read(memory, writer)
     assert await kept(memory) == ["A novel, out in October."]
@@ -127,7 +129,9 @@ async def test_a_model_may_write_it_from_the_summary_before(memory: Memory) -> N
 
 @pytest.mark.parametrize("answer", [Unavailable("no"), "", "far too long " * 400])
 async def test_picked_sentences_stand_in_for_a_model_that_fails(memory: Memory, answer: object) -> None:
-    writer = ModelWriter(Model(answer), memory.database, memory.clock, usd_per_day=10, budget=400)
+    writer = ModelWriter(
+        Model(answer), memory.database, memory.clock, policies(MemorySettings(extraction_usd_per_day=10))
+    )
     await memory.keep(scope(), said(*LONG))
     await read(memory, writer)
     assert DECISION in (await kept(memory))[0]
@@ -135,7 +139,7 @@ async def test_picked_sentences_stand_in_for_a_model_that_fails(memory: Memory, 
 
 async def test_a_model_is_not_asked_beyond_the_days_ceiling(memory: Memory) -> None:
     model = Model("One.", "Two.")
-    writer = ModelWriter(model, memory.database, memory.clock, usd_per_day=1, budget=400)
+    writer = ModelWriter(model, memory.database, memory.clock, policies(MemorySettings(extraction_usd_per_day=1)))
     for user in ("ana", "bob"):
         await memory.keep(scope(user), said(*LONG))
     await read(memory, writer)
@@ -147,7 +151,7 @@ async def test_deleting_a_turn_takes_the_summary_and_it_is_made_anew_without_it(
     await memory.keep(scope(), said(*LONG))
     await read(memory)
     row = await memory.database.fetchrow("SELECT id, kind FROM memory_turns WHERE content = $1", DECISION)
-    removal = Removal(memory.database, ItemWriter(memory.clock, PATIENT), memory.clock)
+    removal = Removal(memory.database, ItemWriter(memory.clock, policies(PATIENT)), memory.clock)
     await removal.remove_items(Owner(WORKSPACE, "ana"), {row["id"]: row["kind"]})
     assert await kept(memory) == []
     await memory.keep(scope(), said("Go on.", at=2_000_000_000.0))
@@ -163,7 +167,7 @@ async def test_an_edited_turn_is_summed_up_with_its_new_words(memory: Memory) ->
     item = await memory.database.fetchval("SELECT id FROM memory_turns WHERE content = $1", DECISION)
     async with memory.database.transaction() as conn:
         changes = Changes(content="We decided to publish the novel in March.")
-        await ItemWriter(memory.clock, PATIENT).edit(conn, Owner(WORKSPACE, "ana"), item, changes)
+        await ItemWriter(memory.clock, policies(PATIENT)).edit(conn, Owner(WORKSPACE, "ana"), item, changes)
     assert await kept(memory) == []
     await read(memory)
     (told,) = await kept(memory)
@@ -175,7 +179,7 @@ async def test_an_edited_turn_is_summed_up_with_its_new_words(memory: Memory) ->
 async def test_deleting_a_thread_or_a_user_takes_the_summary(memory: Memory, doomed: Doomed) -> None:
     await memory.keep(scope(), said(*LONG))
     await read(memory)
-    removal = Removal(memory.database, ItemWriter(memory.clock, PATIENT), memory.clock)
+    removal = Removal(memory.database, ItemWriter(memory.clock, policies(PATIENT)), memory.clock)
     await removal.remove(Owner(WORKSPACE, "ana"), doomed)
     assert await kept(memory) == []
 
@@ -184,8 +188,8 @@ async def test_retention_of_turns_takes_the_summary(memory: Memory) -> None:
     await memory.keep(scope(), said(*LONG))
     await read(memory)
     memory.clock.advance(10 * 86_400)
-    upkeep = ItemUpkeep(memory.database, memory.clock, PATIENT)
-    await MemoryRetention(memory.database, memory.clock, upkeep, KeptFor(turn_days=5, operation_days=7)).purge()
+    upkeep = ItemUpkeep(memory.database, memory.clock, policies(PATIENT))
+    await MemoryRetention(memory.database, memory.clock, upkeep, policies(MemorySettings(retention_days=5)), 7).purge()
     assert await kept(memory) == []
 
 
@@ -194,7 +198,7 @@ async def test_what_is_deleted_while_it_is_read_does_not_come_back(memory: Memor
     await memory.keep(scope(), said(*LONG))
     thread_no = await memory.database.fetchval("SELECT thread_no FROM memory_threads")
     item = await memory.database.fetchrow("SELECT id, kind FROM memory_turns WHERE content = $1", DECISION)
-    removal = Removal(memory.database, ItemWriter(memory.clock, PATIENT), memory.clock)
+    removal = Removal(memory.database, ItemWriter(memory.clock, policies(PATIENT)), memory.clock)
 
     class Slow:
         """A writer during whose work a turn is deleted, once."""

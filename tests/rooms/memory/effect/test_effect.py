@@ -26,6 +26,7 @@ from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner
 from cmg.telemetry.instruments import Instruments
 from rooms.memory.conftest import PATIENT, WORKSPACE, Memory, said, scope
+from support.policies import policies
 
 DOG, LAKE = "My dog is called Bruno.", "We swim in the lake of Garda each summer."
 ANA = Owner(WORKSPACE, "ana")
@@ -91,7 +92,7 @@ async def test_uses_of_turns_and_items_are_counted_and_go_with_them(memory: Memo
     count = "SELECT uses FROM memory_items WHERE id = $1"
     assert await memory.database.fetchval(count, UUID(bytes=items[0])) == 2
     assert await memory.database.fetchval(count, UUID(bytes=items[1])) is None
-    removal = Removal(memory.database, ItemWriter(memory.clock, PATIENT), memory.clock)
+    removal = Removal(memory.database, ItemWriter(memory.clock, policies(PATIENT)), memory.clock)
     await removal.forget(ANA)
     assert await memory.database.fetchval("SELECT count(*) FROM memory_turn_uses") == 0
 

@@ -18,6 +18,7 @@ from cmg.memory.notes.server import NoteServer
 from cmg.memory.service import MemoryService
 from cmg.storage.errors import DatabaseAway
 from rooms.memory.conftest import PATIENT, Memory, said, scope
+from support.policies import policies
 
 DOG, ASK = "My dog is called Rex.", "What is my dog called?"
 
@@ -172,7 +173,9 @@ async def test_a_call_gets_its_note_over_the_socket_or_none(
     memory: Memory, path: Path, client: NoteClient, instruments
 ):
     await memory.keep(scope(), said(DOG))
-    service = MemoryService(memory.service._finder, client, memory.journal, PATIENT, memory.clock, instruments)
+    service = MemoryService(
+        memory.service._finder, client, memory.journal, policies(PATIENT), memory.clock, instruments
+    )
     assert (await service.recall(scope(), ASK)).status == "degraded"
     server = NoteServer(path, memory.service._notes, instruments)
     await server.open()

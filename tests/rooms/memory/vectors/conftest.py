@@ -16,6 +16,7 @@ from cmg.memory.vectors.index_store import IndexStore
 from cmg.memory.vectors.store import VectorStore
 from cmg.memory.writing import TurnWriter
 from support.manual_clock import START
+from support.policies import policies
 
 EMBEDDED, UNEMBEDDED = MemorySettings(embedder="static"), MemorySettings(embedder="none")
 
@@ -74,7 +75,7 @@ class Desk:
                     thread=where, message_id=str(self.written), role="user", name="Ana", content=content, created_at=at
                 )
             )
-        writer = TurnWriter(MemoryStore(), self.clock, EMBEDDED if embedded else UNEMBEDDED)
+        writer = TurnWriter(MemoryStore(), self.clock, policies(EMBEDDED if embedded else UNEMBEDDED))
         async with self.database.transaction() as conn:
             await writer.write(conn, messages)
 

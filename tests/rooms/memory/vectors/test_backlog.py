@@ -5,11 +5,13 @@ from datetime import timedelta
 
 import pytest
 
+from cmg.config import MemorySettings
 from cmg.memory.items.upkeep import ItemUpkeep
-from cmg.memory.retention import KeptFor, MemoryRetention
+from cmg.memory.retention import MemoryRetention
 from cmg.memory.vectors import backlog as backlog_module
 from cmg.memory.vectors.windows import Spoken, window
 from rooms.memory.vectors.conftest import EMBEDDED
+from support.policies import policies
 
 LEASE = timedelta(seconds=60)
 
@@ -169,8 +171,8 @@ async def test_erased_turns_leave_no_vector_and_get_none(desk):
     claimed = await desk.store.claim(desk.clock.now(), LEASE, 10)
     early = await desk.backlog._vectors(await desk.store.passages(claimed, desk.backlog._model_no))
     desk.clock.advance(3 * 86400)
-    upkeep = ItemUpkeep(desk.database, desk.clock, EMBEDDED)
-    await MemoryRetention(desk.database, desk.clock, upkeep, KeptFor(turn_days=1, operation_days=1)).purge()
+    upkeep = ItemUpkeep(desk.database, desk.clock, policies(EMBEDDED))
+    await MemoryRetention(desk.database, desk.clock, upkeep, policies(MemorySettings(retention_days=1)), 1).purge()
     await desk.store.keep(early, desk.backlog._model_no, 5000, until)
     for table in ("memory_turns", "memory_vectors", "memory_unembedded"):
         assert await desk.rows(f"SELECT * FROM {table}") == [], table

@@ -11,6 +11,7 @@ from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, Thread
 from cmg.memory.vectors.windows import Spoken, window
 from rooms.memory.vectors.conftest import EMBEDDED, UNEMBEDDED, Desk
+from support.policies import policies
 
 ANA = Owner("default", "ana")
 LEASE = timedelta(seconds=60)
@@ -26,17 +27,17 @@ class Writing:
     async def put(self, content: str, **changes) -> UUID:
         item = {"thread": Thread(ANA, "t"), "kind": "memory", "content": content, "origin": "caller", **changes}
         async with self.desk.database.transaction() as conn:
-            (kept,) = await ItemWriter(self.desk.clock, EMBEDDED).put(conn, [NewItem(**item)])
+            (kept,) = await ItemWriter(self.desk.clock, policies(EMBEDDED)).put(conn, [NewItem(**item)])
         return kept.item_id
 
     async def edit(self, item_id: UUID, content: str, *, embedded: bool = True) -> None:
         async with self.desk.database.transaction() as conn:
-            writer = ItemWriter(self.desk.clock, EMBEDDED if embedded else UNEMBEDDED)
+            writer = ItemWriter(self.desk.clock, policies(EMBEDDED if embedded else UNEMBEDDED))
             await writer.edit(conn, ANA, item_id, Changes(content=content))
 
     async def delete(self, item_id: UUID) -> None:
         async with self.desk.database.transaction() as conn:
-            await ItemWriter(self.desk.clock, EMBEDDED).delete(conn, ANA, [item_id])
+            await ItemWriter(self.desk.clock, policies(EMBEDDED)).delete(conn, ANA, [item_id])
 
     async def id_of(self, content: str) -> UUID:
         return await self.desk.database.fetchval("SELECT id FROM memory_turns WHERE content = $1", content)
@@ -122,7 +123,7 @@ async def test_an_erasure_takes_vectors_and_what_waits_for_one_or_was_refused(de
     await desk.write("it waits")
     tables = ("memory_vectors", "memory_unembedded", "memory_unembeddable")
     assert [len(await desk.rows(f"SELECT * FROM {table}")) for table in tables] == [5, 1, 1]
-    await Removal(desk.database, ItemWriter(desk.clock, EMBEDDED), desk.clock).forget(ANA)
+    await Removal(desk.database, ItemWriter(desk.clock, policies(EMBEDDED)), desk.clock).forget(ANA)
     await desk.work()
     assert [len(await desk.rows(f"SELECT * FROM {table}")) for table in tables] == [1, 0, 0]
     assert list(await desk.vectors()) == ["Bob's own words"]
