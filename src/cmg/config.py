@@ -130,6 +130,7 @@ class RetentionSettings(Part, frozen=True):
     events_days: Count = 90
     jobs_log_days: Count = 7
     erasures_days: Count = 400
+    alerts_days: Count = 400
 
 
 class Settings(Part, frozen=True):
@@ -145,6 +146,7 @@ class Settings(Part, frozen=True):
     backstage_url: BaseUrl | None = None  # where another machine answers the control plane
     openrouter_api_key: str | None = None
     bootstrap_key: str | None = None
+    master_key: str | None = None  # seals channels' secrets; several with commas: the first seals, all open
     admin_email: str | None = None
     admin_password: str | None = None
     prometheus_url: str | None = None
@@ -175,6 +177,7 @@ ENVIRONMENT: dict[str, str] = {
     "CMG_BACKSTAGE_URL": "backstage_url",
     "OPENROUTER_API_KEY": "openrouter_api_key",
     "CMG_BOOTSTRAP_KEY": "bootstrap_key",
+    "CMG_MASTER_KEY": "master_key",
     "CMG_ADMIN_EMAIL": "admin_email",
     "CMG_ADMIN_PASSWORD": "admin_password",
     "CMG_PROMETHEUS_URL": "prometheus_url",

@@ -10,6 +10,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from cmg.alerting.alerts import Alerts
+from cmg.alerting.api import document_routes as alerting_document_routes
+from cmg.alerting.api import routes as alerting_routes
+from cmg.alerting.desk import Desk
+from cmg.alerting.setup.configuring import Configuring
+from cmg.alerting.setup.sealing import Sealer, master_keys
 from cmg.app import control_plane
 from cmg.app.control_plane import ASGI
 from cmg.app.data_plane import DataPlane, Routes
@@ -176,10 +182,15 @@ class Services:
     policies: Policies
     control: MemoryControl
     effect: EffectReports
+    desk: Desk
+    alerts: Alerts
+    configuring: Configuring
 
 
 def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock) -> Services:
     audit, policies = AuditTrail(database, clock), _policies(settings, feed)
+    desk = Desk(database, audit, clock)
+    sealer = Sealer(lambda: master_keys(settings.master_key, settings.data_dir))
     return Services(
         settings=settings,
         dsn=dsn,
@@ -191,6 +202,9 @@ def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFe
         policies=policies,
         control=build_control(settings, database, policies, clock),
         effect=EffectReports(database, lambda: feed.current.workspaces, clock),
+        desk=desk,
+        alerts=Alerts(desk, database, clock),
+        configuring=Configuring(database, audit, clock, sealer),
     )
 
 
@@ -657,6 +671,8 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     jobs.register("ledger.upkeep", lambda _: upkeep(database, retention, clock.now()), every="7 * * * *")
     jobs.register("changes.purge", lambda _: purge_changes(database, clock), every="11 * * * *")
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
+    alerts_days = retention.alerts_days
+    jobs.register("alerting.purge", lambda _: services.alerts.purge(alerts_days), every="53 * * * *")
     jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
     jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *", timeout_s=_LONG_JOB_S)
     jobs.register("memory.effect_purge", lambda _: _purge_effect(services, clock), every="51 3 * * *")
@@ -726,6 +742,8 @@ def _control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         identity_routes.router(services.keys, services.workspaces, services.audit, clock),
         ledger_routes.router(services.usage, BudgetEvents(services.database)),
         effect_routes.router(services.effect),
+        alerting_routes.router(services.alerts),
+        alerting_document_routes.router(services.configuring),
     ]
 
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Scope = Literal["chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "admin", "admin:all"]
+Scope = Literal[
+    "chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "alerts", "admin", "admin:all",
+]  # fmt: skip
 Setting = Literal["on", "off"]
 Redacted = Literal["secrets", "email", "phone", "card", "iban"]
 Time = Annotated[str, Field(description="RFC 3339, as 2026-12-31T23:59:59Z", examples=["2026-12-31T23:59:59Z"])]

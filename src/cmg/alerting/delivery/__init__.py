@@ -1,0 +1,1 @@
+"""Carries notifications out: claims, sends, tries again, and falls to the next channel."""

@@ -1,0 +1,32 @@
+"""What messages say: short for a phone, complete for mail and chat. The reference tells repeats apart from news."""
+
+from cmg.alerting.models import Group, Occasion
+from cmg.alerting.world import World
+from cmg.kit.clock import rfc3339
+
+_HEADS: dict[Occasion, str] = {
+    "page": "", "remind": "Still open: ", "flapping": "Flapping: ", "resolved": "Resolved: ", "test": "Test: ",
+    "watch": "",
+}  # fmt: skip
+_SHOWN = 10
+
+
+def subject(group: Group, occasion: Occasion) -> str:
+    """`[P1] Still open: Database is down (12 alerts)`."""
+    count = f" ({group.alerts} alerts)" if group.alerts > 1 else ""
+    return f"[{group.severity}] {_HEADS[occasion]}{group.title}{count}"[:200]
+
+
+def body(world: World, group: Group, step: str, reason: str) -> str:
+    """The alerts of the group, a few of them, and how to act."""
+    members = world.members(group.id)
+    lines = [f"Group {group.id[-12:]}, opened {rfc3339(group.opened_at)}, {step}.", reason]
+    for alert in members[:_SHOWN]:
+        told = alert.annotations.get("description") or alert.annotations.get("summary") or ""
+        lines.append(f"- {alert.name} since {rfc3339(alert.starts_at)}: {told}"[:400])
+        if alert.annotations.get("runbook_url"):
+            lines.append(f"  Runbook: {alert.annotations['runbook_url']}")
+    if len(members) > _SHOWN:
+        lines.append(f"… and {len(members) - _SHOWN} more.")
+    lines.append(f"Acknowledge: cmg alerts ack {group.id}")
+    return "\n".join(line for line in lines if line)

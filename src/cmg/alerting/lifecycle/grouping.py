@@ -1,0 +1,97 @@
+"""Alerts become groups: by equal labels, by what belongs together, and in a storm all into one."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from cmg.alerting.lifecycle.case import Case
+from cmg.alerting.models import Alert, Group, Verdict
+from cmg.alerting.setup.documents import Handling
+from cmg.alerting.world import Changes, World
+from cmg.kit.ids import uuid7_hex
+
+_NAME = "grouping"
+
+
+def group(case: Case) -> Verdict:
+    """Join a live group or open one; never join one that was resolved."""
+    world, handling = case.changes.world, case.changes.world.setup.handling
+    key = group_key(case.alert.labels, handling)
+    joined, reason = world.groups.get(case.alert.group_id or ""), "it is in its group still"
+    if joined is None:
+        joined, reason = world.by_key(key), f"it belongs to the group of {key}"
+    if joined is None:
+        found = _correlated(case.alert, world, handling, case.now)
+        joined, reason = found if found is not None else (None, f"it opens a group for {key}")
+    joined = _opened(case, key) if joined is None else _with(joined, case)
+    case.become(group_id=joined.id)
+    case.changes.put_alert(case.alert)
+    case.changes.put_group(joined)
+    return Verdict(_NAME, "pass", f"{reason} ({joined.id})")
+
+
+def group_key(labels: Mapping[str, str], handling: Handling) -> str:
+    """`alertname="X", component="db"`; labels that are absent are left out."""
+    return ", ".join(f'{name}="{labels[name]}"' for name in handling.group_by if labels.get(name)) or "everything"
+
+
+def _opened(case: Case, key: str) -> Group:
+    alert, handling = case.alert, case.changes.world.setup.handling
+    kept = {*handling.group_by, *handling.correlate_by, handling.component_label}
+    return Group(
+        id=uuid7_hex(),
+        key=key,
+        labels={name: value for name, value in alert.labels.items() if name in kept},
+        title=alert.annotations.get("summary") or alert.name,
+        severity=alert.severity,
+        opened_at=case.now,
+        begun_at=case.now,
+    )
+
+
+def _with(joined: Group, case: Case) -> Group:
+    """The group with one more alert. A more urgent one begins its escalation again, acknowledged or not."""
+    known = case.alert.group_id == joined.id
+    grown = msgspec.structs.replace(joined, alerts=joined.alerts + (not known))
+    if case.alert.severity >= joined.severity:
+        return grown
+    begin_again(case.changes, joined, case.now, case.changes.world.setup.handling.wait_seconds)
+    return msgspec.structs.replace(
+        grown, severity=case.alert.severity, status="open", until=None, step=0, round=joined.round + 1,
+        begun_at=case.now, title=case.alert.annotations.get("summary") or case.alert.name,
+    )  # fmt: skip
+
+
+def begin_again(changes: Changes, one: Group, now: float, wait_s: float) -> None:
+    """Put the timer of a group's first step in the place of whatever was to happen to it."""
+    changes.end_timers(one.id)
+    changes.new_timer(one.id, "wait", now + wait_s)
+
+
+def _correlated(alert: Alert, world: World, handling: Handling, now: float) -> tuple[Group, str] | None:
+    recent = sorted(
+        (one for one in world.groups.values() if now - one.opened_at <= handling.correlate_minutes * 60),
+        key=lambda one: (one.opened_at, one.id),
+    )
+    for one in recent:
+        same = next((name for name in handling.correlate_by if _agree(name, alert.labels, one.labels)), None)
+        if same is not None:
+            return one, f"its {same} is that of a group opened {now - one.opened_at:.0f} s ago"
+    component = alert.labels.get(handling.component_label, "")
+    around = _neighbours(component, handling) if component else set()
+    for one in recent:
+        other = one.labels.get(handling.component_label, "")
+        if other in around:
+            return one, f"its component {component} is a neighbour of {other}, whose group is {one.id}"
+    if len(recent) >= handling.storm_groups:
+        return recent[0], f"a storm: {len(recent)} groups were opened in {handling.correlate_minutes} min"
+    return None
+
+
+def _agree(name: str, one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    return bool(one.get(name)) and one.get(name) == other.get(name)
+
+
+def _neighbours(component: str, handling: Handling) -> set[str]:
+    up = {edge.needs for edge in handling.components if edge.component == component}
+    return up | {edge.component for edge in handling.components if edge.needs == component}

@@ -1,0 +1,52 @@
+"""Alerting on a real database, on the test's own clock."""
+
+import pytest
+
+from cmg.alerting.alerts import Alerts
+from cmg.alerting.desk import Desk
+from cmg.alerting.setup.configuring import Configuring
+from cmg.alerting.setup.sealing import Sealer
+from cmg.audit.trail import AuditTrail
+from cmg.identity.models import Actor
+from cmg.storage.database import Database
+from support.alerting_world import document, tiers
+from support.manual_clock import ManualClock
+
+
+@pytest.fixture
+def audit(database: Database, clock: ManualClock) -> AuditTrail:
+    return AuditTrail(database, clock)
+
+
+@pytest.fixture
+def desk(database: Database, audit: AuditTrail, clock: ManualClock) -> Desk:
+    return Desk(database, audit, clock)
+
+
+@pytest.fixture
+def alerts(desk: Desk, database: Database, clock: ManualClock) -> Alerts:
+    return Alerts(desk, database, clock)
+
+
+@pytest.fixture
+def sealer() -> Sealer:
+    return Sealer(lambda: ["a master key of the tests"])
+
+
+@pytest.fixture
+def configuring(database: Database, audit: AuditTrail, clock: ManualClock, sealer: Sealer) -> Configuring:
+    return Configuring(database, audit, clock, sealer)
+
+
+@pytest.fixture
+def admin() -> Actor:
+    return Actor("key:me", frozenset({"admin"}), "default", "127.0.0.1", "me")
+
+
+@pytest.fixture
+async def configured(configuring: Configuring, admin: Actor) -> Configuring:
+    """The four tiers of the scripts, written through the use case."""
+    for kind, named in tiers().items():
+        for name, body in named.items():
+            await configuring.put(admin, kind, name, document(kind, body))
+    return configuring
