@@ -106,6 +106,13 @@ class TimeseriesSettings(Part, frozen=True):
     targets: list[TargetSettings] = []
 
 
+class LogSettings(Part, frozen=True):
+    """How long log lines are kept, and where: in the database, then as files, then in the archive."""
+
+    hot_days: Annotated[int, Meta(ge=1, le=400)] = 30  # in PostgreSQL
+    spool_bytes: Annotated[int, Meta(ge=2**20)] = 256 * 2**20  # of a machine, while the database is away
+
+
 class LimitSettings(Part, frozen=True):
     """Bounds on what one request may hold, and how long a call's estimate may be."""
 
@@ -160,6 +167,7 @@ class Settings(Part, frozen=True):
     prices: list[PriceSettings] = []
     memory: MemorySettings = MemorySettings()
     timeseries: TimeseriesSettings = TimeseriesSettings()
+    logs: LogSettings = LogSettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -10,12 +10,13 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 import cmg
-from cmg.app.forward import CLIENT_HEADER
+from cmg.app.forward import CLIENT_HEADER, REQUEST_HEADER
 from cmg.app.openapi.document import api_docs_router, openapi_document
 from cmg.identity.authenticator import Authenticator
 from cmg.kit.asgi import Receive, Scope, Send, send_error
 from cmg.kit.errors import CmgError, InvalidRequest, NotFound, Unauthenticated
 from cmg.kit.permissions import PUBLIC, permission_of, routes_of
+from cmg.telemetry.lines.request import REQUEST
 from cmg.telemetry.logs import get_logger
 
 _log = get_logger("cmg.app.control_plane")
@@ -80,6 +81,9 @@ class _Callers:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        if REQUEST_HEADER in headers:
+            scope["cmg.request_id"] = _text(headers[REQUEST_HEADER])
+        REQUEST.set(scope)
         client = _text(headers.get(CLIENT_HEADER)) or (scope.get("client") or ("127.0.0.1", 0))[0]
         authorization, api_key = _authorization(scope["path"], headers), _text(headers.get(b"x-api-key"))
         state = scope.setdefault("state", {})
@@ -88,6 +92,7 @@ class _Callers:
         try:
             if authorization or api_key:
                 state["caller"] = await self._authenticator.authenticate(authorization, api_key, client)
+                scope["cmg.caller"] = state["caller"]
             elif not self._allowed_open(scope):
                 raise Unauthenticated(
                     "no API key; send `Authorization: Bearer cmg_…`", headers=_challenge(scope["path"])

@@ -2,21 +2,24 @@
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
 from cmg.kit.asgi import CLIENT_GONE, ClientGone, Handler, Message, Receive, Request, Scope, Send, send_error
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError, InvalidRequest
-from cmg.kit.ids import uuid7_hex
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.lines.request import REQUEST
+from cmg.telemetry.lines.request import request_id as id_of_scope
 from cmg.telemetry.logs import get_logger
 
 CallerHandler = Callable[[Request, Send, Caller], Awaitable[None]]
 _REQUEST_ID = b"x-cmg-request-id"
 _log = get_logger("cmg.app.data_plane")
+_ACCESS = "cmg.access"  # a line for each request: failed ones at info and warning, good ones at debug
+_access, _access_lines = get_logger(_ACCESS), logging.getLogger(_ACCESS)
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 # Paths of the control plane that get a route label of their own; what a client invents folds to `other`.
 _FAMILIES = ("/admin/v1/", "/api/v1/", "/health/", "/hooks/", "/docs")
@@ -95,6 +98,7 @@ class DataPlane:
             await send({"type": "websocket.close", "code": 1000})
             return
         started = self._clock.monotonic()
+        REQUEST.set(scope)  # every line that is logged from here on knows its request
         request = Request(scope, receive, self._client(scope))
         answer = _Answer(send)
         route = "other"
@@ -114,7 +118,7 @@ class DataPlane:
             route = self._label(request)
             await self._crashed(request, answer, error)
         finally:
-            self._count(route, request.method, answer.status, started)
+            self._count(request, route, answer.status, self._clock.monotonic() - started)
 
     async def _dispatch(self, request: Request, send: Send) -> str:
         path = request.path
@@ -129,6 +133,7 @@ class DataPlane:
         caller = await self._authenticator.authenticate(
             request.header(b"authorization"), request.header(b"x-api-key"), request.client
         )
+        request.scope["cmg.caller"] = caller
         await call(request, send, caller)
         return label
 
@@ -140,7 +145,7 @@ class DataPlane:
 
     async def _crashed(self, request: Request, answer: "_Answer", error: Exception) -> None:
         request_id = _id_of(request)
-        _log.error("a request crashed", exc_info=error, **{"cmg.request_id": request_id.decode()})
+        _log.error("a request crashed", exc_info=error)
         if not answer.status:
             hidden = CmgError("an internal error; the log has the details under this request's id")
             await send_error(answer, hidden, ((_REQUEST_ID, request_id),))
@@ -160,12 +165,24 @@ class DataPlane:
                 return f"{family}{word if word in _ADMIN else ''}"
         return "other"
 
-    def _count(self, route: str, method: str, status: int, started: float) -> None:
-        method = method if method in _METHODS else "other"
-        self._instruments.series("cmg_http_requests_total", route, method, str(status or CLIENT_GONE)).inc()
-        self._instruments.series("cmg_http_request_duration_seconds", route, method).observe(
-            self._clock.monotonic() - started
-        )
+    def _count(self, request: Request, route: str, status: int, took_s: float) -> None:
+        method = request.method if request.method in _METHODS else "other"
+        status = status or CLIENT_GONE
+        self._instruments.series("cmg_http_requests_total", route, method, str(status)).inc()
+        self._instruments.series("cmg_http_request_duration_seconds", route, method).observe(took_s)
+        level = logging.DEBUG if status < 400 else logging.INFO if status < 500 else logging.WARNING
+        if _access_lines.isEnabledFor(level):
+            _access.log(
+                level,
+                "request",
+                **{
+                    "http.request.method": method,
+                    "http.route": route,
+                    "http.response.status_code": status,
+                    "event.duration": round(took_s * 1e9),
+                    "source.ip": request.client,
+                },
+            )
 
     def _client(self, scope: Scope) -> str:
         """The peer's address; a trusted proxy's word is taken for the address before it, from the right."""
@@ -189,7 +206,7 @@ class DataPlane:
         return any(parsed in network for network in self._trusted)
 
 
-_ADMIN = frozenset({"keys", "workspaces", "usage", "audit", "budget-events", "jobs", "models"})
+_ADMIN = frozenset({"keys", "workspaces", "usage", "audit", "budget-events", "jobs", "models", "logs"})
 
 
 class _Answer:
@@ -209,8 +226,7 @@ class _Answer:
 
 def _id_of(request: Request) -> bytes:
     """The id that the handler gave the request, else a new one."""
-    given: Any = request.scope.get("cmg.request_id")
-    return (given or uuid7_hex()).encode()
+    return id_of_scope(request.scope).encode()
 
 
 def _is_address(text: str) -> bool:

@@ -12,12 +12,15 @@ from yarl import URL
 
 from cmg.kit.asgi import ClientGone, Message, Receive, Request, Scope, Send
 from cmg.kit.errors import TooLarge, Unavailable
+from cmg.telemetry.lines.request import request_id
 
 CLIENT_HEADER = b"x-cmg-forwarded-client"
+REQUEST_HEADER = b"x-cmg-forwarded-request"
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te", b"trailer", b"upgrade"}
-    | {b"transfer-encoding", b"host", b"expect", CLIENT_HEADER}
+    | {b"transfer-encoding", b"host", b"expect", CLIENT_HEADER, REQUEST_HEADER}
 )
+_OURS = (CLIENT_HEADER, REQUEST_HEADER)
 _TOTAL_S = 300.0
 _STARTING_S = 5.0
 
@@ -49,6 +52,7 @@ class Forwarder:
         passed = [(name, value) for name, value in _end_to_end(request) if name != self._tells]
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in passed]
         headers.append((self._tells.decode(), request.client))
+        headers.append((REQUEST_HEADER.decode(), request_id(request.scope)))
         target = path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
         url = URL(f"{self._base}{target}", encoded=True)  # the target goes on byte for byte
         try:
@@ -109,7 +113,7 @@ class Within:
         async def receive() -> Message:
             return first.pop() if first else await request.receive()
 
-        told = [(name, value) for name, value in request.scope["headers"] if name != CLIENT_HEADER]
+        told = [(name, value) for name, value in request.scope["headers"] if name not in _OURS]
         scope = {**request.scope, "headers": [*told, (CLIENT_HEADER, request.client.encode())]}
         await self._application(scope, receive, send)
 

@@ -32,7 +32,7 @@ class CannotStart(Exception):
 
 def main(settings: Settings, role: Role = "all") -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
-    logs.configure(settings.log_level, "supervisor")
+    logs.configure(settings.log_level, "supervisor")  # until the data dir is known to be ours
     try:
         asyncio.run(_serve(settings, role))
     except (CannotStart, wiring.StorageError) as error:
@@ -49,6 +49,7 @@ async def _serve(settings: Settings, role: Role) -> None:
     with contextlib.closing(await _bind(settings)) as listening:
         async with _machine(settings), wiring.database_place(settings) as place:
             orders = Orders(settings=settings, dsn=place.dsn, role=role)
+            logs.configure(settings.log_level, "supervisor", orders.log_spool, settings.logs.spool_bytes)
             supervisor = Supervisor(orders, listening.fileno(), lambda n: wiring.vacate(orders, n), clock)
             port = listening.getsockname()[1]
             beside = [asyncio.create_task(place.watch())]

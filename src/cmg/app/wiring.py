@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from cmg.alerting.alerts import Alerts
 from cmg.alerting.api import document_routes as alerting_document_routes
@@ -48,7 +48,9 @@ from cmg.gateway.upstreams.http_transport import HttpTransport
 from cmg.gateway.upstreams.simulator import SIMULATOR_MODELS, SimulatorTransport
 from cmg.identity import routes as identity_routes
 from cmg.identity.authenticator import Authenticator
+from cmg.identity.key_rules import workspace_to_list
 from cmg.identity.keys import Keys
+from cmg.identity.models import actor_of
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
 from cmg.jobs.queue import Jobs
@@ -71,6 +73,10 @@ from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.ledger.spending import Spending
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
+from cmg.logbook import routes as logbook_routes
+from cmg.logbook.hot.drain import LogDrain
+from cmg.logbook.hot.line_store import LineStore
+from cmg.logbook.searching import Search
 from cmg.memory.condensing.by_model import ModelWriter
 from cmg.memory.condensing.condenser import Condenser
 from cmg.memory.condensing.keeper import SummaryKeeper
@@ -112,6 +118,7 @@ from cmg.storage.database import Database
 from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
 from cmg.storage.migrate import migrate
+from cmg.telemetry import logs
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.merging import Departed
 from cmg.timeseries.api import routes as timeseries_routes
@@ -185,12 +192,15 @@ class Services:
     desk: Desk
     alerts: Alerts
     configuring: Configuring
+    log_lines: LineStore
+    logs: Search
 
 
 def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock) -> Services:
     audit, policies = AuditTrail(database, clock), _policies(settings, feed)
     desk = Desk(database, audit, clock)
     sealer = Sealer(lambda: master_keys(settings.master_key, settings.data_dir))
+    lines = LineStore(database, clock)
     return Services(
         settings=settings,
         dsn=dsn,
@@ -205,6 +215,8 @@ def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFe
         desk=desk,
         alerts=Alerts(desk, database, clock),
         configuring=Configuring(database, audit, clock, sealer),
+        log_lines=lines,
+        logs=Search(lines, clock, settings.logs.hot_days),
     )
 
 
@@ -331,9 +343,16 @@ async def needs_embedder(orders: Orders) -> bool:
         await database.close()
 
 
+def _instruments() -> Instruments:
+    """The metrics of a process, which count its log lines too."""
+    instruments = Instruments()
+    logs.count_into(instruments)
+    return instruments
+
+
 async def build_embedder(orders: Orders, resources: Resources) -> list[Work]:
     """The process that runs the models of this machine; returns its work."""
-    instruments = Instruments()
+    instruments = _instruments()
     socket = MetricsSocket(orders.runtime / "embedder-0.metrics", instruments)
     await socket.open()
     resources.add(Resource("metrics", socket.close))
@@ -346,7 +365,7 @@ async def build_embedder(orders: Orders, resources: Resources) -> list[Work]:
 
 async def build_notes(orders: Orders, resources: Resources) -> list[Work]:
     """A process that makes notes for the gateways of this machine; returns its work."""
-    settings, clock, instruments = orders.settings, SystemClock(), Instruments()
+    settings, clock, instruments = orders.settings, SystemClock(), _instruments()
     database = Database(orders.dsn, clock=clock, instruments=instruments, max_size=_POOL)
     await database.open()
     resources.add(Resource("database", database.close))
@@ -416,7 +435,7 @@ async def _learn(base: _Base) -> None:
 
 async def build_gateway(orders: Orders, resources: Resources) -> Built:
     """The data plane of one worker."""
-    settings, clock, instruments = orders.settings, SystemClock(), Instruments()
+    settings, clock, instruments = orders.settings, SystemClock(), _instruments()
     base = await _base(orders, resources, clock, instruments)
     database, feed, prices, catalogue = base.database, base.feed, base.prices, base.catalogue
     journal = Journal(orders.spool, settings.journal, instruments)
@@ -543,7 +562,7 @@ def _quota(orders: Orders, database: Database, clock: Clock, instruments: Instru
 
 async def build_backstage(orders: Orders, resources: Resources) -> Built:
     """The background work of one machine, and the control plane where its role has it."""
-    settings, clock, instruments = orders.settings, SystemClock(), Instruments()
+    settings, clock, instruments = orders.settings, SystemClock(), _instruments()
     base = await _base(orders, resources, clock, instruments)
     services = _services(settings, orders.dsn, base.database, base.feed, clock)
     metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
@@ -556,7 +575,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     resources.report(observations.process(clock))
     resources.report(observations.machine(metrics, outside))
     resources.report(observations.models(base.catalogue, outside))
-    work = [base.changes.run(), metrics.poll(), keeper.run()]
+    work = [base.changes.run(), metrics.poll(), keeper.run(), *_logbook(orders, resources, base.database, instruments)]
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [operations_router(resources, metrics, settings.metrics_allow)]
     mounts: Mapping[str, ASGI] = {}
@@ -615,6 +634,24 @@ def _time_series(
     return timeseries_routes.router(monitor), [monitor.run([own])]
 
 
+def _logbook(orders: Orders, resources: Resources, database: Database, instruments: Instruments) -> list[Work]:
+    """What carries the log lines of this machine's processes into the database."""
+    clock = SystemClock()
+    drain = LogDrain(LineStore(database, clock), orders.log_spool, clock, instruments)
+
+    async def flush() -> None:
+        async with asyncio.timeout(_FLUSH_S):
+            await drain.drain_all()
+
+    resources.add(Resource("log lines", flush))
+    return [drain.run()]
+
+
+def _visible(request: Request, workspace: str | None) -> str | None:
+    """The workspace whose log lines a caller may see, of the one that they name; None: all of them."""
+    return workspace_to_list(actor_of(request.state.caller), workspace)
+
+
 def _draining(
     orders: Orders, resources: Resources, services: Services, feed: SnapshotFeed, instruments: Instruments
 ) -> list[Work]:
@@ -669,6 +706,9 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     items = ItemUpkeep(database, clock, services.policies)
     turns = MemoryRetention(database, clock, items, services.policies, retention.operations_days)
     jobs.register("ledger.upkeep", lambda _: upkeep(database, retention, clock.now()), every="7 * * * *")
+    jobs.register(
+        "logs.expire", lambda _: services.log_lines.expire(services.settings.logs.hot_days), every="33 * * * *"
+    )
     jobs.register("changes.purge", lambda _: purge_changes(database, clock), every="11 * * * *")
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
     alerts_days = retention.alerts_days
@@ -744,6 +784,7 @@ def _control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         effect_routes.router(services.effect),
         alerting_routes.router(services.alerts),
         alerting_document_routes.router(services.configuring),
+        logbook_routes.router(services.logs, _visible),
     ]
 
 

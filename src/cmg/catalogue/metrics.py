@@ -50,6 +50,27 @@ METRICS: tuple[Metric, ...] = (
         ("reason",),
         series=5,
     ),
+    # log lines
+    Metric("cmg_log_lines_written_total", "counter", "Log lines that processes put into the spool."),
+    Metric(
+        "cmg_log_lines_dropped_total",
+        "counter",
+        "Log lines that were given up, by reason (queue, spool, disk, stderr, unformatted, refused).",
+        ("reason",),
+        series=8,
+        optional="only when lines are dropped",
+    ),
+    Metric(
+        "cmg_log_lines_stored_total", "counter", "Log lines stored, by origin (spool, otlp).", ("source",), series=2
+    ),
+    Metric("cmg_log_write_duration_seconds", "histogram", "Time to store a batch of log lines."),
+    Metric("cmg_log_spool_bytes", "gauge", "Bytes of log lines in the machine's spool.", merge="max"),
+    Metric(
+        "cmg_log_drain_failures_total",
+        "counter",
+        "Attempts to store log lines that failed.",
+        optional="only while the database is away",
+    ),
     # timeseries
     Metric(
         "cmg_timeseries_scrapes_total",

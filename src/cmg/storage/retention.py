@@ -19,8 +19,8 @@ _LOCK = 0x636D6703
 # Columns, defaults, checks as the parent has them; its indexes and keys come with ATTACH.
 _CREATE = "CREATE TABLE {part} (LIKE {parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED)"
 _MOVE = (
-    "WITH moved AS (DELETE FROM {default} WHERE {key} >= '{low}' AND {key} < '{high}' RETURNING *) "
-    "INSERT INTO {part} SELECT * FROM moved"
+    "WITH moved AS (DELETE FROM {default} WHERE {key} >= '{low}' AND {key} < '{high}' RETURNING {columns}) "
+    "INSERT INTO {part} ({columns}) SELECT * FROM moved"
 )
 _ATTACH = "ALTER TABLE {parent} ATTACH PARTITION {part} FOR VALUES FROM ('{low}') TO ('{high}')"
 _DETACH = "ALTER TABLE {parent} DETACH PARTITION {part}"
@@ -81,6 +81,8 @@ async def _make(connection: Connection, table: str, name: str, span: Span, head:
     }
     await connection.execute(_CREATE.format(**words))
     if head["default_partition"] is not None:
+        columns = await connection.fetch(_SQL["own_columns_of"], table)
+        words["columns"] = ", ".join(_quoted(row["name"]) for row in columns)
         await connection.execute(_MOVE.format(default=_quoted(head["default_partition"]), **words))
     await connection.execute(_ATTACH.format(**words))
 

@@ -62,7 +62,7 @@ def test_cutting_never_reaches_into_the_next_field(capsys: pytest.CaptureFixture
     configure()
     get_logger("cmg.test").info("http://h:80", owner="ann@example.com")
     (line,) = _lines(capsys)
-    assert (line["message"], line["owner"]) == ("http://h:80", "ann@example.com")
+    assert (line["message"], line["cmg.owner"]) == ("http://h:80", "ann@example.com")
 
 
 def test_an_errors_trace_is_one_field(capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,4 +88,4 @@ def test_a_value_that_json_does_not_know_is_written_as_text(capsys: pytest.Captu
     configure()
     get_logger("cmg.test").info("odd", value=sys, keys={1: object})
     (line,) = _lines(capsys)
-    assert "module" in str(line["value"])
+    assert "module" in str(line["cmg.value"])

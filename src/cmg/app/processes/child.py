@@ -161,7 +161,8 @@ def main(kind: str, worker: str) -> None:
     if not line.endswith(b"\n"):
         sys.exit(1)  # the supervisor died before it had said what to do
     orders = decode(line)
-    logs.configure(orders.settings.log_level, f"{kind}-{worker}")
+    settings = orders.settings
+    logs.configure(settings.log_level, f"{kind}-{worker}", orders.log_spool, settings.logs.spool_bytes)
     uvloop.run(_KINDS[kind](orders))
 
 

@@ -37,6 +37,11 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
         return self.settings.data_dir / "spool"
 
     @property
+    def log_spool(self) -> Path:
+        """The folder where the processes of this machine leave their log lines."""
+        return self.settings.data_dir / "logs" / "spool"
+
+    @property
     def quota_file(self) -> Path:
         """The memory-mapped state of limits and budgets."""
         return self.settings.data_dir / "quota.shm"

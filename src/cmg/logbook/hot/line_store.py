@@ -1,0 +1,109 @@
+"""The lines in PostgreSQL; the only caller of this sub-room's SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import orjson
+
+from cmg.kit.clock import Clock
+from cmg.logbook.models import Line
+from cmg.storage.database import Connection, Database
+from cmg.storage.named_sql import load
+from cmg.storage.retention import drop_old, ensure_partitions
+
+TABLE = "log_lines"
+_COLUMNS = (
+    "at", "severity", "logger", "service", "message", "fields",
+    "workspace_id", "request_id", "trace_id", "user_hash", "pattern_no",
+)  # fmt: skip
+_FORGOTTEN = timedelta(days=7)
+_WRITE_S = 30.0
+_SEARCH_S = 10.0
+
+
+class Overtaken(Exception):
+    """Another reader has moved a file's offset meanwhile; nothing may be stored on the old one."""
+
+
+class LineStore:
+    """Writes and reads lines. Raises `DatabaseAway`."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database, self._clock, self._sql = database, clock, load("cmg.logbook.hot")
+
+    async def ensure_days(self) -> None:
+        """Make the partitions of today and the two days to come."""
+        async with self._database.transaction(_WRITE_S) as conn:
+            await ensure_partitions(conn, TABLE, period="day", now=self._clock.now())
+
+    async def expire(self, days: int) -> int:
+        """Drop the days that were over so long ago; returns how many."""
+        before = self._clock.now() - timedelta(days=days)
+        async with self._database.transaction(_WRITE_S) as conn:
+            return len(await drop_old(conn, TABLE, before=before))
+
+    async def write(self, lines: Sequence[Line]) -> int:
+        """Store lines by themselves; returns how many of them the database refused."""
+        async with self._database.transaction(_WRITE_S) as conn:
+            return await self._copy(conn, lines)
+
+    async def write_segment(self, segment: str, begin: int, end: int, lines: Sequence[Line]) -> int:
+        """Store the lines of a part of a spool's file and move its offset, both or neither; returns as `write`.
+
+        Raises `Overtaken`.
+        """
+        async with self._database.transaction(_WRITE_S) as conn:
+            tag = await conn.execute(self._sql["move_offset"], segment, begin, end, self._clock.now())
+            if tag != "UPDATE 1":
+                raise Overtaken
+            return await self._copy(conn, lines)
+
+    async def _copy(self, conn: Connection, lines: Sequence[Line]) -> int:
+        """Store what can be stored, halving down to the lines that cannot: they must not hold up the others."""
+        if not lines:
+            return 0
+        try:
+            async with conn.transaction():
+                await conn.copy_records_to_table(TABLE, records=[_row(line) for line in lines], columns=_COLUMNS)
+        except (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, OverflowError):
+            if len(lines) == 1:
+                return 1
+            half = len(lines) // 2
+            return await self._copy(conn, lines[:half]) + await self._copy(conn, lines[half:])
+        return 0
+
+    async def offset(self, segment: str) -> int:
+        """How far a file of a spool is stored; 0 for a new one."""
+        async with self._database.transaction() as conn:
+            await conn.execute(self._sql["meet_segment"], segment, self._clock.now())
+            return int(await conn.fetchval(self._sql["read_offset"], segment))
+
+    async def forget(self, segment: str) -> None:
+        """A file is gone."""
+        await self._database.execute(self._sql["forget_segment"], segment)
+
+    async def purge_offsets(self) -> None:
+        """Forget files that were not heard of for a week."""
+        await self._database.execute(self._sql["purge_offsets"], self._clock.now() - _FORGOTTEN)
+
+    async def page(self, bounds: tuple[datetime, datetime, int], filters: tuple[Any, ...], limit: int) -> list[Line]:
+        """Lines newest first; `bounds`: from, until, and the number below which lines of that last moment are wanted.
+
+        `filters`: workspace, severity, logger, request, trace, service, pattern, words; None for any.
+        """
+        rows = await self._database.fetch(self._sql["page"], *bounds, *filters, limit, timeout_s=_SEARCH_S)
+        return [_line(row) for row in rows]
+
+
+def _row(line: Line) -> tuple[Any, ...]:
+    fields = orjson.dumps(line.fields, default=str).decode() if line.fields else None
+    words = (line.at, line.severity, line.logger, line.service, line.message, fields)
+    return (*words, line.workspace_id, line.request_id, line.trace_id, line.user_hash, line.pattern_no)
+
+
+def _line(row: Any) -> Line:
+    told = dict(row)
+    told["fields"] = orjson.loads(told["fields"]) if told["fields"] else {}
+    return Line(**told)

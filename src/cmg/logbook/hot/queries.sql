@@ -1,0 +1,35 @@
+-- name: page
+-- A page of lines, newest first, of one workspace or of all, by everything that a search may name.
+SELECT at, line_no, severity, logger, service, message, fields, workspace_id, request_id, trace_id, user_hash,
+    pattern_no
+FROM log_lines
+WHERE at >= $1 AND at <= $2 AND (at, line_no) < ($2, $3)
+    AND ($4::text IS NULL OR workspace_id = $4)
+    AND ($5::smallint IS NULL OR severity >= $5)
+    AND ($6::text IS NULL OR logger = $6 OR starts_with(logger, $6 || '.'))
+    AND ($7::text IS NULL OR request_id = $7)
+    AND ($8::text IS NULL OR trace_id = $8)
+    AND ($9::text IS NULL OR service = $9)
+    AND ($10::bigint IS NULL OR pattern_no = $10)
+    AND ($11::text IS NULL OR search @@ websearch_to_tsquery('simple', $11))
+ORDER BY at DESC, line_no DESC LIMIT $12;
+
+-- name: meet_segment
+-- Make sure that a file of a spool has its offset.
+INSERT INTO log_offsets (segment, position, at) VALUES ($1, 0, $2) ON CONFLICT (segment) DO NOTHING;
+
+-- name: read_offset
+-- How far a file of a spool is stored.
+SELECT position FROM log_offsets WHERE segment = $1;
+
+-- name: move_offset
+-- Move an offset on, only from exactly where whoever asks believes it to be.
+UPDATE log_offsets SET position = $3, at = $4 WHERE segment = $1 AND position = $2;
+
+-- name: forget_segment
+-- Delete the offset of a file that is deleted.
+DELETE FROM log_offsets WHERE segment = $1;
+
+-- name: purge_offsets
+-- Forget files that nobody has read for long.
+DELETE FROM log_offsets WHERE at < $1;
