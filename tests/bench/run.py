@@ -11,7 +11,6 @@ the notes stands beside it. Figures are medians over the rounds. Needs `wrk`, `n
 import argparse
 import asyncio
 import contextlib
-import http.client
 import json
 import statistics
 import subprocess
@@ -23,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from seed import seed, vocabulary, write_words  # noqa: E402
+from seed import read, seed, vocabulary, write_words  # noqa: E402
 from sides import GATEWAY_CORE, LOAD_CORE, Side, mock_upstream, nginx, pin, preferred, rss_mib, streams, wrk  # noqa: E402
 
 from support.processes import descendants, wait_until  # noqa: E402
@@ -33,7 +32,7 @@ EVERYTHING = {
     "limits": {"rpm": 1_000_000, "tpm": 1_000_000_000, "concurrency": 10_000},
     "budget": {"period": "month", "usd": 1_000_000},
 }
-_UNREAD, _LOOK_S, _SETTLED_S = "cmg_memory_extraction_jobs_waiting ", 20.0, 400.0
+_SETTLED_S = 300.0
 COLUMNS = ("cpu_us", "c1_ms", "rps", "stream_cpu_us", "slow_ttfb_ms", "slow_cpu_us", "notes_us")
 HEADS = (
     "CPU µs/call",
@@ -125,19 +124,13 @@ def gateway(fast: int, slow: int, embedder: str) -> Iterator[tuple[Service, int]
         yield service, worker
 
 
-def settled(service: Service) -> float:
-    """Wait until the seeded turns are read for facts, which else would be done beside the measuring; the seconds."""
+def settled(service: Service, turns: int) -> float:
+    """Wait until the seeded turns are stored and count them as read for facts, as made-up words hold none; the seconds.
+
+    Else minutes of reading would be done beside the measuring.
+    """
     started = time.monotonic()
-
-    def waiting() -> float:
-        connection = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=10)
-        connection.request("GET", "/metrics", headers={"Authorization": f"Bearer {service.key}"})
-        lines = connection.getresponse().read().decode().splitlines()
-        connection.close()
-        return next((float(line.split()[-1]) for line in lines if line.startswith(_UNREAD)), 0.0)
-
-    time.sleep(_LOOK_S)  # the gauge is that of the last look
-    wait_until(lambda: not waiting(), _SETTLED_S, "the seeded turns are read for facts")
+    wait_until(lambda: asyncio.run(read(service.database_url(), turns)), _SETTLED_S, "the seeded turns are stored")
     return time.monotonic() - started
 
 
@@ -170,7 +163,7 @@ def run(arguments: argparse.Namespace) -> int:
             remembering = service.new_key(memory="on", **EVERYTHING)
             took = asyncio.run(seed(service, remembering, users, turns))
             print(f"seeded {users * turns} turns of {users} users in {took:.0f} s", flush=True)
-            print(f"read for facts after {settled(service):.0f} s more", flush=True)
+            print(f"stored after {settled(service, users * turns):.0f} s more", flush=True)
             words = write_words(service.data_dir.with_suffix(".words"), vocabulary())
             memory = Side("cmg, memory", service.url, remembering, pid=worker, users=users, words=words)
             (memory.notes_pid,) = service.pids("notes")

@@ -5,6 +5,8 @@ import random
 import time
 from pathlib import Path
 
+import asyncpg
+
 from support.api import Api
 from support.service import Service
 
@@ -57,3 +59,20 @@ async def _writer(api: Api, queue, turns: int, words: list[str]) -> None:
             answer = await api.post("/v1/ingest", {**body, "wait": last})
             if answer.status not in {200, 202}:
                 raise RuntimeError(f"ingest answered {answer.status}: {answer.body[:300]!r}")
+
+
+async def read(dsn: str, turns: int) -> bool:
+    """Whether all turns are stored; if so, none waits to be read for facts any more."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        if await connection.fetchval("SELECT coalesce(sum(turns), 0) FROM memory_users") < turns:
+            return False
+        async with connection.transaction():
+            await connection.execute("DELETE FROM memory_extractions")
+            await connection.execute(
+                "UPDATE memory_threads h SET extracted_seq ="
+                " (SELECT coalesce(max(seq), 0) FROM memory_turns t WHERE t.thread_no = h.thread_no)"
+            )
+        return True
+    finally:
+        await connection.close()
