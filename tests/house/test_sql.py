@@ -40,9 +40,9 @@ def words(sql: str) -> set[str]:
 
 
 def unused(room: str) -> list[str]:
-    """Names of a room's queries that none of its modules (sub-rooms included) mentions as a string."""
-    folder = SOURCES.joinpath(*room.split(".")[1:])
-    text = "\n".join(file.read_text() for file in folder.rglob("*.py"))
+    """Names of a room's queries that none of its modules (sub-rooms included) and no dashboard mentions as a string."""
+    folders = (SOURCES.joinpath(*room.split(".")[1:]), SOURCES / "catalogue" / "dashboards")
+    text = "\n".join(file.read_text() for folder in folders for file in folder.rglob("*.py"))
     return [query.name for query in named_sql.described(room) if f'"{query.name}"' not in text]
 
 

@@ -16,6 +16,8 @@ from cmg.alerting.api import routes as alerting_routes
 from cmg.alerting.desk import Desk
 from cmg.alerting.setup.configuring import Configuring
 from cmg.alerting.setup.sealing import Sealer, master_keys
+from cmg.analytics import routes as analytics_routes
+from cmg.analytics.panels import Panels
 from cmg.app import control_plane
 from cmg.app.control_plane import ASGI
 from cmg.app.data_plane import DataPlane, Routes
@@ -579,9 +581,10 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [operations_router(resources, metrics, settings.metrics_allow)]
     mounts: Mapping[str, ASGI] = {}
+    prometheus: timeseries_routes.Prometheus | None = None
     if orders.duties.monitor:
-        router, watching = _time_series(orders, resources, base.database, metrics, instruments)
-        routers.append(router)
+        prometheus, watching = _time_series(orders, resources, base.database, metrics, instruments)
+        routers.append(timeseries_routes.router(prometheus))
         work += watching
     if orders.duties.drain:
         work += _draining(orders, resources, services, base.feed, instruments)
@@ -591,6 +594,8 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
             work += _working(base, resources, services, upstreams, sources, instruments)
         if orders.duties.control_plane:
             routers += _control_routers(services, clock)
+            panels = Panels(base.database, prometheus or _far_prometheus(settings, resources))
+            routers.append(analytics_routes.router(panels, lambda: base.feed.current.workspaces, clock))
             questions = _questions(sources, base.database, clock, instruments)
             finder = Finder(base.database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
             reader = Onlooker(orders.spool)
@@ -619,19 +624,26 @@ def _tools(services: Services, memory: MemoryService, authenticator: Authenticat
 
 def _time_series(
     orders: Orders, resources: Resources, database: Database, metrics: MergedMetrics, instruments: Instruments
-) -> tuple[APIRouter, list[Work]]:
-    """Prometheus' API: on what this process scrapes and keeps, or passed on to the Prometheus of the settings."""
+) -> tuple[timeseries_routes.Prometheus, list[Work]]:
+    """Who answers PromQL: on what this process scrapes and keeps, or the Prometheus of the settings; and its work."""
     settings = orders.settings
-    if settings.prometheus_url:
-        remote = RemotePrometheus(settings.prometheus_url)
-        resources.add(Resource("prometheus", remote.close))
-        return timeseries_routes.router(remote), []
+    if (far := _far_prometheus(settings, resources)) is not None:
+        return far, []
     folder = settings.data_dir / "timeseries"
     monitor = Monitor(settings.timeseries, folder, database, SystemClock(), instruments)
     resources.add(Resource("time series", monitor.close))
     monitor.restore()
     own = OwnMetrics(f"{settings.host}:{settings.port}", metrics.collect)
-    return timeseries_routes.router(monitor), [monitor.run([own])]
+    return monitor, [monitor.run([own])]
+
+
+def _far_prometheus(settings: Settings, resources: Resources) -> RemotePrometheus | None:
+    """The Prometheus of the settings, if they name one."""
+    if not settings.prometheus_url:
+        return None
+    remote = RemotePrometheus(settings.prometheus_url)
+    resources.add(Resource("prometheus", remote.close))
+    return remote
 
 
 def _logbook(orders: Orders, resources: Resources, database: Database, instruments: Instruments) -> list[Work]:
@@ -798,4 +810,5 @@ def routers_without_database() -> list[APIRouter]:
     index = SeriesIndex()
     source = SampleSource(Head(index, slots=1, most=1), index, ChunkStore(database, clock))
     prometheus = timeseries_routes.router(EmbeddedPrometheus(source, Engine(source, clock), list, clock))
-    return [*_control_routers(_services(settings, "", database, feed, clock), clock), operations, prometheus]
+    pictures = analytics_routes.router(Panels(database, None), dict, clock)
+    return [*_control_routers(_services(settings, "", database, feed, clock), clock), operations, prometheus, pictures]
