@@ -113,6 +113,13 @@ class LogSettings(Part, frozen=True):
     spool_bytes: Annotated[int, Meta(ge=2**20)] = 256 * 2**20  # of a machine, while the database is away
 
 
+class StatusSettings(Part, frozen=True):
+    """The public status page."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=100)] = "Context Memory Gateway"
+    url: BaseUrl | None = None  # under which people outside reach the service
+
+
 class LimitSettings(Part, frozen=True):
     """Bounds on what one request may hold, and how long a call's estimate may be."""
 
@@ -138,6 +145,7 @@ class RetentionSettings(Part, frozen=True):
     jobs_log_days: Count = 7
     erasures_days: Count = 400
     alerts_days: Count = 400
+    incidents_days: Count = 1100
 
 
 class Settings(Part, frozen=True):
@@ -168,6 +176,7 @@ class Settings(Part, frozen=True):
     memory: MemorySettings = MemorySettings()
     timeseries: TimeseriesSettings = TimeseriesSettings()
     logs: LogSettings = LogSettings()
+    status: StatusSettings = StatusSettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -35,7 +35,7 @@ class Routes:
         self._prefix: list[tuple[str, str, CallerHandler]] = []
 
     def add_open(self, method: str, path: str, handler: Handler) -> None:
-        """A route without authentication: probes only."""
+        """A route without authentication: probes and the public status page."""
         self._open[method, path] = handler
 
     def add(self, method: str, path: str, handler: CallerHandler) -> None:
@@ -46,8 +46,8 @@ class Routes:
             self._exact[method, path] = handler
 
     def find_open(self, method: str, path: str) -> Handler | None:
-        """The open route of a request."""
-        return self._open.get((method, path))
+        """The open route of a request; a slash at its end makes no difference."""
+        return self._open.get((method, path)) or self._open.get((method, path.removesuffix("/")))
 
     def methods(self, path: str) -> list[str]:
         """The methods that an exact path takes; empty when it is none of these routes."""
@@ -206,7 +206,21 @@ class DataPlane:
         return any(parsed in network for network in self._trusted)
 
 
-_ADMIN = frozenset({"keys", "workspaces", "usage", "audit", "budget-events", "jobs", "models", "logs"})
+_ADMIN = frozenset(
+    {
+        "audit",
+        "budget-events",
+        "events",
+        "incidents",
+        "jobs",
+        "keys",
+        "logs",
+        "maintenances",
+        "models",
+        "usage",
+        "workspaces",
+    }
+)
 
 
 class _Answer:

@@ -9,7 +9,8 @@ from cmg.kit.errors import NotFound
 Role = Literal["all", "gateway", "worker", "monitor"]
 _DATA_PLANE = "/v1/"
 _PROMETHEUS = "/api/v1/"
-_OPERATIONS = ("/metrics", "/health", "/health/")
+_OPERATIONS = ("/metrics", "/health", "/status")
+_BELOW = ("/health/", "/status/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,8 @@ DUTIES: dict[Role, Duties] = {
 
 
 def is_operations(path: str) -> bool:
-    """Whether every machine answers it for itself: health and metrics."""
-    return path == _OPERATIONS[0] or path == _OPERATIONS[1] or path.startswith(_OPERATIONS[2])
+    """Whether every machine answers it for itself: health, metrics and the status page."""
+    return path in _OPERATIONS or path.startswith(_BELOW)
 
 
 def served(role: Role, path: str) -> bool:

@@ -25,6 +25,7 @@ from cmg.app.forward import Forwarder, Within
 from cmg.app.health import observations
 from cmg.app.health.resources import Resource, Resources
 from cmg.app.health.routes import operations_router
+from cmg.app.incidents.building import add_incident_jobs, add_status_routes, build_board, build_room
 from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
 from cmg.app.memory.control import MemoryControl, Onlooker, add_memory_routes, build_control
 from cmg.app.memory.embedding import Probe, Sources
@@ -55,6 +56,8 @@ from cmg.identity.keys import Keys
 from cmg.identity.models import actor_of
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
+from cmg.incidents import routes as incident_routes
+from cmg.incidents.routes import Room
 from cmg.jobs.queue import Jobs
 from cmg.kit.asgi import Handler
 from cmg.kit.clock import Clock, SystemClock
@@ -196,6 +199,7 @@ class Services:
     configuring: Configuring
     log_lines: LineStore
     logs: Search
+    incidents: Room
 
 
 def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock) -> Services:
@@ -219,6 +223,7 @@ def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFe
         configuring=Configuring(database, audit, clock, sealer),
         log_lines=lines,
         logs=Search(lines, clock, settings.logs.hot_days),
+        incidents=build_room(database, audit, clock),
     )
 
 
@@ -490,6 +495,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     workingset = WorkingSetApi(memory, database, authenticator.require, settings.limits.body_bytes, clock)
     routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
     control = build_control(settings, database, policies, clock)
+    add_status_routes(routes, settings, clock)
     add_memory_routes(routes, control, control.memories(memory), authenticator.require)
     base.changes.subscribe(ERASURES, journal.begin_segment)
     routes.add("POST", "/v1/workingset", workingset.handle)
@@ -577,7 +583,9 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     resources.report(observations.process(clock))
     resources.report(observations.machine(metrics, outside))
     resources.report(observations.models(base.catalogue, outside))
+    board = build_board(settings, base.database, resources, clock, instruments)
     work = [base.changes.run(), metrics.poll(), keeper.run(), *_logbook(orders, resources, base.database, instruments)]
+    work.append(board.run())
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [operations_router(resources, metrics, settings.metrics_allow)]
     mounts: Mapping[str, ASGI] = {}
@@ -609,6 +617,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
         within = Within(application, settings.limits.body_bytes)
         forward = by_role(orders.role, within.handle, _remote(orders, resources))
         probes = _probes(resources)
+        add_status_routes(probes, settings, clock)
         application = DataPlane(probes, authenticator, forward, instruments, clock, settings.trusted_proxies)
     return Built(application, work)
 
@@ -693,6 +702,7 @@ def _working(
     clock, database = SystemClock(), services.database
     catalogue = CatalogueSync(upstreams, database, clock, instruments)
     jobs = _jobs(services, clock, instruments)
+    add_incident_jobs(jobs, services.incidents, services.settings)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
     resources.report(observations.queue(jobs))
     work = [jobs.run(), catalogue.run(), *_backlog(sources, database, clock, instruments)]
@@ -797,6 +807,7 @@ def _control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         alerting_routes.router(services.alerts),
         alerting_document_routes.router(services.configuring),
         logbook_routes.router(services.logs, _visible),
+        incident_routes.router(services.incidents),
     ]
 
 

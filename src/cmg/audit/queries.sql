@@ -40,6 +40,12 @@ WHERE seq < $1
   AND ($2::text IS NULL OR action = $2) AND ($3::text IS NULL OR target = $3) AND ($4::text IS NULL OR actor = $4)
 ORDER BY seq DESC LIMIT $5;
 
+-- name: between
+-- Entries of a period in order, the first so many of them.
+-- cross-workspace: what was changed around an incident of the whole service.
+SELECT seq, at, actor, workspace_id, action, target, details, client, previous, hash
+FROM audit_entries WHERE at >= $1 AND at <= $2 ORDER BY seq LIMIT $3;
+
 -- name: last_before
 -- The newest of the oldest entries that are all older than a moment, at most so many of them.
 -- cross-workspace: retention is the same for everybody.

@@ -44,6 +44,10 @@ class AuditStore:
             rows = await reader.fetch(self._sql["page_of_workspace"], workspace_id, *wanted)
         return [_stored(row) for row in rows]
 
+    async def between(self, reader: Reader, since: datetime, until: datetime, limit: int) -> list[Stored]:
+        """Entries of [since, until], oldest first."""
+        return [_stored(row) for row in await reader.fetch(self._sql["between"], since, until, limit)]
+
     async def last_before(self, conn: Any, at: datetime, first: int, limit: int) -> tuple[int, bytes] | None:
         """(seq, hash) of the last of the `limit` oldest entries that is older than `at`."""
         row = await conn.fetchrow(self._sql["last_before"], at, first, limit)

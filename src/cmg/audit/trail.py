@@ -1,11 +1,12 @@
 """The trail itself: recording, reading, verifying, and letting the oldest entries go."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from cmg.audit.models import PURGED, Entry, Page, Verification, Walk, linked
+from cmg.audit.models import PURGED, Entry, Page, Stored, Verification, Walk, linked
 from cmg.audit.store import AuditStore
 from cmg.kit.clock import Clock
 from cmg.kit.errors import InvalidRequest
@@ -57,6 +58,10 @@ class AuditTrail:
         found = await self._store.page(self._database, wanted.workspace_id, filters)
         items = tuple(found[: wanted.limit])
         return Page(items, str(items[-1].seq) if len(found) > wanted.limit else None)
+
+    async def between(self, reader: Any, since: datetime, until: datetime, limit: int) -> Sequence[Stored]:
+        """Entries of [since, until] of every workspace, oldest first: what was changed around an incident."""
+        return await self._store.between(reader, since, until, limit)
 
     async def verify(self) -> Verification:
         """Walk the whole chain in batches of bounded size; appends may go on meanwhile."""

@@ -71,6 +71,13 @@ METRICS: tuple[Metric, ...] = (
         "Attempts to store log lines that failed.",
         optional="only while the database is away",
     ),
+    # incidents
+    Metric(
+        "cmg_status_entries_waiting",
+        "gauge",
+        "Observations of the status page's components that wait for the database.",
+        merge="max",
+    ),
     # timeseries
     Metric(
         "cmg_timeseries_scrapes_total",

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "usage": ("records", "Sum up calls, tokens and costs."),
     "audit": ("records", "Verify the audit trail."),
     "memory": ("records", "Export or erase what is stored about a person."),
+    "incidents": ("incidents.commands", "Declare, show and close incidents."),
     "timeseries": ("archives", "Import samples of metrics."),
     "alerts": ("monitoring.alerts", "Test rule files."),
     "backup": ("archives", "Write everything that is stored to one file."),

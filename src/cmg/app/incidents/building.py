@@ -1,0 +1,60 @@
+"""Builds the room of incidents, for backstage and for the command line."""
+
+from datetime import timedelta
+
+from cmg.app.data_plane import Routes
+from cmg.app.health.resources import Resources
+from cmg.app.incidents.components import SeenComponents
+from cmg.audit.trail import AuditTrail
+from cmg.config import Settings
+from cmg.incidents.communication.announcing import Announcer
+from cmg.incidents.desk import Desk
+from cmg.incidents.operation import Operation
+from cmg.incidents.ports import NoMessenger
+from cmg.incidents.routes import Room
+from cmg.incidents.status import store as status_store
+from cmg.incidents.status.board import Board
+from cmg.incidents.status.published import PATHS, StatusAnswers, file_in
+from cmg.incidents.timeline import Timelines
+from cmg.jobs.queue import Jobs
+from cmg.kit.clock import Clock
+from cmg.storage.database import Database
+from cmg.telemetry.instruments import Instruments
+
+
+def build_room(database: Database, audit: AuditTrail, clock: Clock) -> Room:
+    """The use cases of incidents."""
+    desk = Desk(database, audit, clock)
+    return Room(
+        database=database,
+        desk=desk,
+        timelines=Timelines(audit, clock),
+        announcer=Announcer(database, desk, NoMessenger(), clock),
+        operation=Operation(database, audit, clock),
+        clock=clock,
+    )
+
+
+def build_board(
+    settings: Settings, database: Database, resources: Resources, clock: Clock, instruments: Instruments
+) -> Board:
+    """What renews this machine's copy of the status page."""
+    url = (settings.status.url or f"http://{settings.host}:{settings.port}").rstrip("/")
+    components, file = SeenComponents(resources), file_in(settings.data_dir)
+    return Board(database, components, file, clock, instruments, (settings.status.title, url))
+
+
+def add_status_routes(routes: Routes, settings: Settings, clock: Clock) -> None:
+    """The public pages, answered from this machine's copy alone."""
+    answers = StatusAnswers(file_in(settings.data_dir), clock)
+    for path in PATHS:
+        for method in ("GET", "HEAD"):
+            routes.add_open(method, path, answers.handle)
+
+
+def add_incident_jobs(jobs: Jobs, room: Room, settings: Settings) -> None:
+    """Retention of what incidents and the status page keep."""
+    keep = timedelta(days=settings.retention.incidents_days)
+    markers = timedelta(days=settings.retention.events_days)
+    jobs.register("incidents.purge", lambda _: room.desk.purge(keep, markers), every="53 * * * *")
+    jobs.register("status.purge", lambda _: status_store.purge(room.database, room.clock.now()), every="57 3 * * *")

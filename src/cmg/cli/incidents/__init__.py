@@ -1,0 +1,1 @@
+"""The commands of incidents: words enter, and what the room of incidents gives is printed."""

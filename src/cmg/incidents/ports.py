@@ -1,0 +1,58 @@
+"""Whom this room needs and does not know: the application puts the real ones in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from cmg.incidents.models import Incident
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """What became of a message on one channel; `outcome` is sent, failed or not_sent."""
+
+    channel: str
+    outcome: str
+    detail: str = ""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A communication to bring to people. `reference` is the same for the same message, for receivers that compare."""
+
+    reference: str
+    subject: str
+    body: str
+    severity: str
+
+
+class Messenger(Protocol):
+    """Brings messages to channels."""
+
+    async def send(self, message: Message, channels: Sequence[str]) -> Sequence[Delivery]:
+        """Send to each channel; says of each what became of it, and never raises for a channel that fails."""
+        ...
+
+
+class Responders(Protocol):
+    """Whoever is called to an incident."""
+
+    async def page_all(self, incident: Incident) -> Sequence[Delivery]:
+        """Call every tier at once, as a SEV-1 asks for."""
+        ...
+
+
+class Components(Protocol):
+    """How the components of the status page are, as this machine sees it now."""
+
+    async def states(self) -> Mapping[str, str]:
+        """Component → a status in the status page's words."""
+        ...
+
+
+class NoMessenger:
+    """Stands in where nothing can send: every channel is told to be unreachable, none is claimed to be reached."""
+
+    async def send(self, message: Message, channels: Sequence[str]) -> Sequence[Delivery]:
+        """Nothing is sent."""
+        del message
+        return [Delivery(channel, "not_sent", "no channels are configured") for channel in channels]

@@ -1,0 +1,86 @@
+"""The public status page of the real service: without a key, without its database, without backstage."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from support.api import Api
+from support.postgres import OwnPostgres
+from support.processes import kill
+from support.service import Service, ServiceOptions, eventually
+
+PAGE, SUMMARY = "/status", "/status/api/v2/summary.json"
+
+
+@pytest.fixture
+def service(own_postgres: OwnPostgres) -> Iterator[Service]:
+    """A service on a PostgreSQL to stop."""
+    options = ServiceOptions(environ={"CMG_DATABASE_URL": own_postgres.dsn}, toml='[status]\ntitle = "Example"\n')
+    with Service(options) as running:
+        yield running
+
+
+async def _declared(service: Service, api: Api) -> str:
+    """A public incident that stands on the page."""
+    fields = {"title": "db-7 is full", "severity": "SEV-1", "public": True, "components": {"api": "partial_outage"}}
+    status, made = service.call("POST", "/admin/v1/incidents", fields)
+    assert status == 201, made
+    said = {"kind": "initial", "audience": "customer", "text": "We are looking into it."}
+    assert service.call("POST", f"/admin/v1/incidents/{made['id']}/communications", said)[0] == 201
+
+    async def shown() -> bool:
+        return "We are looking into it." in (await api.get(PAGE, key="")).body.decode()
+
+    await eventually(shown, 25, "the page shows the incident")
+    return str(made["id"])
+
+
+async def test_the_page_stays_when_the_database_or_backstage_is_away(
+    service: Service, own_postgres: OwnPostgres
+) -> None:
+    async with Api(service.url, service.key) as api:
+        await _declared(service, api)
+        await asyncio.to_thread(own_postgres.stop)
+
+        async def noticed() -> bool:
+            states = {one["id"]: one["status"] for one in (await api.get(SUMMARY, key="")).json["components"]}
+            return states["administration"] == "major_outage" and states["api"] == "partial_outage"
+
+        await eventually(noticed, 40, "the page shows that nothing can be administered")
+        page = await api.get(PAGE, key="")
+        assert page.status == 200
+        assert "We are looking into it." in page.body.decode()
+        assert "db-7" not in page.body.decode()
+        await _without_backstage(service, api)
+        await asyncio.to_thread(own_postgres.start)
+
+
+async def _without_backstage(service: Service, api: Api) -> None:
+    """Also a service that was started anew without its database, and whose backstage is killed, shows the page."""
+    await asyncio.to_thread(service.terminate)
+    await asyncio.to_thread(service.start)
+    for pid in service.pids("backstage"):
+        kill(pid)
+    answers = [await api.get(path, key="") for path in (PAGE, SUMMARY, "/status/history.rss")]
+    assert [one.status for one in answers] == [200, 200, 200]
+    assert "We are looking into it." in answers[0].body.decode()
+    assert answers[0].took_s < 0.5
+
+
+async def test_strangers_read_the_page_and_nothing_else_of_incidents(service: Service) -> None:
+    async with Api(service.url, service.key) as api:
+
+        async def there() -> bool:
+            return (await api.get(PAGE, key="")).status == 200
+
+        await eventually(there, 20, "the page is rendered")
+        assert (await api.get("/status/", key="")).status == 200
+        assert (await api.request("POST", PAGE, key="")).status == 405
+        assert (await api.get("/admin/v1/incidents", key="")).status == 401
+        other = service.new_key(scopes=["admin"])
+        assert (await api.get("/admin/v1/incidents", key=other)).status == 403
+        head = await api.request("HEAD", PAGE, key="")
+        assert (head.status, head.body) == (200, b"")
+        packed = await api.get(PAGE, key="", headers={"accept-encoding": "gzip"})
+        assert "<h1>Example status</h1>" in packed.body.decode()

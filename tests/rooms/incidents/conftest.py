@@ -1,0 +1,79 @@
+"""The parts of incidents on a real database, on a clock moved by hand."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cmg.audit.trail import AuditTrail
+from cmg.identity.models import Actor
+from cmg.incidents.communication.announcing import Announcer
+from cmg.incidents.desk import Desk
+from cmg.incidents.models import Incident
+from cmg.incidents.operation import Operation
+from cmg.incidents.ports import Delivery, Message
+from cmg.incidents.status.board import Board
+from cmg.incidents.status.published import PublishedFile
+from cmg.incidents.timeline import Timelines
+from cmg.storage.database import Database
+from cmg.telemetry.instruments import Instruments
+from support.manual_clock import ManualClock
+
+ANA = Actor("key:ana", frozenset({"admin:all"}), "default", "127.0.0.1", "ana")
+
+
+@dataclass
+class Seen:
+    """Components as the test says they are."""
+
+    now: dict[str, str] = field(default_factory=dict)
+
+    async def states(self) -> dict[str, str]:
+        return self.now
+
+
+@dataclass
+class Channels:
+    """A messenger that keeps what it was given; `dead` channels fail."""
+
+    sent: list[tuple[str, Message]] = field(default_factory=list)
+    dead: tuple[str, ...] = ()
+
+    async def send(self, message: Message, channels: Any) -> list[Delivery]:
+        self.sent += [(channel, message) for channel in channels if channel not in self.dead]
+        return [Delivery(one, "failed" if one in self.dead else "sent") for one in channels]
+
+
+class World:
+    """Everything of the room."""
+
+    def __init__(self, database: Database, clock: ManualClock, folder: Path, instruments: Instruments) -> None:
+        self.database, self.clock, self.folder = database, clock, folder
+        self.audit = AuditTrail(database, clock)
+        self.desk = Desk(database, self.audit, clock)
+        self.timelines = Timelines(self.audit, clock)
+        self.channels, self.seen = Channels(), Seen()
+        self.announcer = Announcer(database, self.desk, self.channels, clock)
+        self.operation = Operation(database, self.audit, clock)
+        self.file = PublishedFile(folder / "status.bin")
+        self.instruments = instruments
+
+    def board(self) -> Board:
+        """A backstage that begins now."""
+        named = ("Example", "https://status.example")
+        return Board(self.database, self.seen, self.file, self.clock, self.instruments, named)
+
+    async def declare(self, **fields: Any) -> Incident:
+        """An incident by Ana."""
+        return await self.desk.declare(ANA, {"title": "Calls fail", "severity": "SEV-2", **fields})
+
+    async def told(self, incident: Incident) -> list[tuple[str, str]]:
+        """(kind, text) of every line of a timeline."""
+        found = await self.timelines.of(self.database, await self.desk.get(incident.id))
+        return [(entry.kind, entry.text) for entry in found]
+
+
+@pytest.fixture
+def world(database: Database, clock: ManualClock, tmp_path: Path, instruments: Instruments) -> World:
+    return World(database, clock, tmp_path, instruments)
