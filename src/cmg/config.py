@@ -88,6 +88,23 @@ class MemorySettings(Part, frozen=True):
     holdout_share: Share = 0  # of the conversations, which go without memory
 
 
+class TraceSettings(Part, frozen=True):
+    """Which requests and jobs leave a trace, beside errors, and how long it is kept on this service's own database.
+
+    A model call is slow by its first token (or whole answer, where it is no stream), or by what the gateway took.
+    """
+
+    enabled: bool = True
+    per_second: Positive = 1  # ordinary ones of each process, so that a quiet service keeps all of them
+    share: Share = 0.01  # of the other ordinary ones
+    asked_per_second: Count = 20  # of each process, for callers whose `traceparent` is sampled
+    slow_request_ms: Positive = 1000
+    slow_call_ms: Positive = 10_000
+    slow_gateway_ms: Positive = 250
+    keep_hours: Annotated[int, Meta(ge=1, le=720)] = 48
+    keep_most: Annotated[int, Meta(ge=100)] = 100_000
+
+
 class TargetSettings(Part, frozen=True):
     """One place that is scraped, in the Prometheus text format or OpenMetrics."""
 
@@ -174,6 +191,7 @@ class Settings(Part, frozen=True):
     routes: list[RouteSettings] = []
     prices: list[PriceSettings] = []
     memory: MemorySettings = MemorySettings()
+    traces: TraceSettings = TraceSettings()
     timeseries: TimeseriesSettings = TimeseriesSettings()
     logs: LogSettings = LogSettings()
     status: StatusSettings = StatusSettings()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cmg.config import JournalSettings, PriceSettings, RouteSettings, Settings, UpstreamSettings
+from cmg.config import JournalSettings, PriceSettings, RouteSettings, Settings, TraceSettings, UpstreamSettings
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.gateway.breaker import Breakers
 from cmg.gateway.chat import ChatHandler
@@ -29,6 +29,7 @@ from cmg.ledger.quota.estimator import Estimator
 from cmg.ledger.quota.shared_memory import SharedMemoryQuota, create_file
 from cmg.storage.cache import Cache
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.tracing.tracer import Tracer
 from support.scripted_transport import ScriptedTransport
 
 KEY = ApiKey(id="k1", workspace_id="w1", name="tests", tags=("blue",), scopes=APPLICATION_SCOPES)
@@ -213,7 +214,9 @@ class GatewayCalls:
         prices, estimator = PriceBook(self.settings.prices), Estimator()
         self.catalogue = Catalogue(database, prices, self.clock, built_in_models(self.settings))
         self.breakers = Breakers(self.clock, self.instruments)
-        recorder = Recorder(self.journal, self.memory, self.quota, prices, estimator, self.clock, self.instruments)
+        tracer = Tracer(TraceSettings(), None, self.clock, self.instruments)
+        counting = (self.clock, self.instruments, tracer)
+        recorder = Recorder(self.journal, self.memory, self.quota, prices, estimator, *counting)
         self.cache = Cache(None, clock=self.clock)
         self.parts = GatewayParts(
             settings=self.settings,

@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
 from cmg.kit.asgi import CLIENT_GONE, ClientGone, Handler, Message, Receive, Request, Scope, Send, send_error
-from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError, InvalidRequest
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.lines.request import REQUEST
 from cmg.telemetry.lines.request import request_id as id_of_scope
 from cmg.telemetry.logs import get_logger
+from cmg.telemetry.tracing.trace import Trace, enter
+from cmg.telemetry.tracing.tracer import Ended, Tracer
 
 CallerHandler = Callable[[Request, Send, Caller], Awaitable[None]]
 _REQUEST_ID = b"x-cmg-request-id"
@@ -24,6 +25,8 @@ _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"
 # Paths of the control plane that get a route label of their own; what a client invents folds to `other`.
 _FAMILIES = ("/admin/v1/", "/api/v1/", "/health/", "/hooks/", "/docs")
 _KNOWN = frozenset({"/mcp", "/metrics", "/status", "/openapi.json", "/docs", "/console"})
+# Machines ask for these all the time: their traces would hide everybody else's.
+UNTRACED = frozenset({"/livez", "/readyz", "/health", "/health/", "/metrics"})
 
 
 class Routes:
@@ -85,11 +88,11 @@ class DataPlane:
         authenticator: Authenticator,
         forward: Handler,
         instruments: Instruments,
-        clock: Clock,
+        tracer: Tracer,
         trusted_proxies: list[str],
     ) -> None:
         self._routes, self._authenticator, self._forward = routes, authenticator, forward
-        self._instruments, self._clock = instruments, clock
+        self._instruments, self._tracer, self._clock = instruments, tracer, tracer.clock
         self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted_proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,7 +103,10 @@ class DataPlane:
         started = self._clock.monotonic()
         REQUEST.set(scope)  # every line that is logged from here on knows its request
         request = Request(scope, receive, self._client(scope))
-        answer = _Answer(send)
+        trace = scope["cmg.trace"] = self._tracer.start(request.headers, started)
+        scope["cmg.request_id"] = trace.request_id
+        enter(trace)
+        answer = _Answer(send, trace)
         route = "other"
         try:
             route = await self._dispatch(request, answer)
@@ -118,7 +124,7 @@ class DataPlane:
             route = self._label(request)
             await self._crashed(request, answer, error)
         finally:
-            self._count(request, route, answer.status, self._clock.monotonic() - started)
+            self._finish(request, route, answer.status, trace)
 
     async def _dispatch(self, request: Request, send: Send) -> str:
         path = request.path
@@ -134,6 +140,8 @@ class DataPlane:
             request.header(b"authorization"), request.header(b"x-api-key"), request.client
         )
         request.scope["cmg.caller"] = caller
+        trace: Trace = request.scope["cmg.trace"]
+        trace.workspace_id = caller.workspace_id
         await call(request, send, caller)
         return label
 
@@ -165,11 +173,15 @@ class DataPlane:
                 return f"{family}{word if word in _ADMIN else ''}"
         return "other"
 
-    def _count(self, request: Request, route: str, status: int, took_s: float) -> None:
+    def _finish(self, request: Request, route: str, status: int, trace: Trace) -> None:
         method = request.method if request.method in _METHODS else "other"
-        status = status or CLIENT_GONE
+        status, ended = status or CLIENT_GONE, self._clock.monotonic()
+        took_s, told = ended - trace.started, Ended("request", f"{method} {route}", status)
+        kept = route not in UNTRACED and self._tracer.finish(trace, told, ended)
         self._instruments.series("cmg_http_requests_total", route, method, str(status)).inc()
-        self._instruments.series("cmg_http_request_duration_seconds", route, method).observe(took_s)
+        self._instruments.series("cmg_http_request_duration_seconds", route, method).observe(
+            took_s, trace.exemplar() if kept else None
+        )
         level = logging.DEBUG if status < 400 else logging.INFO if status < 500 else logging.WARNING
         if _access_lines.isEnabledFor(level):
             _access.log(
@@ -217,6 +229,7 @@ _ADMIN = frozenset(
         "logs",
         "maintenances",
         "models",
+        "traces",
         "usage",
         "workspaces",
     }
@@ -224,17 +237,18 @@ _ADMIN = frozenset(
 
 
 class _Answer:
-    """`send`, remembering the status that went out."""
+    """`send`, remembering the status that went out, and telling the trace."""
 
-    __slots__ = ("_send", "status")
+    __slots__ = ("_send", "_trace", "status")
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, trace: Trace) -> None:
+        self._send, self._trace = send, trace
         self.status = 0
 
     def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            message["headers"] = [*message["headers"], (b"traceparent", self._trace.traceparent().encode())]
         return self._send(message)
 
 

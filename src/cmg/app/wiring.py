@@ -126,6 +126,8 @@ from cmg.storage.migrate import migrate
 from cmg.telemetry import logs
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.merging import Departed
+from cmg.telemetry.tracing.outbox import Outbox
+from cmg.telemetry.tracing.tracer import Tracer
 from cmg.timeseries.api import routes as timeseries_routes
 from cmg.timeseries.api.embedded import EmbeddedPrometheus
 from cmg.timeseries.api.remote import RemotePrometheus
@@ -136,6 +138,10 @@ from cmg.timeseries.store.chunk_store import ChunkStore
 from cmg.timeseries.store.head import Head
 from cmg.timeseries.store.index import SeriesIndex
 from cmg.timeseries.store.sample_source import SampleSource
+from cmg.traces import routes as trace_routes
+from cmg.traces.reading import TraceReader
+from cmg.traces.receiving import Receiver, nobody
+from cmg.traces.store import TraceStore
 
 __all__ = [
     "DatabaseAway",
@@ -192,6 +198,7 @@ class Services:
     workspaces: Workspaces
     usage: UsageReports
     policies: Policies
+    traces: TraceReader
     control: MemoryControl
     effect: EffectReports
     desk: Desk
@@ -217,6 +224,7 @@ def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFe
         usage=UsageReports(database, lambda: feed.current.workspaces, clock),
         policies=policies,
         control=build_control(settings, database, policies, clock),
+        traces=TraceReader(TraceStore(database), clock),
         effect=EffectReports(database, lambda: feed.current.workspaces, clock),
         desk=desk,
         alerts=Alerts(desk, database, clock),
@@ -473,7 +481,9 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     resources.add(Resource("recall", notes.close, notes.ready))
     policies = _policies(settings, feed)
     memory = MemoryService(finder, notes, journal, policies, clock, instruments)
-    recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments)
+    outbox = Outbox(orders.traces_socket, instruments)
+    tracer = Tracer(settings.traces, outbox, clock, instruments)
+    recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments, tracer)
     cache = _cache(settings, resources, clock, instruments)
     parts = GatewayParts(
         settings=settings,
@@ -500,8 +510,8 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     base.changes.subscribe(ERASURES, journal.begin_segment)
     routes.add("POST", "/v1/workingset", workingset.handle)
     forward = by_role(orders.role, forwarder.handle, _remote(orders, resources))
-    plane = DataPlane(routes, authenticator, forward, instruments, clock, settings.trusted_proxies)
-    return Built(plane, [base.changes.run(), parts.breakers.run()])
+    plane = DataPlane(routes, authenticator, forward, instruments, tracer, settings.trusted_proxies)
+    return Built(plane, [base.changes.run(), parts.breakers.run(), outbox.run()])
 
 
 def _cache(settings: Settings, resources: Resources, clock: Clock, instruments: Instruments) -> Cache:
@@ -585,7 +595,8 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     resources.report(observations.models(base.catalogue, outside))
     board = build_board(settings, base.database, resources, clock, instruments)
     work = [base.changes.run(), metrics.poll(), keeper.run(), *_logbook(orders, resources, base.database, instruments)]
-    work.append(board.run())
+    tracer, tracing = _traces(orders, resources, base.database, instruments)
+    work += [board.run(), *tracing]
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [operations_router(resources, metrics, settings.metrics_allow)]
     mounts: Mapping[str, ASGI] = {}
@@ -604,12 +615,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
             routers += _control_routers(services, clock)
             panels = Panels(base.database, prometheus or _far_prometheus(settings, resources))
             routers.append(analytics_routes.router(panels, lambda: base.feed.current.workspaces, clock))
-            questions = _questions(sources, base.database, clock, instruments)
-            finder = Finder(base.database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
-            reader = Onlooker(orders.spool)
-            condenser = Condenser(base.database, settings.memory.summary_tokens)
-            maker = NoteMaker(finder, RecentWriters(reader.folder), condenser)
-            memory = MemoryService(finder, maker, reader, services.policies, clock, instruments)
+            memory = _reading_memory(orders, sources, services, instruments)
             mounts, answering = _tools(services, memory, authenticator)
             work.append(answering)
     application: Any = control_plane.build(routers, authenticator, mounts)
@@ -618,8 +624,18 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
         forward = by_role(orders.role, within.handle, _remote(orders, resources))
         probes = _probes(resources)
         add_status_routes(probes, settings, clock)
-        application = DataPlane(probes, authenticator, forward, instruments, clock, settings.trusted_proxies)
+        application = DataPlane(probes, authenticator, forward, instruments, tracer, settings.trusted_proxies)
     return Built(application, work)
+
+
+def _reading_memory(orders: Orders, sources: Sources, services: Services, instruments: Instruments) -> MemoryService:
+    """The memory of a process that reads it and journals nothing."""
+    settings, clock, database = services.settings.memory, SystemClock(), services.database
+    questions = _questions(sources, database, clock, instruments)
+    finder = Finder(database, questions, clock, settings.recall_deadline_ms / 1000 / 2)
+    reader = Onlooker(orders.spool)
+    maker = NoteMaker(finder, RecentWriters(reader.folder), Condenser(database, settings.summary_tokens))
+    return MemoryService(finder, maker, reader, services.policies, clock, instruments)
 
 
 def _tools(services: Services, memory: MemoryService, authenticator: Authenticator) -> tuple[Mapping[str, ASGI], Work]:
@@ -629,6 +645,18 @@ def _tools(services: Services, memory: MemoryService, authenticator: Authenticat
     tools = services.control.tools(services.control.memories(memory), authenticator.require)
     endpoint = McpEndpoint(tools, services.settings.limits.body_bytes)
     return {PATH: endpoint}, endpoint.run()
+
+
+def _traces(
+    orders: Orders, resources: Resources, database: Database, instruments: Instruments
+) -> tuple[Tracer, list[Work]]:
+    """Backstage's own traces, and what takes those of this machine's processes and stores them."""
+    clock = SystemClock()
+    receiver = Receiver(orders.traces_socket, TraceStore(database), clock, instruments, nobody)
+    receiver.open()
+    resources.add(Resource("traces", receiver.close))
+    outbox = Outbox(orders.traces_socket, instruments)
+    return Tracer(orders.settings.traces, outbox, clock, instruments), [receiver.run(), outbox.run()]
 
 
 def _time_series(
@@ -736,6 +764,8 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     alerts_days = retention.alerts_days
     jobs.register("alerting.purge", lambda _: services.alerts.purge(alerts_days), every="53 * * * *")
     jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
+    traces = TraceStore(database)
+    jobs.register("traces.purge", lambda _: traces.purge(services.settings.traces, clock.now()), every="*/5 * * * *")
     jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *", timeout_s=_LONG_JOB_S)
     jobs.register("memory.effect_purge", lambda _: _purge_effect(services, clock), every="51 3 * * *")
     jobs.register("memory.age", lambda _: items.age(), every="43 3 * * *", timeout_s=_LONG_JOB_S)
@@ -799,10 +829,16 @@ def _keeper(database: Database, usage: UsageSink) -> Callable[[bytes], Awaitable
     return keep
 
 
+def _only_workspace(request: Request) -> str | None:
+    """The one workspace that a caller sees; None: all of them."""
+    return actor_of(request.state.caller).only_workspace
+
+
 def _control_routers(services: Services, clock: Clock) -> list[APIRouter]:
     return [
         identity_routes.router(services.keys, services.workspaces, services.audit, clock),
         ledger_routes.router(services.usage, BudgetEvents(services.database)),
+        trace_routes.router(services.traces, _only_workspace),
         effect_routes.router(services.effect),
         alerting_routes.router(services.alerts),
         alerting_document_routes.router(services.configuring),

@@ -34,6 +34,21 @@ METRICS: tuple[Metric, ...] = (
         "Time from the request's first byte to the answer's last.",
         ("route", "method"),
     ),
+    # traces
+    Metric(
+        "cmg_traces_kept_total",
+        "counter",
+        "Traces that were kept, by reason (error, slow, asked, share).",
+        ("reason",),
+        series=4,
+    ),
+    Metric(
+        "cmg_traces_dropped_total",
+        "counter",
+        "Traces that were to be kept and got lost, by place (outbox, receiver, store, export).",
+        ("place",),
+        series=4,
+    ),
     # identity
     Metric("cmg_snapshot_keys", "gauge", "API keys held in memory, in the process that holds most.", merge="max"),
     Metric(

@@ -43,8 +43,13 @@ def closing_headers(call: Call, now: float) -> Headers:
 
 
 def trace_headers(call: Call) -> dict[str, str]:
-    """`traceparent` for the upstream: the caller's trace goes on, with the call as the parent."""
-    return {"traceparent": f"00-{call.trace_id or call.id}-{call.id[16:]}-01"}
+    """What the upstream is told of the trace: the caller's goes on, with the attempt as the parent.
+
+    Never the caller's baggage: it may name people, and upstreams are others' machines.
+    """
+    trace = call.trace
+    told = {"traceparent": trace.traceparent(call.attempt)}
+    return {**told, "tracestate": trace.state} if trace.state else told
 
 
 def used(usage: Usage | None, texts: Sequence[str], answered: str, other_bytes: int = 0) -> TokenUsage:

@@ -10,6 +10,7 @@ from cmg.gateway.calls.admission import Estimate, admit, check_room, trace_of
 from cmg.gateway.calls.answer import read_chat_answer
 from cmg.gateway.calls.attempts import Recorded, first_good
 from cmg.gateway.calls.client_watch import ClientWatch
+from cmg.gateway.calls.description import recalled
 from cmg.gateway.calls.ladder import Ladder
 from cmg.gateway.calls.usage import Usage
 from cmg.gateway.parts import GatewayParts
@@ -35,6 +36,7 @@ class _Asked(msgspec.Struct, gc=False):
     candidates: list[Candidate]
     models: list[str] | None
     injected: Injected = UNCHANGED
+    admission: int = 0  # the trace's mark
 
 
 class ChatHandler:
@@ -52,14 +54,17 @@ class ChatHandler:
         """One call. Raises `CmgError` before anything was sent; what breaks later is told within the stream."""
         started = self._parts.clock.monotonic()
         require(caller.scopes, "chat")
+        trace = trace_of(request, started)
         body = await request.body(self._limits.body_bytes)
+        trace.add("receive", started, received := self._parts.clock.monotonic())
+        admission = trace.begin("admission", received)
         chat = read_chat(body, request.headers, caller.key.default_model, self._limits.json_depth)
         candidates = self._parts.router.candidates(chat.model, chat.models, caller)
         check_room(self._parts)
-        call = Call(caller, "chat", chat.model, started)
-        call.stream, call.trace_id = chat.stream, trace_of(request)
-        request.scope["cmg.request_id"] = call.id
+        call = Call(caller, "chat", chat.model, started, trace)
+        call.stream = chat.stream
         asked = _asked(call, chat, candidates)
+        asked.admission = admission
         self._remembering.prepare(call, chat, candidates)
         with ClientWatch(request, send) as watch:
             await self._replays.around(
@@ -70,13 +75,22 @@ class ChatHandler:
         """Admit, recall, call and record; every way out leaves exactly one record of an admitted call."""
         parts, call, chat = self._parts, asked.call, asked.chat
         await admit(parts, call, asked.candidates[0], Estimate(_size(call, chat), chat.max_tokens, chat.n))
+        call.trace.end(asked.admission, parts.clock.monotonic())
         ladder = Ladder(asked.candidates, parts.breakers, parts.catalogue.context_length, parts.clock)
         with Recorded(call, ladder, parts.recorder):
-            asked.injected = await self._remembering.recall(call, chat)
+            asked.injected = await self._recall(call, chat)
             if chat.stream:
                 await self._stream(asked, ladder, Outgoing(send, keeper))
             else:
                 await self._whole(asked, ladder, send, keeper)
+
+    async def _recall(self, call: Call, chat: ChatRequest) -> Injected:
+        if call.memory_status != "ok":
+            return await self._remembering.recall(call, chat)
+        mark = call.trace.begin("recall", self._parts.clock.monotonic())
+        injected = await self._remembering.recall(call, chat)
+        call.trace.end(mark, self._parts.clock.monotonic(), recalled(call))
+        return injected
 
     async def _whole(self, asked: _Asked, ladder: Ladder, send: Send, keeper: Keeper | None) -> None:
         call, chat = asked.call, asked.chat

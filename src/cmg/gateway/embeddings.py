@@ -29,15 +29,18 @@ class EmbeddingsHandler:
         """One call. Raises `CmgError` before anything was sent."""
         parts, started = self._parts, self._parts.clock.monotonic()
         require(caller.scopes, "embeddings")
+        trace = trace_of(request, started)
         body = await request.body(self._limits.body_bytes)
+        trace.add("receive", started, received := parts.clock.monotonic())
+        admission = trace.begin("admission", received)
         asked = read_embeddings(body, caller.key.default_model, self._limits.json_depth)
         candidates = parts.router.candidates(asked.model, asked.models, caller)
         check_room(parts)
-        call = Call(caller, "embeddings", asked.model, started)
-        call.trace_id, call.user = trace_of(request), (asked.user, None, None)
-        request.scope["cmg.request_id"] = call.id
+        call = Call(caller, "embeddings", asked.model, started, trace)
+        call.user = (asked.user, None, None)
         with ClientWatch(request, send) as watch:
             await admit(parts, call, candidates[0], Estimate(asked.size, 0))
+            trace.end(admission, parts.clock.monotonic())
             await self._answer(call, asked, candidates, watch.send)
 
     async def _answer(self, call: Call, asked: EmbeddingsRequest, candidates: list[Candidate], send: Send) -> None:

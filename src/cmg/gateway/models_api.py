@@ -96,5 +96,5 @@ def _described(name: str, owner: str, info: ModelInfo | None) -> dict[str, Any]:
 
 
 async def _answer(request: Request, send: Send, value: Any) -> None:
-    request.scope["cmg.request_id"] = request_id = uuid7_hex()
+    request_id: str = request.scope.get("cmg.request_id") or uuid7_hex()
     await send_json(send, 200, value, ((b"x-cmg-request-id", request_id.encode()),))

@@ -5,11 +5,11 @@ from typing import Literal
 
 import msgspec
 
+from cmg.gateway.calls.description import described
 from cmg.gateway.ports import Memory
 from cmg.gateway.routing.router import Candidate
 from cmg.identity.models import Caller
 from cmg.kit.clock import Clock
-from cmg.kit.ids import uuid7_hex
 from cmg.kit.turns import Scope, Told, Turn
 from cmg.ledger.journal import Journal
 from cmg.ledger.models import USAGE, CostOrigin, Status, TokenUsage, UsageRecord, encode_usage
@@ -17,23 +17,27 @@ from cmg.ledger.prices import PriceBook
 from cmg.ledger.quota.estimator import Estimator
 from cmg.ledger.quota.models import NOTHING, Grant, Quota
 from cmg.telemetry.instruments import Child, Instruments
+from cmg.telemetry.tracing.trace import Trace
+from cmg.telemetry.tracing.tracer import Tracer
 
 Route = Literal["chat", "embeddings"]
+_OURS = 500  # from here on a failure is the upstream's or the gateway's; below, the caller's
 
 
 class Call:
     """One call. Times are monotonic seconds; `waited_s` is the time spent waiting for upstreams and their pauses."""
 
     __slots__ = (
-        "asked", "attempts", "caller", "candidate", "cost_nano", "cost_origin", "error_type", "finish_reason", "grant",
-        "http_status", "id", "keeps_answer", "left_out", "memory_items", "memory_status", "memory_tokens",
-        "model_answered", "note_room", "question", "recalled", "replayed", "route", "said", "scope", "started",
-        "status", "stream", "trace_id", "ttft_s", "turns", "usage", "user", "waited_s", "written",
+        "asked", "attempt", "attempts", "caller", "candidate", "cost_nano", "cost_origin", "error_type",
+        "finish_reason", "grant", "http_status", "id", "keeps_answer", "left_out", "memory_items", "memory_status",
+        "memory_tokens", "model_answered", "note_room", "question", "recalled", "replayed", "route", "said", "scope",
+        "started", "status", "stream", "trace", "ttft_s", "turns", "usage", "user", "waited_s", "written",
     )  # fmt: skip
 
-    def __init__(self, caller: Caller, route: Route, asked: str, started: float) -> None:
-        self.id = uuid7_hex()
+    def __init__(self, caller: Caller, route: Route, asked: str, started: float, trace: Trace) -> None:
+        self.id, self.trace = trace.request_id, trace
         self.caller, self.route, self.asked, self.started = caller, route, asked, started
+        self.attempt = 0  # the trace's mark of the attempt that runs
         self.stream = self.replayed = self.written = False
         self.grant: Grant = NOTHING
         self.scope: Scope | None = None
@@ -57,7 +61,6 @@ class Call:
         self.note_room = 0  # tokens for what stands for them
         self.recalled: tuple[bytes, ...] = ()  # ids of what the note holds
         self.question = self.said = ""  # what was recalled for, and what was answered
-        self.trace_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Recorder:
     estimator: Estimator
     clock: Clock
     instruments: Instruments
+    tracer: Tracer
     _series: "dict[tuple[str, str], _Series]" = field(default_factory=dict, init=False, repr=False)
 
     def price(self, call: Call, usage: TokenUsage) -> None:
@@ -86,8 +90,8 @@ class Recorder:
         if call.written:
             return
         call.written = True
-        at, latency_s = self.clock.time(), self.clock.monotonic() - call.started
-        usage = call.usage
+        at, now = self.clock.time(), self.clock.monotonic()
+        latency_s, usage, trace = now - call.started, call.usage, call.trace
         try:
             records = [(USAGE, encode_usage(record_of(call, at, latency_s)))]
             if call.turns and call.scope is not None:
@@ -102,21 +106,28 @@ class Recorder:
             self.quota.settle(call.grant, usage.prompt + usage.completion, call.cost_nano)
         if usage.completion and call.status == "ok" and not call.replayed:
             self.estimator.learn(call.asked, usage.completion)
-        self._count(call, latency_s)
+        trace.failed = call.status in {"error", "cut"} and call.http_status >= _OURS
+        trace.answer_s = latency_s if call.ttft_s is None else call.ttft_s
+        trace.own_s = latency_s - call.waited_s
+        trace.add("record", now, ended := self.clock.monotonic())
+        exemplar = None
+        if self.tracer.decide(trace, ended):
+            trace.facts, trace.person, exemplar = described(call), call.user[:2], trace.exemplar()
+        self._count(call, latency_s, exemplar)
 
-    def _count(self, call: Call, latency_s: float) -> None:
+    def _count(self, call: Call, latency_s: float, exemplar: dict[str, str] | None) -> None:
         upstream = call.candidate.upstream.name if call.candidate is not None else "none"
         series = self._series.get((call.route, upstream)) or self._series_of(call.route, upstream)
         self.instruments.series("cmg_llm_calls_total", call.route, upstream, call.status).inc()
         if call.memory_status == "holdout":
             self.instruments.series("cmg_memory_holdout_calls_total").inc()
-        series.duration.observe(latency_s)
+        series.duration.observe(latency_s, exemplar)
         series.cost.inc(call.cost_nano / 1e9)
         series.prompt.inc(call.usage.prompt)
         series.completion.inc(call.usage.completion)
-        series.overhead.observe(max(0.0, latency_s - call.waited_s))
+        series.overhead.observe(max(0.0, latency_s - call.waited_s), exemplar)
         if call.ttft_s is not None:
-            series.first_token.observe(call.ttft_s)
+            series.first_token.observe(call.ttft_s, exemplar)
 
     def _series_of(self, route: Route, upstream: str) -> "_Series":
         """The series of a route and an upstream of the settings, kept at hand."""
@@ -178,6 +189,6 @@ def record_of(call: Call, at: float, latency_s: float) -> UsageRecord:
         memory_items=call.memory_items,
         memory_tokens=call.memory_tokens,
         memory_status=call.memory_status,
-        trace_id=call.trace_id,
+        trace_id=None if call.trace.asked is None else call.trace.id,
         replayed=call.replayed,
     )

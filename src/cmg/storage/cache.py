@@ -11,6 +11,8 @@ from redis.exceptions import RedisError
 
 from cmg.kit.clock import Clock, SystemClock
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.tracing import names
+from cmg.telemetry.tracing.trace import current
 
 _DEADLINE_S = 0.25
 _PAUSE_S = 1.0  # after a failure Redis is left alone for so long, so that not every call waits for the deadline
@@ -50,11 +52,12 @@ class Cache:
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None when there is none, it is too old, or the cache is away."""
-        value = None
+        value, started = None, self._clock.monotonic()
         async with self._reaching() as reached:
             if reached:
                 value = await self._store.get(key)
                 self._count("miss" if value is None else "hit")
+        self._mark(started, "get", "hit" if value is not None else "miss")
         return value
 
     async def set(self, key: str, value: bytes, ttl_s: float) -> None:
@@ -62,9 +65,11 @@ class Cache:
         if len(value) > self._value_bytes_max:
             self._count("refused")
             return
+        started = self._clock.monotonic()
         async with self._reaching() as reached:
             if reached:
                 await self._store.set(key, value, ttl_s)
+        self._mark(started, "set", "kept")
 
     async def delete(self, key: str) -> None:
         """Forget a value."""
@@ -96,6 +101,11 @@ class Cache:
         except (RedisError, OSError, TimeoutError):
             self._away_until_s = self._clock.monotonic() + _PAUSE_S
             self._count("away")
+
+    def _mark(self, started: float, operation: str, outcome: str) -> None:
+        trace = current()
+        if trace is not None:
+            trace.add("cache", started, self._clock.monotonic(), {names.CACHE: operation, names.OUTCOME: outcome})
 
     def _count(self, outcome: str) -> None:
         if self._instruments is not None:

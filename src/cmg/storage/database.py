@@ -10,7 +10,10 @@ from asyncpg.pool import PoolConnectionProxy
 
 from cmg.kit.clock import Clock
 from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
+from cmg.storage.named_sql import name_of
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.tracing import names
+from cmg.telemetry.tracing.trace import current
 
 __all__ = ["Connection", "Database", "DatabaseAway", "connect_once"]
 
@@ -154,9 +157,20 @@ class Database:
             min_size=0,
             max_size=self._max_size,
             timeout=_CONNECT_S,
+            init=self._watch,
             reset=_end_transaction,
             server_settings=settings,
         )
+
+    async def _watch(self, connection: asyncpg.Connection) -> None:
+        """Have the statements of a new connection told to the traces that they belong to."""
+        connection.add_query_logger(self._told)
+
+    def _told(self, query: Any) -> None:
+        trace = current()
+        if trace is not None:
+            now = self._clock.monotonic()
+            trace.add("database", now - query.elapsed, now, _named(query))
 
     @contextmanager
     def _naming_away(self, lost: Callable[[], bool]) -> Iterator[None]:
@@ -194,6 +208,11 @@ def _is_lost(connection: Connection) -> bool:
         return connection.is_closed()
     except asyncpg.InterfaceError:  # the pool took it back when it broke
         return True
+
+
+def _named(query: Any) -> dict[str, Any]:
+    told = {names.QUERY: name_of(query.query)}
+    return told if query.exception is None else {**told, names.ERROR_TYPE: type(query.exception).__name__}
 
 
 async def _end_transaction(connection: asyncpg.Connection) -> None:

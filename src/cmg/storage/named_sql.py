@@ -18,6 +18,8 @@ from types import MappingProxyType
 
 _NAME = re.compile(r"^-- name:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _CROSS = "-- cross-workspace:"
+_WORD_MOST = 12
+_NAMES: dict[str, str] = {}  # of the statements that were loaded: as many as there are in the code
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,14 @@ def load(package: str) -> Mapping[str, str]:
 def described(package: str) -> tuple[NamedQuery, ...]:
     """The same with descriptions, in the file's order."""
     text = resources.files(package).joinpath("queries.sql").read_text(encoding="utf-8")
-    return parse(text, origin=f"{package}/queries.sql")
+    queries = parse(text, origin=f"{package}/queries.sql")
+    _NAMES.update((query.sql, f"{package.removeprefix('cmg.')}.{query.name}") for query in queries)
+    return queries
+
+
+def name_of(sql: str) -> str:
+    """The name of a statement, as `ledger.spent`; of one that has none its first word. Never a value."""
+    return _NAMES.get(sql) or sql[:_WORD_MOST].split(maxsplit=1)[0].rstrip(";").upper()
 
 
 def parse(text: str, origin: str = "queries.sql") -> tuple[NamedQuery, ...]:

@@ -5,10 +5,12 @@ import weakref
 from typing import Any
 
 from cmg.app.data_plane import DataPlane, Routes
+from cmg.config import TraceSettings
 from cmg.kit.asgi import Message, Request, Send
 from cmg.kit.clock import SystemClock
 from cmg.kit.errors import InvalidRequest
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.tracing.tracer import Tracer
 
 
 class Held:
@@ -39,7 +41,8 @@ async def test_a_refused_request_lets_go_of_what_it_held_without_waiting_for_the
     routes = Routes()
     routes.add_open("GET", "/refused", refuse)
     nobody: Any = None
-    plane = DataPlane(routes, nobody, nowhere, Instruments(), SystemClock(), [])
+    tracer = Tracer(TraceSettings(), None, SystemClock(), Instruments())
+    plane = DataPlane(routes, nobody, nowhere, Instruments(), tracer, [])
     scope = {"type": "http", "method": "GET", "path": "/refused", "headers": [], "client": ("127.0.0.1", 1)}
     gc.disable()
     try:

@@ -35,6 +35,7 @@ from cmg.memory.tools.calls import Tools
 from cmg.memory.turn_sink import TURNS, decode_batch
 from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
+from cmg.traces.erasing import TracedUsers
 
 _SETTLE_S = 3.0
 _CATCH_UP_S = 60.0
@@ -94,6 +95,7 @@ def build_control(settings: Settings, database: Database, policies: Policies, cl
     places: list[Place] = [
         LedgerUsers(database),
         IdempotentCalls(database, clock, settings.retention.idempotency_hours),
+        TracedUsers(database),
         RefusedRecords(spool, {TURNS: decode_batch, TOLD: decode_told}),
     ]
 

@@ -71,6 +71,11 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
         return self.settings.data_dir / "known.bin"
 
     @property
+    def traces_socket(self) -> Path:
+        """Where backstage takes the traces that processes keep."""
+        return self.runtime / "traces.sock"
+
+    @property
     def backstage_socket(self) -> Path:
         """Where backstage answers."""
         return self.runtime / "backstage.sock"

@@ -5,9 +5,12 @@ from cmg.gateway.recording import Call
 from cmg.gateway.routing.router import Candidate
 from cmg.identity.models import Limits
 from cmg.kit.asgi import Request
+from cmg.kit.ids import uuid7_hex
 from cmg.ledger import tokens
 from cmg.ledger.models import JournalFull
 from cmg.ledger.quota.models import Demand
+from cmg.telemetry.tracing.context import context_of
+from cmg.telemetry.tracing.trace import Trace, Unmarked
 
 _NO_LIMITS = Limits()
 
@@ -40,10 +43,7 @@ async def admit(parts: GatewayParts, call: Call, first: Candidate, estimate: Est
     call.grant = await parts.quota.acquire(Demand(key, call.caller.workspace.timezone, wanted, nano))
 
 
-def trace_of(request: Request) -> str | None:
-    """The trace id of a W3C `traceparent`, None without a valid one."""
-    given = request.headers.get(b"traceparent")
-    if given is None or len(given) < 55 or given[2:3] != b"-" or given[35:36] != b"-":
-        return None
-    trace = given[3:35].decode("latin-1").lower()
-    return trace if trace != "0" * 32 and all(digit in "0123456789abcdef" for digit in trace) else None
+def trace_of(request: Request, started: float) -> Trace:
+    """The request's trace, which the data plane began."""
+    trace: Trace | None = request.scope.get("cmg.trace")
+    return trace or Unmarked(uuid7_hex(), context_of(request.headers), started, 0.0)

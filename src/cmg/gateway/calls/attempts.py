@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from cmg.gateway.answering import trace_headers
+from cmg.gateway.calls.description import attempted
 from cmg.gateway.calls.exchange import Failed, ask, whole_body
 from cmg.gateway.calls.ladder import Ladder
 from cmg.gateway.recording import Call, Recorder
@@ -13,6 +14,7 @@ from cmg.gateway.routing.router import Candidate
 from cmg.kit.asgi import CLIENT_GONE, ClientGone
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError
+from cmg.telemetry.tracing import names
 
 T = TypeVar("T")
 
@@ -26,19 +28,22 @@ async def first_good(
     read: Callable[[bytes, Candidate], T],
 ) -> tuple[bytes, T]:
     """The first whole answer that `read` takes, over as many attempts as it takes. Raises `CmgError`."""
-    waiting = clock.monotonic()
+    waiting, trace = clock.monotonic(), call.trace
     try:
         while True:
             candidate = call.candidate = await ladder.next()
             call.attempts = ladder.attempts
+            call.attempt = trace.begin("attempt", clock.monotonic(), attempted(candidate))
             try:
                 response = await ask(candidate, path, body_for(candidate), trace_headers(call))
                 body = await whole_body(response, candidate)
                 answer = read(body, candidate)
             except Failed as failed:
                 call.error_type = failed.failure.kind
+                trace.end(call.attempt, clock.monotonic(), {names.ERROR_TYPE: failed.failure.kind})
                 ladder.failed(failed.failure)
             else:
+                trace.end(call.attempt, clock.monotonic())
                 ladder.answered()
                 call.error_type = None
                 return body, answer

@@ -19,6 +19,7 @@ from cmg.kit.asgi import CLIENT_GONE
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError, Unavailable
 from cmg.ledger.models import encode_usage
+from cmg.telemetry.tracing.tracer import untraced
 
 _PATH = "/chat/completions"
 Keep = Callable[[bytes], Awaitable[None]]
@@ -33,7 +34,8 @@ class InternalChat:
 
     async def ask(self, caller: Caller, model: str, body: Mapping[str, Any], timeout_s: float) -> tuple[str, int]:
         """(answer, cost in nano-USD). Raises `CmgError`, also past the deadline; the call is recorded then too."""
-        call = Call(caller, "chat", model, self._clock.monotonic())
+        started = self._clock.monotonic()
+        call = Call(caller, "chat", model, started, untraced(started))
         candidates = self._router.candidates(model, (), caller)
         ladder = Ladder(candidates, self._breakers, self._catalogue.context_length, self._clock)
         try:

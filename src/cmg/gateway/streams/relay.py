@@ -8,6 +8,7 @@ import msgspec
 
 from cmg.gateway.answering import Headers, answer_headers, trace_headers
 from cmg.gateway.answers.replaying import Keeper
+from cmg.gateway.calls.description import attempted
 from cmg.gateway.calls.exchange import Failed, ask, is_event_stream, refuse, whole_body
 from cmg.gateway.calls.failure import Failure, from_body, from_transport, refuses_field
 from cmg.gateway.calls.ladder import Ladder
@@ -21,6 +22,8 @@ from cmg.gateway.upstreams.transport import TransportError, UpstreamResponse
 from cmg.kit.asgi import Message, Send
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError
+from cmg.telemetry.tracing import names
+from cmg.telemetry.tracing.trace import Attributes
 
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 DONE_EVENT = b"data: [DONE]\n\n"
@@ -77,6 +80,7 @@ class Relay:
         self.models: list[str] | None = None
         self.reader = StreamReader(chat.n, "")
         self._passage: _Passage | None = None
+        self._stream = 0  # the trace's mark
 
     async def run(self, finish: Callable[[StreamReader], None]) -> None:
         """Stream to the end. Raises `CmgError` when nothing was sent yet; later failures end the stream in-band."""
@@ -86,6 +90,7 @@ class Relay:
                 await self._attempt(candidate, finish)
             except (Failed, Broken) as broken:
                 self._call.error_type = broken.failure.kind
+                self._mark_end({names.ERROR_TYPE: broken.failure.kind})
                 if not self._out.begun:
                     self._ladder.failed(broken.failure)
                     await self._unless_others(broken.failure)
@@ -108,11 +113,16 @@ class Relay:
             raise Cut(failure.error)
 
     async def _next(self) -> Candidate:
-        waiting = self._clock.monotonic()
+        call, waiting = self._call, self._clock.monotonic()
         candidate = await self._ladder.next()
-        self._call.waited_s += self._clock.monotonic() - waiting
-        self._call.candidate, self._call.attempts = candidate, self._ladder.attempts
+        now = self._clock.monotonic()
+        call.waited_s += now - waiting
+        call.candidate, call.attempts = candidate, self._ladder.attempts
+        call.attempt = call.trace.open("attempt", now, attempted(candidate))
         return candidate
+
+    def _mark_end(self, attributes: Attributes | None = None) -> None:
+        self._call.trace.end(self._call.attempt, self._clock.monotonic(), attributes)
 
     async def _attempt(self, candidate: Candidate, finish: Callable[[StreamReader], None]) -> None:
         sent = "".join(self._out.text)
@@ -137,6 +147,7 @@ class Relay:
             await _tail(pieces)
         finally:
             response.close()
+        self._mark_end()
         self._ladder.answered()
 
     async def _events(
@@ -208,7 +219,9 @@ class Relay:
     async def _begin(self, reader: StreamReader) -> None:
         call = self._call
         call.model_answered = reader.model
-        call.ttft_s = self._clock.monotonic() - call.started
+        now = self._clock.monotonic()
+        call.ttft_s = now - call.started
+        self._stream = call.trace.open("stream", now)
         overhead_ms = max(0.0, call.ttft_s - call.waited_s) * 1000
         headers = answer_headers(call, EVENT_STREAM)
         headers += [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
@@ -224,6 +237,7 @@ class Relay:
             await self._begin(reader)
         self._call.model_answered = reader.model or self._call.model_answered
         data = passage.take_out(self._out)
+        self._call.trace.end(self._stream, self._clock.monotonic())
         finish(reader)
         await self._out.pass_on(data if reader.done else data + DONE_EVENT, more=False)
 

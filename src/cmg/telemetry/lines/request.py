@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from cmg.kit.ids import uuid7_hex
+from cmg.telemetry.tracing.trace import Trace
 
 Scope = MutableMapping[str, Any]
 # The whole ASGI scope, so that a request that logs nothing pays for one assignment (50 ns) and nothing more.
@@ -40,8 +41,9 @@ def add_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> 
 
 def _trace(scope: Scope) -> tuple[str | None, str | None]:
     """The trace as it is recorded here, else as the caller's `traceparent` names it (W3C Trace Context)."""
-    if (recorded := scope.get("cmg.trace_id")) is not None:
-        return recorded, scope.get("cmg.span_id")
+    recorded: Trace | None = scope.get("cmg.trace")
+    if recorded is not None:
+        return recorded.id, f"{recorded.span:016x}"
     for name, value in scope.get("headers", ()):
         if name == b"traceparent" and (found := _TRACEPARENT.fullmatch(value)):
             return found["trace"].decode(), found["span"].decode()
