@@ -137,6 +137,13 @@ class StatusSettings(Part, frozen=True):
     url: BaseUrl | None = None  # under which people outside reach the service
 
 
+class HealthSettings(Part, frozen=True):
+    """How often each component is looked at, and how long a look may take."""
+
+    interval_s: Annotated[float, Meta(ge=0.5, le=300)] = 30
+    deadline_s: Annotated[float, Meta(ge=0.5, le=60)] = 5
+
+
 class LimitSettings(Part, frozen=True):
     """Bounds on what one request may hold, and how long a call's estimate may be."""
 
@@ -163,6 +170,7 @@ class RetentionSettings(Part, frozen=True):
     erasures_days: Count = 400
     alerts_days: Count = 400
     incidents_days: Count = 1100
+    health_days: Count = 90
 
 
 class Settings(Part, frozen=True):
@@ -195,6 +203,7 @@ class Settings(Part, frozen=True):
     timeseries: TimeseriesSettings = TimeseriesSettings()
     logs: LogSettings = LogSettings()
     status: StatusSettings = StatusSettings()
+    health: HealthSettings = HealthSettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     retention: RetentionSettings = RetentionSettings()

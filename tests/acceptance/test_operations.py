@@ -65,26 +65,26 @@ async def test_probes_answer_without_a_key(api: Api, path: str) -> None:
     assert answer.status == 200
     if path == "/health":
         assert answer.headers["content-type"].startswith("application/health+json")
-        assert (answer.json["status"], answer.json["level"]) == ("pass", "HEALTHY")
+        assert set(answer.json) == {"status", "level", "serviceId"}, "a stranger sees the level alone"
 
 
 async def test_detailed_health_tells_every_part_and_dependencies_what_is_outside(api: Api, model: str) -> None:
     await api.chat(model)
     detailed, outside = (await api.get("/health/detailed")).json, (await api.get("/health/dependencies")).json
-    named = {"process:uptime", "journal:undrained", "jobs:queued", "process:answers", "catalogue:age"}
+    named = {"process:uptime", "gateway:undrained", "jobs:due", "gateway:answers", "database:writes", "timeseries:age"}
     assert named <= set(detailed["checks"])
-    answering = {one["componentId"]: one["observedValue"] for one in detailed["checks"]["process:answers"]}
-    assert (answering["gateway-0"], answering["gateway-1"]) == (True, True)
-    assert set(outside["checks"]) == {"database:availability", "upstream:openBreakers"}
-    upstreams = {one["componentId"] for one in outside["checks"]["upstream:openBreakers"]}
-    assert {"faulty", "backup"} <= upstreams
-    assert "unset" not in upstreams
-    assert (await api.get("/health/dependencies", key="")).status == 401
+    answering = {one["componentId"]: one["observedValue"] for one in detailed["checks"]["gateway:answers"]}
+    assert answering == {"gateway-0": True, "gateway-1": True}
+    assert set(outside["levels"]) == {"database", "upstream/faulty", "upstream/backup", "upstream/refusing"}
+    assert {key.partition(":")[0] for key in outside["checks"]} == {"database", "upstream"}
 
 
-async def test_an_unconfigured_upstream_does_not_lower_the_level(api: Api) -> None:
+async def test_an_upstream_that_refuses_degrades_and_one_that_is_not_configured_does_not(api: Api) -> None:
     await api.chat("unset/anything")
-    assert (await api.get("/health")).json["level"] == "HEALTHY"
+    told = (await api.get("/health")).json
+    assert told["level"] == "DEGRADED"
+    assert "upstream/unset" not in told["levels"]
+    assert told["levels"]["upstream/refusing"] == "UNHEALTHY"
 
 
 async def test_every_administrative_change_is_in_the_verified_trail(api: Api, service: Service) -> None:

@@ -67,6 +67,7 @@ class FaultyUpstream:
         self.models: list[dict[str, Any]] = [{"id": "m-listed", "object": "model", "created": 1, "owned_by": "tests"}]
         self.windows: dict[str, int] = {}  # model → tokens of a prompt that it takes at most
         self.default = Plan()
+        self.silent = False  # every request is accepted and none answered
         self._scripts: dict[str, list[Plan]] = {}
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
@@ -193,6 +194,8 @@ class _Connection(asyncio.Protocol):
         self.transport.abort()
 
     async def _answer(self, call: Call) -> None:
+        while self.upstream.silent:  # noqa: ASYNC110  set from another thread
+            await asyncio.sleep(0.1)
         if call.method == "GET":
             self._send_json(call, Plan(), {"object": "list", "data": self.upstream.models})
             return

@@ -22,15 +22,15 @@ from cmg.app import control_plane
 from cmg.app.control_plane import ASGI
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.forward import Forwarder, Within
-from cmg.app.health import observations
-from cmg.app.health.resources import Resource, Resources
-from cmg.app.health.routes import operations_router
+from cmg.app.health import Machine, health_api, watch_processes, watch_stores, watch_upstreams
 from cmg.app.incidents.building import add_incident_jobs, add_status_routes, build_board, build_room
 from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
 from cmg.app.memory.control import MemoryControl, Onlooker, add_memory_routes, build_control
-from cmg.app.memory.embedding import Probe, Sources
+from cmg.app.memory.embedding import Sources
+from cmg.app.metrics_api import metrics_router
 from cmg.app.processes.metrics import MergedMetrics, MetricsSocket
 from cmg.app.processes.orders import Orders
+from cmg.app.processes.resources import Resource, Resources
 from cmg.app.roles import by_role
 from cmg.audit.trail import AuditTrail
 from cmg.config import Settings
@@ -46,9 +46,14 @@ from cmg.gateway.recording import Recorder
 from cmg.gateway.routing.catalogue import Catalogue, built_in_models
 from cmg.gateway.routing.catalogue_sync import CatalogueSync
 from cmg.gateway.routing.router import Router
-from cmg.gateway.routing.upstreams import SIMULATOR, Upstream, build_upstreams, configured
+from cmg.gateway.routing.upstreams import Upstream, build_upstreams
 from cmg.gateway.upstreams.http_transport import HttpTransport
 from cmg.gateway.upstreams.simulator import SIMULATOR_MODELS, SimulatorTransport
+from cmg.health.handlers import HealthApi
+from cmg.health.probes.jobs import TRIAL, queue_probe, workers_probe
+from cmg.health.probes.processes import Waiting
+from cmg.health.probes.timeseries import freshness_probe, remote_probe
+from cmg.health.store import HealthStore
 from cmg.identity import routes as identity_routes
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.key_rules import workspace_to_list
@@ -293,7 +298,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 def make_way(orders: Orders) -> None:
     """Remove what a killed predecessor left: nobody may be asked in its place."""
     orders.runtime.mkdir(mode=0o700, exist_ok=True)
-    for left in (*orders.runtime.glob("*.metrics"), *orders.runtime.glob("*.sock")):
+    for left in (path for kind in ("*.metrics", "*.sock", "*.report") for path in orders.runtime.glob(kind)):
         left.unlink(missing_ok=True)
 
 
@@ -390,7 +395,7 @@ async def build_notes(orders: Orders, resources: Resources) -> list[Work]:
     network = HttpTransport()
     resources.add(Resource("upstream connections", network.close))
     upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
-    questions = _questions(_sources(orders, upstreams, resources, clock), database, clock, instruments)
+    questions = _questions(_sources(orders, upstreams, resources), database, clock, instruments)
     finder = Finder(database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
     frame_tokens()  # loads the vocabulary now: the first call must not wait for it
     with contextlib.suppress(DatabaseAway):
@@ -423,7 +428,7 @@ async def _base(orders: Orders, resources: Resources, clock: Clock, instruments:
         await database.ping()
 
     needed = orders.duties.control_plane and not orders.duties.gateways
-    resources.add(Resource("database", database.close, reachable, needed=needed, kind="datastore"))
+    resources.add(Resource("database", database.close, reachable if needed else None))
     await database.open()
     changes, prices = ChangeFeed(database, clock), PriceBook(settings.prices)
     feed = SnapshotFeed(database, changes, clock, instruments)
@@ -462,7 +467,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     async def close_journal() -> None:
         journal.close()
 
-    resources.add(Resource("journal", close_journal, journal_open, needed=True))
+    resources.add(Resource("journal", close_journal, journal_open))
     quota = _quota(orders, database, clock, instruments)
     resources.add(Resource("quota", quota.close))
     socket = MetricsSocket(orders.runtime / f"gateway-{orders.worker}.metrics", instruments)
@@ -474,11 +479,11 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     resources.add(Resource("upstream connections", network.close))
     upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
     router = _router(upstreams, settings)
-    questions = _questions(_sources(orders, upstreams, resources, clock), database, clock, instruments)
+    questions = _questions(_sources(orders, upstreams, resources), database, clock, instruments)
     estimator = Estimator()
     finder = Finder(database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
     notes = NoteClient(orders.notes_socket(orders.worker % orders.note_makers))
-    resources.add(Resource("recall", notes.close, notes.ready))
+    resources.add(Resource("recall", notes.close))
     policies = _policies(settings, feed)
     memory = MemoryService(finder, notes, journal, policies, clock, instruments)
     outbox = Outbox(orders.traces_socket, instruments)
@@ -503,7 +508,9 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     authenticator = Authenticator(feed, clock, instruments)
     memory_api = MemoryApi(memory, database, authenticator.require, settings.limits.body_bytes, clock, instruments)
     workingset = WorkingSetApi(memory, database, authenticator.require, settings.limits.body_bytes, clock)
-    routes = _routes(resources, parts, ModelsHandler(catalogue, router), memory_api)
+    health = health_api(Machine(orders, resources, clock, instruments), authenticator, journal)
+    routes = _probes(resources, health)
+    _add_routes(routes, parts, ModelsHandler(catalogue, router), memory_api)
     control = build_control(settings, database, policies, clock)
     add_status_routes(routes, settings, clock)
     add_memory_routes(routes, control, control.memories(memory), authenticator.require)
@@ -516,7 +523,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
 
 def _cache(settings: Settings, resources: Resources, clock: Clock, instruments: Instruments) -> Cache:
     cache = Cache(settings.redis_url, clock=clock, instruments=instruments)
-    resources.add(Resource("cache", cache.close, cache.ping, kind="datastore" if settings.redis_url else "component"))
+    resources.add(Resource("cache", cache.close))
     return cache
 
 
@@ -530,11 +537,11 @@ def _remote(orders: Orders, resources: Resources) -> Handler | None:
     return remote.handle
 
 
-def _sources(orders: Orders, upstreams: Sequence[Upstream], resources: Resources, clock: Clock) -> Sources:
-    """The embedders of this process; health knows whether the current one answers."""
+def _sources(orders: Orders, upstreams: Sequence[Upstream], resources: Resources) -> Sources:
+    """The embedders of this process."""
     sources = Sources(orders, {upstream.name: upstream for upstream in upstreams})
     if sources.current is not None:
-        resources.add(Resource("embedder", sources.close, Probe(sources.current, clock).ask))
+        resources.add(Resource("embedder", sources.close))
     return sources
 
 
@@ -546,20 +553,26 @@ def _questions(sources: Sources, database: Database, clock: Clock, instruments: 
     return QueryEmbedder(sources.current, sources.named, known, clock, instruments)
 
 
+def _upstreams(settings: Settings, resources: Resources, clock: Clock) -> list[Upstream]:
+    network = HttpTransport()
+    resources.add(Resource("upstream connections", network.close))
+    return build_upstreams(settings, network, SimulatorTransport(clock))
+
+
 def _router(upstreams: Sequence[Upstream], settings: Settings) -> Router:
     return Router(upstreams, settings.routes, [entry["id"].removeprefix("sim/") for entry in SIMULATOR_MODELS])
 
 
-def _probes(resources: Resources) -> Routes:
+def _probes(resources: Resources, health: HealthApi) -> Routes:
     routes = Routes()
     routes.add_open("GET", "/livez", resources.livez)
     routes.add_open("GET", "/readyz", resources.readyz)
-    routes.add_open("GET", "/health", resources.health)
+    for path, handler in health.routes().items():
+        routes.add_open("GET", path, handler)
     return routes
 
 
-def _routes(resources: Resources, parts: GatewayParts, models: ModelsHandler, memory: MemoryApi) -> Routes:
-    routes = _probes(resources)
+def _add_routes(routes: Routes, parts: GatewayParts, models: ModelsHandler, memory: MemoryApi) -> None:
     routes.add("POST", "/v1/chat/completions", ChatHandler(parts).handle)
     routes.add("POST", "/v1/embeddings", EmbeddingsHandler(parts).handle)
     routes.add("GET", "/v1/models", models.list)
@@ -567,7 +580,6 @@ def _routes(resources: Resources, parts: GatewayParts, models: ModelsHandler, me
     routes.add("POST", "/v1/ingest", memory.ingest)
     routes.add("GET", "/v1/operations/", memory.operation)
     routes.add("POST", "/v1/recall", memory.recall)
-    return routes
 
 
 def _quota(orders: Orders, database: Database, clock: Clock, instruments: Instruments) -> Quota:
@@ -584,21 +596,17 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     base = await _base(orders, resources, clock, instruments)
     services = _services(settings, orders.dsn, base.database, base.feed, clock)
     metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
+    machine = Machine(orders, resources, clock, instruments)
+    watch_stores(machine, base.database, _cache(settings, resources, clock, instruments))
+    upstreams = _upstreams(settings, resources, clock)
+    sources = _sources(orders, upstreams, resources)
+    board = build_board(settings, base.database, machine.reader().standing, clock, instruments)
     keeper = Keeper(base.known, base.feed, base.catalogue, clock)
-    _cache(settings, resources, clock, instruments)
-    network = HttpTransport()
-    resources.add(Resource("upstream connections", network.close))
-    upstreams = build_upstreams(settings, network, SimulatorTransport(clock))
-    outside = [upstream.name for upstream in configured(upstreams) if upstream.name != SIMULATOR]
-    resources.report(observations.process(clock))
-    resources.report(observations.machine(metrics, outside))
-    resources.report(observations.models(base.catalogue, outside))
-    board = build_board(settings, base.database, resources, clock, instruments)
     work = [base.changes.run(), metrics.poll(), keeper.run(), *_logbook(orders, resources, base.database, instruments)]
     tracer, tracing = _traces(orders, resources, base.database, instruments)
     work += [board.run(), *tracing]
     authenticator = Authenticator(base.feed, clock, instruments)
-    routers = [operations_router(resources, metrics, settings.metrics_allow)]
+    routers = [metrics_router(metrics, settings.metrics_allow)]
     mounts: Mapping[str, ASGI] = {}
     prometheus: timeseries_routes.Prometheus | None = None
     if orders.duties.monitor:
@@ -606,9 +614,11 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
         routers.append(timeseries_routes.router(prometheus))
         work += watching
     if orders.duties.drain:
-        work += _draining(orders, resources, services, base.feed, instruments)
+        waiting, draining = _draining(orders, resources, services, base.feed, instruments)
+        work += draining
+        watch_processes(machine, metrics, sources, waiting)
+        watch_upstreams(machine, upstreams, base.catalogue, metrics)
     if orders.duties.jobs or orders.duties.control_plane:
-        sources = _sources(orders, upstreams, resources, clock)
         if orders.duties.jobs:
             work += _working(base, resources, services, upstreams, sources, instruments)
         if orders.duties.control_plane:
@@ -618,11 +628,12 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
             memory = _reading_memory(orders, sources, services, instruments)
             mounts, answering = _tools(services, memory, authenticator)
             work.append(answering)
+    work.append(machine.prober(base.database).run())
     application: Any = control_plane.build(routers, authenticator, mounts)
     if not orders.duties.gateways:
         within = Within(application, settings.limits.body_bytes)
         forward = by_role(orders.role, within.handle, _remote(orders, resources))
-        probes = _probes(resources)
+        probes = _probes(resources, health_api(machine, authenticator))
         add_status_routes(probes, settings, clock)
         application = DataPlane(probes, authenticator, forward, instruments, tracer, settings.trusted_proxies)
     return Built(application, work)
@@ -665,10 +676,12 @@ def _time_series(
     """Who answers PromQL: on what this process scrapes and keeps, or the Prometheus of the settings; and its work."""
     settings = orders.settings
     if (far := _far_prometheus(settings, resources)) is not None:
+        resources.watch(remote_probe(lambda: far.answer("query", {"query": ["1"]})))
         return far, []
     folder = settings.data_dir / "timeseries"
     monitor = Monitor(settings.timeseries, folder, database, SystemClock(), instruments)
     resources.add(Resource("time series", monitor.close))
+    resources.watch(freshness_probe(monitor.newest, settings.timeseries.scrape_interval_s, SystemClock()))
     monitor.restore()
     own = OwnMetrics(f"{settings.host}:{settings.port}", metrics.collect)
     return monitor, [monitor.run([own])]
@@ -703,8 +716,11 @@ def _visible(request: Request, workspace: str | None) -> str | None:
 
 def _draining(
     orders: Orders, resources: Resources, services: Services, feed: SnapshotFeed, instruments: Instruments
-) -> list[Work]:
-    """What carries this machine's journals into the database, and looks at the budgets that were spent on."""
+) -> tuple[Waiting, list[Work]]:
+    """What carries this machine's journals into the database, and looks at the budgets that were spent on.
+
+    Before it: how much waits.
+    """
     clock, database = SystemClock(), services.database
     watch = BudgetWatch(database, lambda: feed.current, services.keys.suspend_for_budget, clock, instruments)
     drain = _drain(services, orders, clock, instruments, UsageSink(watch.spent, erased))
@@ -714,8 +730,7 @@ def _draining(
             await drain.drain_all()
 
     resources.add(Resource("drain", flush))
-    resources.report(observations.journal(drain))
-    return [drain.run(), watch.run(), services.control.keep_file()]
+    return drain.waiting, [drain.run(), watch.run(), services.control.keep_file()]
 
 
 def _working(
@@ -732,7 +747,8 @@ def _working(
     jobs = _jobs(services, clock, instruments)
     add_incident_jobs(jobs, services.incidents, services.settings)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
-    resources.report(observations.queue(jobs))
+    resources.watch(queue_probe(jobs))
+    resources.watch(workers_probe(jobs))
     work = [jobs.run(), catalogue.run(), *_backlog(sources, database, clock, instruments)]
     if services.settings.memory.extraction != "off":
         extraction, beside = _extraction(base, services, upstreams, instruments)
@@ -770,8 +786,19 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     jobs.register("memory.effect_purge", lambda _: _purge_effect(services, clock), every="51 3 * * *")
     jobs.register("memory.age", lambda _: items.age(), every="43 3 * * *", timeout_s=_LONG_JOB_S)
     jobs.register("memory.tombstones", lambda _: services.control.purge(), every="47 * * * *")
+    jobs.register(TRIAL, _nothing, attempts=1)
+    jobs.register("health.purge", lambda _: _purge_health(services, clock), every="53 * * * *")
     jobs.register("idempotency.purge", lambda _: idempotent.purge(), every="*/10 * * * *")
     return jobs
+
+
+async def _nothing(_payload: Any) -> None:
+    """What the job does by which health sees that jobs are done."""
+
+
+async def _purge_health(services: Services, clock: Clock) -> None:
+    before = clock.now() - timedelta(days=services.settings.retention.health_days)
+    await HealthStore(services.database).purge(before)
 
 
 async def _purge_effect(services: Services, clock: Clock) -> None:
@@ -853,7 +880,7 @@ def routers_without_database() -> list[APIRouter]:
     database = Database("postgresql:///", clock=clock, instruments=instruments)
     feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
     metrics = MergedMetrics(Path(), instruments, Departed(Path("departed.metrics")), clock)
-    operations = operations_router(Resources(clock), metrics, settings.metrics_allow)
+    operations = metrics_router(metrics, settings.metrics_allow)
     index = SeriesIndex()
     source = SampleSource(Head(index, slots=1, most=1), index, ChunkStore(database, clock))
     prometheus = timeseries_routes.router(EmbeddedPrometheus(source, Engine(source, clock), list, clock))

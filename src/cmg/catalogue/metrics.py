@@ -273,6 +273,57 @@ METRICS: tuple[Metric, ...] = (
         ("upstream", "outcome"),
         series=500,
     ),
+    # health
+    Metric(
+        "cmg_health_level",
+        "gauge",
+        "Level of each component and of the whole (service): 0 HEALTHY, 1 DEGRADED, 2 UNHEALTHY, 3 CRITICAL.",
+        ("component",),
+        series=120,
+        merge="max",
+    ),
+    Metric(
+        "cmg_health_probed_timestamp_seconds",
+        "gauge",
+        "When a component was last looked at.",
+        ("component",),
+        series=120,
+        merge="max",
+    ),
+    Metric(
+        "cmg_health_probe_duration_seconds",
+        "histogram",
+        "Time a look at a component took.",
+        ("component",),
+        buckets=FAST_BUCKETS_S,
+        series=120,
+    ),
+    Metric(
+        "cmg_health_transitions_total",
+        "counter",
+        "Changes of levels, by component and new level.",
+        ("component", "level"),
+        series=600,
+    ),
+    Metric(
+        "cmg_health_unwritten_entries_waiting",
+        "gauge",
+        "Changes of levels that are not in the database yet.",
+        merge="max",
+    ),
+    Metric(
+        "cmg_health_transitions_lost_total",
+        "counter",
+        "Changes of levels that were forgotten before they were in the database: too many waited.",
+    ),
+    Metric(
+        "cmg_health_canary_failures_total",
+        "counter",
+        "Probes that found nothing wrong with what is known to be bad, by probe.",
+        ("probe",),
+        series=120,
+        optional="only when a probe lies",
+    ),
     # memory
     Metric(
         "cmg_memory_recall_seconds",

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "alerts": ("monitoring.alerts", "Test rule files."),
     "backup": ("archives", "Write everything that is stored to one file."),
     "restore": ("archives", "Fill an empty place from a backup."),
+    "health": ("doctor", "Tell the level of everything on this machine."),
     "doctor": ("doctor", "Check the settings and everything they point to."),
 }
 USAGE, NO, GOOD = 2, 1, 0

@@ -1,4 +1,4 @@
-"""`cmg doctor`: one line for each thing the service needs, and what to do about those that are wrong."""
+"""`cmg doctor`: one line for each thing the service needs. `cmg health`: what the running service finds of itself."""
 
 import asyncio
 
@@ -6,8 +6,11 @@ import click
 import msgspec
 
 from cmg import config
-from cmg.cli.findings import CHECKS, Finding
-from cmg.cli.printing import json_option, print_json
+from cmg.cli.findings import CHECKS, Finding, standing_of
+from cmg.cli.printing import json_option, print_json, print_table
+from cmg.health import views
+from cmg.health.models import Level, told
+from cmg.kit.clock import rfc3339
 from cmg.telemetry import logs
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -36,3 +39,32 @@ def doctor(*, as_json: bool) -> int:
             if finding.next:
                 click.echo(f"{'':<{width + 8}}→ {finding.next}")
     return int(failed)
+
+
+@click.command("health")
+@json_option
+def health(*, as_json: bool) -> int:
+    """Tell the level of everything on this machine.
+
+    Exit 1 when calls fail (UNHEALTHY, CRITICAL), or when nobody has looked for a while: the service does not run.
+    """
+    settings = config.load()
+    logs.configure("error", "cli")
+    standing = standing_of(settings)
+    if standing is None:
+        raise click.ClickException(f"no service runs on the data dir {settings.data_dir.resolve()}")
+    if as_json:
+        print_json(views.full("detailed", standing)[1])
+    else:
+        click.echo(standing.level.name)
+        rows = [
+            {
+                "component": state.component.name,
+                "level": state.level.name,
+                "since": rfc3339(state.since)[:19] + "Z",
+                "what": told(state.readings),
+            }
+            for state in sorted(standing.states, key=lambda state: (-state.level, state.component.name))
+        ]
+        print_table(rows, ("component", "level", "since", "what"), "Nothing was looked at yet.")
+    return int(standing.silent or standing.level >= Level.UNHEALTHY)

@@ -19,8 +19,13 @@ import redis.exceptions
 
 from cmg.config import Settings, UpstreamSettings
 from cmg.gateway.routing.upstreams import OPENROUTER, OPENROUTER_URL
+from cmg.health.board import Board
+from cmg.health.models import Level as HealthLevel
+from cmg.health.models import told
+from cmg.health.prober import Pace
+from cmg.health.reading import Reader, Standing
 from cmg.kit.clock import SystemClock
-from cmg.kit.paths import EMBEDDER_SOCKET, runtime_dir
+from cmg.kit.paths import EMBEDDER_SOCKET, HEALTH_REPORT, runtime_dir
 from cmg.memory.embedding.embedder import EmbeddingFailed
 from cmg.memory.embedding.engines import NAMES
 from cmg.memory.embedding.minilm import ModelUnusable, check_weights, source_folder
@@ -232,6 +237,37 @@ async def machine(settings: Settings) -> list[Finding]:
     return found
 
 
+def standing_of(settings: Settings) -> Standing | None:
+    """What the prober of this data dir found last; None when none has written since the last start."""
+    board = Board(runtime_dir(settings.data_dir) / HEALTH_REPORT)
+    if board.read() is None:
+        return None
+    return Reader(board, Pace(settings.health.interval_s, settings.health.deadline_s), SystemClock()).standing()
+
+
+async def health(settings: Settings) -> list[Finding]:
+    """What does the running service itself find?"""
+    standing = standing_of(settings)
+    if standing is None:
+        return [Finding("health", "ok", "no service runs on this data dir")]
+    if standing.silent:
+        told_next = "start the service, or end its background process if it runs: it stands still"
+        return [Finding("health", "warn", "nobody has looked for a while: the service does not run", told_next)]
+    bad = [state for state in standing.states if state.level > HealthLevel.HEALTHY]
+    if not bad:
+        return [Finding("health", "ok", "the running service finds everything well")]
+    next_step = "see `output` in /health/detailed, or `cmg health`"
+    return [
+        Finding(
+            f"health of {state.component.name}",
+            "fail" if state.level >= HealthLevel.UNHEALTHY and standing.level >= HealthLevel.UNHEALTHY else "warn",
+            f"{state.level.name}: {told(state.readings)}",
+            next_step,
+        )
+        for state in bad
+    ]
+
+
 def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
@@ -243,5 +279,6 @@ CHECKS: tuple[Callable[[Settings], Awaitable[list[Finding]]], ...] = (
     upstreams,
     embedder,
     port,
+    health,
     machine,
 )

@@ -19,6 +19,25 @@ DELETE FROM pgqueuer_schedules WHERE entrypoint = $1 AND expression <> $2;
 -- How many jobs wait, run, or are held.
 SELECT status::text AS status, count(*) AS jobs FROM pgqueuer GROUP BY status;
 
+-- name: job_backlog
+-- Jobs that could run now and since when the oldest of them could, jobs that run, and jobs that are held.
+SELECT
+    count(*) FILTER (WHERE status = 'queued' AND execute_after <= $1) AS due,
+    min(execute_after) FILTER (WHERE status = 'queued' AND execute_after <= $1) AS due_since,
+    count(*) FILTER (WHERE status = 'picked') AS running,
+    count(*) FILTER (WHERE status = 'failed') AS held
+FROM pgqueuer;
+
+-- name: running_jobs
+-- Jobs that were begun and did not end, the oldest first.
+SELECT pgqueuer.entrypoint, job_starts.began_at
+FROM job_starts JOIN pgqueuer ON pgqueuer.id = job_starts.job_id
+WHERE pgqueuer.status = 'picked' ORDER BY job_starts.began_at LIMIT $1;
+
+-- name: job_waits
+-- Whether a job waits or runs.
+SELECT EXISTS (SELECT FROM pgqueuer WHERE id = $1 AND status IN ('queued', 'picked'));
+
 -- name: held_jobs
 -- Jobs that failed for good, newest first.
 SELECT id, entrypoint, attempts, created, updated FROM pgqueuer

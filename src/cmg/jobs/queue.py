@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
@@ -24,7 +25,7 @@ from cmg.storage.database import Connection, Database
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 
-__all__ = ["JobHandler", "Jobs"]
+__all__ = ["Backlog", "JobHandler", "Jobs"]
 
 _HEARTBEAT = timedelta(seconds=10)  # a killed worker's job is picked again after about this and the next line together
 _DEQUEUE = timedelta(seconds=5)
@@ -35,7 +36,23 @@ _DEPTH_S = 15.0
 _CANCEL_S = 5.0
 _HELD_DAYS = 30
 _STATUSES = ("queued", "picked", "failed")
+_OVERDUE_S = 30.0  # beyond its limit, a job should have been ended
+_RUNNING_MAX = 100
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """Jobs that are due and how long the oldest of them has been, and those that run, are held, or should have ended.
+
+    `overdue` names the last.
+    """
+
+    due: int
+    oldest_s: float
+    running: int
+    held: int
+    overdue: tuple[str, ...]
 
 
 class Jobs:
@@ -88,6 +105,24 @@ class Jobs:
             return None
         return int(ids[0])
 
+    async def put(self, name: str) -> int | None:
+        """Enqueue a job without payload in a transaction of its own; None while the last one of it waits or runs."""
+        async with self._database.transaction() as connection:
+            return await self.enqueue(connection, name, unique=name)
+
+    async def waits(self, job_id: int) -> bool:
+        """Whether a job waits or runs, here or elsewhere. Raises `DatabaseAway`."""
+        return await store.waits(self._database, job_id)
+
+    async def backlog(self) -> Backlog:
+        """How the queue stands now. Raises `DatabaseAway`."""
+        now = self._clock.now()
+        due, since, running, held = await store.backlog(self._database, now)
+        begun = await store.running(self._database, _RUNNING_MAX)
+        overdue = [name for name, at in begun if (now - at).total_seconds() > self._limit_s(name) + _OVERDUE_S]
+        oldest_s = 0.0 if since is None else (now - since).total_seconds()
+        return Backlog(due, oldest_s, running, held, tuple(sorted(set(overdue))))
+
     async def held(self, limit: int = 100) -> list[dict[str, Any]]:
         """Jobs that failed for good: id, entrypoint, attempts, created, updated."""
         return await store.held(self._database, limit)
@@ -125,6 +160,10 @@ class Jobs:
         if not self._task.done():
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=_CANCEL_S)
+
+    def _limit_s(self, name: str) -> float:
+        kind = self._kinds.get(name)
+        return float("inf") if kind is None else kind.timeout_s  # another release's job
 
     async def _run_once(self) -> None:
         """One life of pgqueuer's manager, on connections of its own; ends when they are lost."""

@@ -31,6 +31,23 @@ async def depths(database: Database) -> dict[str, int]:
     return {row["status"]: row["jobs"] for row in await database.fetch(_SQL["job_depths"])}
 
 
+async def backlog(database: Database, now: datetime) -> tuple[int, datetime | None, int, int]:
+    """Jobs that are due, since when the oldest of them is, jobs that run, jobs that are held."""
+    row = await database.fetchrow(_SQL["job_backlog"], now)
+    return row["due"], row["due_since"], row["running"], row["held"]
+
+
+async def running(database: Database, limit: int) -> list[tuple[str, datetime]]:
+    """Name of a running job and when it began, oldest first."""
+    rows = await database.fetch(_SQL["running_jobs"], limit)
+    return [(row["entrypoint"], row["began_at"]) for row in rows]
+
+
+async def waits(database: Database, job_id: int) -> bool:
+    """Whether it waits or runs."""
+    return bool(await database.fetchval(_SQL["job_waits"], job_id))
+
+
 async def held(database: Database, limit: int) -> list[dict[str, Any]]:
     """Jobs that failed for good: id, entrypoint, attempts, created, updated."""
     return [dict(row) for row in await database.fetch(_SQL["held_jobs"], limit)]

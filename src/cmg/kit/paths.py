@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 EMBEDDER_SOCKET = "embedder.sock"
+HEALTH_REPORT = "health.report"
 
 
 def runtime_dir(data_dir: Path) -> Path:

@@ -10,6 +10,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from cmg.kit.clock import Clock, SystemClock
+from cmg.kit.ids import uuid7_hex
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.tracing import names
 from cmg.telemetry.tracing.trace import current
@@ -17,8 +18,13 @@ from cmg.telemetry.tracing.trace import current
 _DEADLINE_S = 0.25
 _PAUSE_S = 1.0  # after a failure Redis is left alone for so long, so that not every call waits for the deadline
 _CONNECTIONS = 32
+_CHECK_S = 10.0
 _PREFIX = "cmg:cache:"
 _ENTRY_BYTES = 200  # what an entry takes beside its key and value, about
+
+
+class CacheLies(Exception):
+    """What came out is not what was put in."""
 
 
 class _Store(Protocol):
@@ -77,10 +83,15 @@ class Cache:
             if reached:
                 await self._store.delete(key)
 
-    async def ping(self) -> None:
-        """Return when the store answers within the deadline; raises whatever kept it from that."""
+    async def check(self, value: bytes) -> None:
+        """Put a value in and take it out again; raises whatever kept it from that, and `CacheLies`."""
+        key = f"check:{uuid7_hex()}"
         async with asyncio.timeout(_DEADLINE_S):
-            await self._store.get("ping")
+            await self._store.set(key, value, _CHECK_S)
+            found = await self._store.get(key)
+            await self._store.delete(key)
+        if found != value:
+            raise CacheLies("the cache gave another value than it was given")
 
     async def close(self) -> None:
         """Let connections go."""

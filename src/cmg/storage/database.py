@@ -78,6 +78,11 @@ class Database:
             for pool in pools:
                 pool.terminate()
 
+    def pool_use(self) -> tuple[int, int]:
+        """Connections of this process that are in use, and how many there may be."""
+        pools = [pool for pool in (self._pool, self._planned) if pool is not None]
+        return sum(pool.get_size() - pool.get_idle_size() for pool in pools), sum(pool.get_max_size() for pool in pools)
+
     async def ping(self, timeout_s: float = 2) -> float:
         """Seconds that one round trip took; `DatabaseAway` when there is none."""
         started = self._clock.monotonic()

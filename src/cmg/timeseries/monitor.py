@@ -49,6 +49,7 @@ class Monitor:
             (HttpTarget(one.job, one.url, self._session, most=settings.max_series), one.timeout_s)
             for one in settings.targets
         ]
+        self._own: list[Scraping] = []
         self._api = EmbeddedPrometheus(
             self.source, self.engine, lambda: [one.metadata for one, _ in self._targets], clock
         )
@@ -66,14 +67,21 @@ class Monitor:
 
     async def run(self, own: Sequence[Target] = ()) -> None:
         """Scrape and keep for ever: the targets of the settings, and `own` ones of this process."""
+        mine = set(map(id, own))
         self._targets += [(one, self._settings.scrape_interval_s) for one in own]
         work = [self._upkeep.run(self._index)]
         for target, timeout_s in self._targets:
             scraping = Scraping(target, self._settings.scrape_interval_s, timeout_s, self._clock)
+            if id(target) in mine:
+                self._own.append(scraping)
             work.append(scraping.run(self._head, self._log, self._instruments))
         async with asyncio.TaskGroup() as group:
             for one in work:
                 group.create_task(one)
+
+    def newest(self) -> float | None:
+        """Epoch second of the newest scrape of this process' own targets; None before the first."""
+        return max((one.kept_at for one in self._own if one.kept_at is not None), default=None)
 
     def keep(self, at_ms: int, samples: Mapping[Labels, float]) -> None:
         """Keep what rules gave at a moment, as a scrape is kept."""

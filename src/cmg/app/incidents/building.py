@@ -1,12 +1,13 @@
 """Builds the room of incidents, for backstage and for the command line."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from cmg.app.data_plane import Routes
-from cmg.app.health.resources import Resources
 from cmg.app.incidents.components import SeenComponents
 from cmg.audit.trail import AuditTrail
 from cmg.config import Settings
+from cmg.health.reading import Standing
 from cmg.incidents.communication.announcing import Announcer
 from cmg.incidents.desk import Desk
 from cmg.incidents.operation import Operation
@@ -36,11 +37,11 @@ def build_room(database: Database, audit: AuditTrail, clock: Clock) -> Room:
 
 
 def build_board(
-    settings: Settings, database: Database, resources: Resources, clock: Clock, instruments: Instruments
+    settings: Settings, database: Database, standing: Callable[[], Standing], clock: Clock, instruments: Instruments
 ) -> Board:
     """What renews this machine's copy of the status page."""
     url = (settings.status.url or f"http://{settings.host}:{settings.port}").rstrip("/")
-    components, file = SeenComponents(resources), file_in(settings.data_dir)
+    components, file = SeenComponents(standing), file_in(settings.data_dir)
     return Board(database, components, file, clock, instruments, (settings.status.title, url))
 
 

@@ -1,50 +1,57 @@
 """How the components of the status page are, from the health of this machine."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from cmg.app.health.resources import Resources
-
-Checks = Mapping[str, list[dict[str, Any]]]
+from cmg.health.models import Level, State
+from cmg.health.reading import Standing
 
 
 class SeenComponents:
-    """Looks at the same checks as `/health/detailed`."""
+    """Looks at the same states as `/health/detailed`."""
 
-    def __init__(self, resources: Resources) -> None:
-        self._resources = resources
+    def __init__(self, standing: Callable[[], Standing]) -> None:
+        self._standing = standing
 
     async def states(self) -> Mapping[str, str]:
         """Component → a status in the status page's words."""
-        body = await self._resources.detailed()
-        return seen(body["checks"])
+        return seen(self._standing().states)
 
 
-def seen(checks: Checks) -> dict[str, str]:
-    """The states that some checks mean.
+def seen(states: Sequence[State]) -> dict[str, str]:
+    """The states that the levels mean.
 
     Without the database calls go on from memory, without recall, and nothing can be administered. Without the embedder
-    recall finds less. A circuit breaker that is open keeps calls from a model.
+    recall finds less. Gateways and upstreams are out in part while others of them answer.
     """
-    away = _bad(checks, "database:availability")
-    gateways = [one for one in checks.get("process:answers", ()) if str(one["componentId"]).startswith("gateway")]
-    silent = [one for one in gateways if one["status"] != "pass"]
-    upstreams = checks.get("upstream:openBreakers", ())
-    broken = [one for one in upstreams if one["status"] != "pass"]
-    memory = "degraded_performance" if _bad(checks, "embedder:availability") else "operational"
+    by_name = {state.component.name: state for state in states}
+    away = _level(by_name, "database") >= Level.UNHEALTHY
+    poor = max(_level(by_name, "memory"), _level(by_name, "database")) > Level.HEALTHY
+    memory = "degraded_performance" if poor else "operational"
     return {
-        "api": _share(len(silent), len(gateways)),
+        "api": _api(by_name.get("gateway")),
         "memory": "partial_outage" if away else memory,
-        "upstreams": "degraded_performance" if broken else "operational",
+        "upstreams": _share([one.level for one in states if one.component.family == "upstream"]),
         "administration": "major_outage" if away else "operational",
     }
 
 
-def _bad(checks: Checks, name: str) -> bool:
-    return any(one["status"] != "pass" for one in checks.get(name, ()))
+def _level(states: Mapping[str, State], name: str) -> Level:
+    return states[name].level if name in states else Level.HEALTHY
 
 
-def _share(bad: int, every: int) -> str:
-    if bad == 0:
+def _api(gateway: State | None) -> str:
+    """A full journal refuses every call; a process that does not answer, its share of them."""
+    if gateway is None or gateway.level == Level.HEALTHY:
         return "operational"
-    return "major_outage" if bad == every else "partial_outage"
+    if gateway.level >= Level.UNHEALTHY:
+        return "major_outage"
+    lost = any(one.measurement == "answers" and one.level > Level.HEALTHY for one in gateway.readings)
+    return "partial_outage" if lost else "degraded_performance"
+
+
+def _share(levels: Sequence[Level]) -> str:
+    if not levels or max(levels) == Level.HEALTHY:
+        return "operational"
+    if min(levels) >= Level.UNHEALTHY:
+        return "major_outage"
+    return "partial_outage" if max(levels) >= Level.UNHEALTHY else "degraded_performance"

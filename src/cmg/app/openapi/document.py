@@ -73,13 +73,16 @@ def _add_data_plane(document: dict[str, Any], operations: Sequence[Described]) -
         entry: dict[str, Any] = {
             "summary": operation.summary,
             "operationId": operation.name,
-            "tags": ["data plane"],
+            "tags": [operation.tag],
             "parameters": [
                 {"name": name, "in": place, "required": place == "path", "schema": {"type": "string"}}
                 for name, place in operation.parameters
             ],
             "responses": {
-                str(operation.status): {"description": "OK", **_content(by_type.get(operation.answer))},
+                str(operation.status): {
+                    "description": "OK",
+                    **_content(by_type.get(operation.answer), operation.content),
+                },
                 "default": {
                     "description": "OpenAI's error body",
                     **_content(_ERROR_REFERENCE),
@@ -92,8 +95,8 @@ def _add_data_plane(document: dict[str, Any], operations: Sequence[Described]) -
     document["components"]["schemas"]["Error"] = _ERROR
 
 
-def _content(schema: dict[str, Any] | None) -> dict[str, Any]:
-    return {} if schema is None else {"content": {"application/json": {"schema": schema}}}
+def _content(schema: dict[str, Any] | None, kinds: Sequence[str] = ("application/json",)) -> dict[str, Any]:
+    return {} if schema is None else {"content": {kind: {"schema": schema} for kind in kinds}}
 
 
 _ERROR = {

@@ -54,6 +54,21 @@ class Embeddings(msgspec.Struct):
     usage: dict[str, Any] | None = None
 
 
+class HealthBody(msgspec.Struct):
+    """`application/health+json`; without a key `status`, `level` and `serviceId` alone."""
+
+    status: str
+    level: str
+    serviceId: str  # noqa: N815  the draft's name
+    version: str | None = None
+    releaseId: str | None = None  # noqa: N815  as above
+    description: str | None = None
+    levels: dict[str, str] | None = None
+    checks: dict[str, list[dict[str, Any]]] | None = None
+    transitions: list[dict[str, Any]] | None = None
+    more: bool | None = None
+
+
 @dataclass(frozen=True)
 class Described:
     """One operation: `parameters` are (name, place); `request` and `answer` are msgspec types."""
@@ -66,6 +81,8 @@ class Described:
     answer: Any = None
     status: int = 200
     parameters: tuple[tuple[str, str], ...] = ()
+    tag: str = "data plane"
+    content: tuple[str, ...] = ("application/json",)
 
 
 _CONTROL = (
@@ -76,6 +93,7 @@ _CONTROL = (
     ("x-cmg-memory-budget", "header"),
 )
 
+_HEALTH = ("application/health+json", "application/json")
 _ID = (("id", "path"),)
 _USER = (("user_id", "query"),)
 _NARROW = (("agent_id", "query"), ("app_id", "query"), ("thread_id", "query"))
@@ -263,5 +281,23 @@ OPERATIONS: tuple[Described, ...] = (
         "What one needs to go on with a thread, by sections, within a budget of tokens.",
         WorkingSetRequest,
         WorkingSetAnswer,
+    ),
+    *(
+        Described(
+            "GET", path, name, summary, answer=HealthBody, parameters=parameters, tag="operations", content=_HEALTH
+        )
+        for path, name, summary, parameters in (
+            ("/health", "health", "The level; with a key also that of every component.", ()),
+            ("/health/detailed", "detailed_health_detailed_get", "Every component with all that was found.", ()),
+            ("/health/dependencies", "dependencies_health_dependencies_get", "What the service depends on.", ()),
+            ("/health/cache", "health_cache", "The cache, and Redis where there is one.", ()),
+            ("/health/database", "health_database", "The database: answers, writes, connections, slowness.", ()),
+            (
+                "/health/history",
+                "health_history",
+                "Changes of levels, newest first.",
+                (("component", "query"), ("limit", "query"), ("before", "query")),
+            ),
+        )
     ),
 )

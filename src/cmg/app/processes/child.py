@@ -14,9 +14,9 @@ import uvicorn
 import uvloop
 
 from cmg.app import wiring
-from cmg.app.health.resources import Resources
 from cmg.app.processes.http_answer import Protocol
 from cmg.app.processes.orders import Orders, decode
+from cmg.app.processes.resources import Resources
 from cmg.kit.clock import SystemClock
 from cmg.telemetry import logs
 

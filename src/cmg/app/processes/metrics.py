@@ -60,6 +60,7 @@ class MergedMetrics:
         self._folder, self._own, self._departed, self._clock = folder, own, departed, clock
         self._incarnation = uuid7_hex()
         self.workers: dict[str, bool] = {}  # this machine's processes, and whether they answered last
+        self.last: Snapshot = []  # what was merged last
         self._turn = asyncio.Lock()
 
     async def collect(self) -> Snapshot:
@@ -69,7 +70,8 @@ class MergedMetrics:
             told = await asyncio.gather(*(self._ask(path) for path in sockets))
             answers = {path.stem: answer for path, answer in zip(sockets, told, strict=True)}
             self.workers = {place: answer is not None for place, answer in answers.items()}
-            return self._departed.merged({**answers, _OWN: (self._incarnation, snapshot(self._own.registry))})
+            self.last = self._departed.merged({**answers, _OWN: (self._incarnation, snapshot(self._own.registry))})
+            return self.last
 
     async def poll(self) -> None:
         """Collect for ever, so that little is lost when a worker is killed."""

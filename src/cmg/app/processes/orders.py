@@ -7,7 +7,7 @@ import msgspec
 
 from cmg.app.roles import DUTIES, Duties, Role
 from cmg.config import Settings
-from cmg.kit.paths import EMBEDDER_SOCKET, runtime_dir
+from cmg.kit.paths import EMBEDDER_SOCKET, HEALTH_REPORT, runtime_dir
 
 _GATEWAYS_A_NOTE_MAKER = 2
 
@@ -74,6 +74,16 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     def traces_socket(self) -> Path:
         """Where backstage takes the traces that processes keep."""
         return self.runtime / "traces.sock"
+
+    @property
+    def health_report(self) -> Path:
+        """What the prober of this machine found last, for whoever is asked."""
+        return self.runtime / HEALTH_REPORT
+
+    @property
+    def health_history(self) -> Path:
+        """The newest changes of levels, and those that wait for the database."""
+        return self.settings.data_dir / "health.history"
 
     @property
     def backstage_socket(self) -> Path:

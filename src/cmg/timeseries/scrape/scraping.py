@@ -27,6 +27,7 @@ class Scraping:
         name = f"{target.job} {target.instance}".encode()
         self._phase_ms = zlib.crc32(name) % self._interval_ms
         self._failing = False
+        self.kept_at: float | None = None  # epoch seconds of the last scrape that brought samples
 
     async def run(self, head: Head, log: ScrapeLog, instruments: Instruments) -> None:
         """Ask, record, wait for the next moment. A moment that passed meanwhile is left out."""
@@ -38,6 +39,8 @@ class Scraping:
             points = await self._fetched()
             (bad if points is None else good).inc()
             recorder.record(planned, points, self._clock.monotonic() - started)
+            if points is not None:
+                self.kept_at = planned / 1000
 
     async def _next(self) -> int:
         """Sleep until the next planned moment; that moment, ms."""

@@ -1,23 +1,20 @@
-"""`/metrics` and the detailed health routes of the backstage process."""
+"""`/metrics` of a machine."""
 
 import ipaddress
 from typing import Any
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
-from cmg.app.health.resources import HEALTH_TYPE, Resources
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.kit.errors import Forbidden, Unauthenticated
-from cmg.kit.permissions import public, requires
+from cmg.kit.permissions import public
 from cmg.kit.scopes import covers
 from cmg.telemetry.merging import expose
 
-_HEALTH = HEALTH_TYPE[1].decode()
 
-
-def operations_router(resources: Resources, metrics: MergedMetrics, metrics_allow: list[str]) -> APIRouter:
-    """Health for whoever holds `metrics`; the metrics too, or an address of `metrics_allow`."""
+def metrics_router(metrics: MergedMetrics, metrics_allow: list[str]) -> APIRouter:
+    """For whoever holds `metrics`, or asks from an address of `metrics_allow`."""
     router = APIRouter(tags=["operations"])
     allowed = [ipaddress.ip_network(one, strict=False) for one in metrics_allow]
 
@@ -27,16 +24,6 @@ def operations_router(resources: Resources, metrics: MergedMetrics, metrics_allo
         _may_scrape(request, allowed)
         body, content_type = expose(await metrics.collect(), request.headers.get("accept", ""))
         return Response(body, media_type=content_type)
-
-    @router.get("/health/detailed", dependencies=[requires("metrics")])
-    async def detailed() -> JSONResponse:
-        """Every part of this machine: process, gateways, journals, jobs, models, and what it depends on."""
-        return _answer(await resources.detailed())
-
-    @router.get("/health/dependencies", dependencies=[requires("metrics")])
-    async def dependencies() -> JSONResponse:
-        """What the service depends on and does not run itself: the database, Redis, the upstreams."""
-        return _answer(await resources.dependencies())
 
     return router
 
@@ -50,7 +37,3 @@ def _may_scrape(request: Request, allowed: list[Any]) -> None:
     if caller is None:
         raise Unauthenticated("send a key with the scope `metrics`, or list this address in `metrics_allow`")
     raise Forbidden("this key lacks the scope `metrics`", code="missing_scope")
-
-
-def _answer(body: dict[str, Any]) -> JSONResponse:
-    return JSONResponse(body, 503 if body["status"] == "fail" else 200, media_type=_HEALTH)

@@ -1,0 +1,89 @@
+"""The disk of the data dir: room for the journal, the database and everything else that is written there."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from cmg.health.looking import Look, Probe
+from cmg.health.models import Component, Level, Reading
+
+_NOTHING_BYTES = 64 * 2**20  # below it the next write may fail
+_LITTLE_BYTES = 256 * 2**20  # below it the database's own log may fail
+_WARN_BYTES = 2 * 2**30  # beyond what the journal may take
+_FEW_FILES = 0.01
+
+
+class Figures(Protocol):
+    """What `os.statvfs` gives."""
+
+    @property
+    def f_frsize(self) -> int:
+        """Bytes of a block."""
+        ...
+
+    @property
+    def f_blocks(self) -> int:
+        """Blocks in all."""
+        ...
+
+    @property
+    def f_bavail(self) -> int:
+        """Blocks that we may take."""
+        ...
+
+    @property
+    def f_files(self) -> int:
+        """Files in all."""
+        ...
+
+    @property
+    def f_favail(self) -> int:
+        """Files that we may make."""
+        ...
+
+
+Statvfs = Callable[[Path], Figures]
+
+
+class _Full:
+    """The figures of a disk without room."""
+
+    f_frsize, f_blocks, f_bavail, f_files, f_favail = 4096, 1 << 20, 0, 1 << 20, 1 << 19
+
+
+def probe(folder: Path, reserved_bytes: int, statvfs: Statvfs = os.statvfs) -> Probe:
+    """`reserved_bytes` is what must still fit while the database is away."""
+    component = Component(name="disk", worst=Level.CRITICAL)
+    return Probe(component, _look(folder, reserved_bytes, statvfs), (_look(folder, reserved_bytes, lambda _: _Full()),))
+
+
+def _look(folder: Path, reserved_bytes: int, statvfs: Statvfs) -> Look:
+    async def look() -> Sequence[Reading]:
+        """Raises `OSError`."""
+        found = await asyncio.to_thread(statvfs, folder)  # a network disk may hang
+        return [_room(found, reserved_bytes), _files(found)]
+
+    return look
+
+
+def _room(found: Figures, reserved_bytes: int) -> Reading:
+    free = found.f_bavail * found.f_frsize
+    level = Level.HEALTHY
+    if free < _NOTHING_BYTES:
+        level = Level.CRITICAL
+    elif free < _LITTLE_BYTES:
+        level = Level.UNHEALTHY
+    elif free < reserved_bytes + _WARN_BYTES:
+        level = Level.DEGRADED
+    share = 100 * free / max(1, found.f_blocks * found.f_frsize)
+    told = f"{free / 2**20:.0f} MiB ({share:.1f} %) are free" if level else ""
+    return Reading(measurement="free", level=level, value=free, unit="bytes", output=told)
+
+
+def _files(found: Figures) -> Reading:
+    """Some file systems count no files: they say 0 of 0."""
+    few = found.f_files > 0 and found.f_favail < _FEW_FILES * found.f_files
+    level, told = (Level.DEGRADED, "hardly any file can be made any more") if few else (Level.HEALTHY, "")
+    return Reading(measurement="freeFiles", level=level, value=found.f_favail, unit="files", output=told)
