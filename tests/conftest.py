@@ -5,6 +5,7 @@ import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
 
 from cmg.kit.clock import SystemClock
@@ -13,6 +14,10 @@ from cmg.telemetry.instruments import Instruments
 from support.manual_clock import ManualClock
 from support.postgres import TestServer
 from support.redis_server import RedisServer
+
+# Other tests may hold the machine: how long an example takes, or is made, says nothing.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

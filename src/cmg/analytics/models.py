@@ -1,5 +1,6 @@
 """What a panel's reader chose, and the figures that a panel draws."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -83,7 +84,7 @@ def matcher(value: str | None) -> str:
     """A regular expression inside a PromQL string that means this label value; None: every value."""
     if value is None:
         return ".*"
-    return re.escape(value).replace("\\", "\\\\").replace('"', '\\"')
+    return json.dumps(re.escape(value), ensure_ascii=False)[1:-1]  # the escapes of JSON are PromQL's, too
 
 
 def _moment(name: str, text: str | None, default: float) -> float:

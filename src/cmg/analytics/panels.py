@@ -108,10 +108,10 @@ def _reported(panel: Panel, rows: list[Any]) -> Picture:
         columns = list(rows[0].keys()) if rows else []
         return Picture(columns=columns, rows=[[_cell(value) for value in row.values()] for row in rows])
     if panel.form != "lines":
-        return Picture(values=[Value(row["name"], row["value"] or 0.0) for row in rows])
+        return Picture(values=[Value(row["metric"], row["value"] or 0.0) for row in rows])
     lines: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        lines.setdefault(row["name"], []).append((row["at"].timestamp(), row["value"] or 0.0))
+        lines.setdefault(row["metric"], []).append((row["time"].timestamp(), row["value"] or 0.0))
     return Picture(lines=[Line(name, points) for name, points in sorted(lines.items())])
 
 

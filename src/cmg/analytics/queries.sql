@@ -3,7 +3,7 @@
 
 -- name: calls_by_status
 -- Calls in each step by how they ended.
-SELECT date_bin(make_interval(secs => $4), at, $2) AS at, status AS name, count(*)::float8 AS value
+SELECT date_bin(make_interval(secs => $4), at, $2) AS time, status AS metric, count(*)::float8 AS value
 FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
 GROUP BY 1, 2 ORDER BY 1, 2;
 
@@ -14,7 +14,7 @@ WITH best AS (
     WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
     GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 10
 )
-SELECT date_bin(make_interval(secs => $4), at, $2) AS at, best.model AS name, count(*)::float8 AS value
+SELECT date_bin(make_interval(secs => $4), at, $2) AS time, best.model AS metric, count(*)::float8 AS value
 FROM usage_records JOIN best ON best.model = coalesce(model_answered, model_asked)
 WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
 GROUP BY 1, 2 ORDER BY 1, 2;
@@ -22,11 +22,11 @@ GROUP BY 1, 2 ORDER BY 1, 2;
 -- name: tokens_by_kind
 -- Tokens in each step by what they are.
 WITH sums AS (
-    SELECT date_bin(make_interval(secs => $4), at, $2) AS at, sum(prompt_tokens - cached_tokens) AS prompt,
+    SELECT date_bin(make_interval(secs => $4), at, $2) AS time, sum(prompt_tokens - cached_tokens) AS prompt,
         sum(cached_tokens) AS cached, sum(completion_tokens) AS completion, sum(memory_tokens) AS memory
     FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 GROUP BY 1
 )
-SELECT at, kind.name, kind.value::float8 AS value FROM sums
+SELECT time, kind.name AS metric, kind.value::float8 AS value FROM sums
 CROSS JOIN LATERAL (VALUES ('prompt', prompt), ('cached', cached), ('completion', completion), ('memory', memory))
     AS kind (name, value)
 ORDER BY 1, 2;
@@ -38,19 +38,19 @@ calls AS (
     SELECT extract(hour FROM at AT TIME ZONE zone.name)::int AS hour, count(*) AS calls FROM usage_records, zone
     WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 GROUP BY 1
 )
-SELECT lpad(hour::text, 2, '0') AS name, coalesce(calls.calls, 0)::float8 AS value
+SELECT lpad(hour::text, 2, '0') AS metric, coalesce(calls.calls, 0)::float8 AS value
 FROM generate_series(0, 23) AS hour LEFT JOIN calls USING (hour) ORDER BY hour;
 
 -- name: feature_shares
 -- Share of the calls of each step that used a feature.
 WITH sums AS (
-    SELECT date_bin(make_interval(secs => $4), at, $2) AS at, count(*)::float8 AS calls,
+    SELECT date_bin(make_interval(secs => $4), at, $2) AS time, count(*)::float8 AS calls,
         count(*) FILTER (WHERE stream) AS streamed, count(*) FILTER (WHERE memory_items > 0) AS remembered,
         count(*) FILTER (WHERE thread_id IS NOT NULL) AS threaded, count(*) FILTER (WHERE replayed) AS replayed,
         count(*) FILTER (WHERE attempts > 1) AS retried, count(*) FILTER (WHERE route = 'embeddings') AS embeddings
     FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 GROUP BY 1
 )
-SELECT at, kind.name, kind.value / calls AS value FROM sums
+SELECT time, kind.name AS metric, kind.value / calls AS value FROM sums
 CROSS JOIN LATERAL (VALUES ('streams', streamed), ('memory', remembered), ('threads', threaded),
     ('replayed', replayed), ('several attempts', retried), ('embeddings', embeddings)) AS kind (name, value)
 ORDER BY 1, 2;
@@ -58,12 +58,12 @@ ORDER BY 1, 2;
 -- name: active
 -- Different keys, users and threads that called in each step.
 WITH sums AS (
-    SELECT date_bin(make_interval(secs => $4), at, $2) AS at, count(DISTINCT key_id) AS keys,
+    SELECT date_bin(make_interval(secs => $4), at, $2) AS time, count(DISTINCT key_id) AS keys,
         count(DISTINCT (workspace_id, user_id)) FILTER (WHERE user_id IS NOT NULL) AS users,
         count(DISTINCT (workspace_id, user_id, thread_id)) FILTER (WHERE thread_id IS NOT NULL) AS threads
     FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 GROUP BY 1
 )
-SELECT at, kind.name, kind.value::float8 AS value FROM sums
+SELECT time, kind.name AS metric, kind.value::float8 AS value FROM sums
 CROSS JOIN LATERAL (VALUES ('keys', keys), ('users', users), ('threads', threads)) AS kind (name, value)
 ORDER BY 1, 2;
 
@@ -74,7 +74,7 @@ WITH days AS (
     WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND user_id IS NOT NULL
     GROUP BY workspace_id, user_id
 )
-SELECT class.name, count(days.days)::float8 AS value
+SELECT class.name AS metric, count(days.days)::float8 AS value
 FROM (VALUES (1, '1 day', 1, 1), (2, '2 to 3', 2, 3), (3, '4 to 7', 4, 7), (4, '8 and more', 8, 100000))
     AS class (place, name, least, most)
 LEFT JOIN days ON days.days BETWEEN class.least AND class.most GROUP BY class.place, class.name ORDER BY class.place;
@@ -97,7 +97,7 @@ WITH best AS (
     WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
     GROUP BY 1 ORDER BY sum(cost_nano) DESC, 1 LIMIT 10
 )
-SELECT date_bin(make_interval(secs => $4), at, $2) AS at, best.model AS name, (sum(cost_nano) / 1e9)::float8 AS value
+SELECT date_bin(make_interval(secs => $4), at, $2) AS time, best.model AS metric, (sum(cost_nano) / 1e9)::float8 AS value
 FROM usage_records JOIN best ON best.model = coalesce(model_answered, model_asked)
 WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
 GROUP BY 1, 2 ORDER BY 1, 2;
@@ -105,17 +105,17 @@ GROUP BY 1, 2 ORDER BY 1, 2;
 -- name: cost_per_call
 -- What a call that costs anything costs in each step: the mean, and where the dearest 5 % begin.
 WITH sums AS (
-    SELECT date_bin(make_interval(secs => $4), at, $2) AS at, avg(cost_nano) / 1e9 AS mean,
+    SELECT date_bin(make_interval(secs => $4), at, $2) AS time, avg(cost_nano) / 1e9 AS mean,
         percentile_cont(0.95) WITHIN GROUP (ORDER BY cost_nano) / 1e9 AS p95
     FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND cost_nano > 0
     GROUP BY 1
 )
-SELECT at, kind.name, kind.value::float8 AS value FROM sums
+SELECT time, kind.name AS metric, kind.value::float8 AS value FROM sums
 CROSS JOIN LATERAL (VALUES ('mean', mean), ('p95', p95)) AS kind (name, value) ORDER BY 1, 2;
 
 -- name: cost_total
 -- Dollars of the period, and of the one before it.
-SELECT CASE WHEN at >= $2 THEN 'this period' ELSE 'the period before' END AS name,
+SELECT CASE WHEN at >= $2 THEN 'this period' ELSE 'the period before' END AS metric,
     (sum(cost_nano) / 1e9)::float8 AS value
 FROM usage_records
 WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 - ($3::timestamptz - $2::timestamptz) AND at < $3
@@ -123,12 +123,12 @@ GROUP BY 1 ORDER BY 1 DESC;
 
 -- name: cost_by_origin
 -- Dollars by whose figure they are.
-SELECT cost_origin AS name, (sum(cost_nano) / 1e9)::float8 AS value FROM usage_records
+SELECT cost_origin AS metric, (sum(cost_nano) / 1e9)::float8 AS value FROM usage_records
 WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 GROUP BY 1 ORDER BY 2 DESC, 1;
 
 -- name: cost_per_mtok
 -- Dollars for a million tokens in each step.
-SELECT date_bin(make_interval(secs => $4), at, $2) AS at, 'all models' AS name,
+SELECT date_bin(make_interval(secs => $4), at, $2) AS time, 'all models' AS metric,
     (sum(cost_nano) / 1e3 / sum(prompt_tokens + completion_tokens))::float8 AS value
 FROM usage_records
 WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND NOT replayed
@@ -164,28 +164,28 @@ FROM sums s LEFT JOIN api_keys k ON k.id = s.key_id AND k.workspace_id = s.works
 
 -- name: cached_share
 -- Share of prompt tokens that upstreams had cached.
-SELECT date_bin(make_interval(secs => $4), at, $2) AS at, 'cached' AS name,
+SELECT date_bin(make_interval(secs => $4), at, $2) AS time, 'cached' AS metric,
     sum(cached_tokens)::float8 / sum(prompt_tokens) AS value
 FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND NOT replayed
 GROUP BY 1 HAVING sum(prompt_tokens) > 0 ORDER BY 1;
 
 -- name: memory_share
 -- Share of prompt tokens that are notes of the memory.
-SELECT date_bin(make_interval(secs => $4), at, $2) AS at, 'memory' AS name,
+SELECT date_bin(make_interval(secs => $4), at, $2) AS time, 'memory' AS metric,
     least(1, sum(memory_tokens)::float8 / sum(prompt_tokens)) AS value
 FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND NOT replayed
 GROUP BY 1 HAVING sum(prompt_tokens) > 0 ORDER BY 1;
 
 -- name: cost_of_failures
 -- Dollars of calls that did not end well, by how they ended; calls that ended well stand there with 0, to show that all is well.
-SELECT date_bin(make_interval(secs => $4), at, $2) AS at, CASE status WHEN 'ok' THEN 'error' ELSE status END AS name,
+SELECT date_bin(make_interval(secs => $4), at, $2) AS time, CASE status WHEN 'ok' THEN 'error' ELSE status END AS metric,
     (sum(cost_nano) FILTER (WHERE status <> 'ok') / 1e9)::float8 AS value
 FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
 GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- name: served_share
 -- Share of the calls of each step that were answered whole.
-SELECT date_bin(make_interval(secs => $4), at, $2) AS at, 'answered' AS name,
+SELECT date_bin(make_interval(secs => $4), at, $2) AS time, 'answered' AS metric,
     count(*) FILTER (WHERE status = 'ok')::float8 / count(*) AS value
 FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND status <> 'cancelled'
 GROUP BY 1 ORDER BY 1;
@@ -193,39 +193,39 @@ GROUP BY 1 ORDER BY 1;
 -- name: users_hurt
 -- Share of the users of each step who met an error.
 WITH people AS (
-    SELECT date_bin(make_interval(secs => $4), at, $2) AS at, coalesce(user_id, key_id) AS person,
+    SELECT date_bin(make_interval(secs => $4), at, $2) AS time, coalesce(user_id, key_id) AS person,
         bool_or(status IN ('error', 'cut')) AS hurt
     FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
     GROUP BY 1, workspace_id, 2
 )
-SELECT at, 'users' AS name, count(*) FILTER (WHERE hurt)::float8 / count(*) AS value FROM people GROUP BY 1 ORDER BY 1;
+SELECT time, 'users' AS metric, count(*) FILTER (WHERE hurt)::float8 / count(*) AS value FROM people GROUP BY 1 ORDER BY 1;
 
 -- name: errors_by_type
 -- Failed calls by type of error.
-SELECT coalesce(error_type, status) AS name, count(*)::float8 AS value FROM usage_records
+SELECT coalesce(error_type, status) AS metric, count(*)::float8 AS value FROM usage_records
 WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND status IN ('error', 'cut')
 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 20;
 
 -- name: first_token
 -- Seconds to the first token of streams in each step.
 WITH sums AS (
-    SELECT date_bin(make_interval(secs => $4), at, $2) AS at,
+    SELECT date_bin(make_interval(secs => $4), at, $2) AS time,
         percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY ttft_ms) AS found
     FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND ttft_ms IS NOT NULL
     GROUP BY 1
 )
-SELECT at, kind.name, kind.value / 1000 AS value FROM sums
+SELECT time, kind.name AS metric, kind.value / 1000 AS value FROM sums
 CROSS JOIN LATERAL (VALUES ('p50', found[1]), ('p95', found[2])) AS kind (name, value) ORDER BY 1, 2;
 
 -- name: latency
 -- Seconds of calls that were answered, in each step.
 WITH sums AS (
-    SELECT date_bin(make_interval(secs => $4), at, $2) AS at,
+    SELECT date_bin(make_interval(secs => $4), at, $2) AS time,
         percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY latency_ms) AS found
     FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND status = 'ok'
     GROUP BY 1
 )
-SELECT at, kind.name, kind.value / 1000 AS value FROM sums
+SELECT time, kind.name AS metric, kind.value / 1000 AS value FROM sums
 CROSS JOIN LATERAL (VALUES ('p50', found[1]), ('p95', found[2])) AS kind (name, value) ORDER BY 1, 2;
 
 -- name: worst_served
@@ -244,11 +244,15 @@ ORDER BY (s.calls >= 10) DESC, failed_share DESC, s.calls DESC, s.key_id LIMIT 2
 -- name: memory_help
 -- Share of the calls with a user that got notes, and of those whose memory came too late.
 WITH sums AS (
-    SELECT date_bin(make_interval(secs => $4), at, $2) AS at, count(*)::float8 AS calls,
+    SELECT date_bin(make_interval(secs => $4), at, $2) AS time, count(*)::float8 AS calls,
         count(*) FILTER (WHERE memory_items > 0) AS helped, count(*) FILTER (WHERE memory_status = 'degraded') AS late
     FROM usage_records
     WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND user_id IS NOT NULL AND route = 'chat'
     GROUP BY 1
 )
-SELECT at, kind.name, kind.value / calls AS value FROM sums
+SELECT time, kind.name AS metric, kind.value / calls AS value FROM sums
 CROSS JOIN LATERAL (VALUES ('with notes', helped), ('late', late)) AS kind (name, value) ORDER BY 1, 2;
+
+-- name: workspace_names
+-- What can be chosen as workspace in Grafana.
+SELECT id FROM workspaces ORDER BY id;

@@ -28,7 +28,7 @@ PANELS = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.
 EACH = pytest.mark.parametrize(("dashboard", "panel"), PANELS, ids=[f"{d.slug}/{p.id}" for d, p in PANELS])
 REPORTS = [panel for _, panel in PANELS if isinstance(panel.source, Report)]
 METRIC = re.compile(r"\b((?:cmg|process|node)_[a-z0-9_]+)")
-COLUMNS = {"lines": {"at", "name", "value"}, "number": {"name", "value"}, "bars": {"name", "value"}}
+COLUMNS = {"lines": {"time", "metric", "value"}, "number": {"metric", "value"}, "bars": {"metric", "value"}}
 WORKSPACES = {name: Workspace(id=name, name=name) for name in ("default", "other")}
 
 

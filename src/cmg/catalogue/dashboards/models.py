@@ -27,7 +27,7 @@ class Promql:
 class Report:
     """A named query of `analytics/queries.sql`: workspace ($1; null: all), from ($2), to ($3), step ($4, seconds).
 
-    Lines: columns `at`, `name`, `value`. Bars and numbers: `name`, `value`. Tables: any, their names are the heads.
+    Columns of lines: `time`, `metric`, `value`, as Grafana wants them; of bars and numbers the last two; of tables any.
     """
 
     query: str

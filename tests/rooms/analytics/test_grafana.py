@@ -1,0 +1,63 @@
+"""Grafana's files: they are those in deploy/, in the shape of Grafana's schema, and their SQL runs."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grafana_foundation_sdk.models.dashboard import Dashboard as Schema
+
+from cmg.analytics.grafana import files, promql, rendered, sql
+from cmg.catalogue.dashboards import DASHBOARDS
+from cmg.catalogue.dashboards.models import Dashboard, Panel, Report
+from cmg.storage.database import Database
+
+DEPLOY = Path(__file__).parents[3] / "deploy" / "grafana"
+EACH = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=[one.slug for one in DASHBOARDS])
+REPORTS = [panel for one in DASHBOARDS for panel in one.panels if isinstance(panel.source, Report)]
+VARIABLE = re.compile(r"\$(\w+|\{\w+)")
+
+
+def test_deploy_holds_what_is_rendered():
+    kept = {str(file.relative_to(DEPLOY)): file.read_text() for file in DEPLOY.rglob("*") if file.is_file()}
+    assert kept == files(), "render deploy/grafana/ again"
+
+
+@EACH
+def test_dashboard_has_the_shape_of_the_schema(dashboard: Dashboard):
+    told = json.loads(rendered(dashboard))
+    read = Schema.from_json(told)
+    assert (read.uid, read.title) == (f"cmg-{dashboard.slug}", dashboard.title)
+    assert [panel["title"] for panel in told["panels"]] == [panel.title for panel in dashboard.panels]
+    assert len({panel["id"] for panel in told["panels"]}) == len(dashboard.panels)
+    for panel in told["panels"]:
+        assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24, panel["title"]
+
+
+@EACH
+def test_panels_ask_for_what_is_declared(dashboard: Dashboard):
+    known = {"__rate_interval", *dashboard.variables}
+    for panel, shown in zip(dashboard.panels, json.loads(rendered(dashboard))["panels"], strict=True):
+        assert shown["targets"], panel.title
+        if isinstance(panel.source, Report):
+            assert shown["datasource"]["uid"] == "cmg-ledger"
+            continue
+        assert [target["expr"] for target in shown["targets"]] == [promql(one) for one in panel.source]
+        assert {name for target in shown["targets"] for name in VARIABLE.findall(target["expr"])} <= known
+
+
+@pytest.mark.parametrize("workspace", ["'default'", "''"])
+@pytest.mark.parametrize("panel", REPORTS, ids=[panel.id for panel in REPORTS])
+async def test_report_runs_as_grafana_sends_it(database: Database, panel: Panel, workspace: str):
+    text: Any = sql(panel)
+    macros = {
+        "${workspace:sqlstring}": workspace,
+        "$__timeFrom()": "'2026-11-23T00:00:00Z'",
+        "$__timeTo()": "'2026-11-24T00:00:00Z'",
+        "$__interval_ms": "60000",
+    }
+    for name, value in macros.items():
+        text = text.replace(name, value)
+    assert "$" not in text
+    await database.fetch(text)
