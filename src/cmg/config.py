@@ -18,6 +18,7 @@ Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Usd = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+FileStoreUrl = Annotated[str, Meta(pattern=r"^(s3|gs|az|abfs|file|memory)://")]
 BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#@]+/?$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 
@@ -127,6 +128,10 @@ class LogSettings(Part, frozen=True):
     """How long log lines are kept, and where: in the database, then as files, then in the archive."""
 
     hot_days: Annotated[int, Meta(ge=1, le=400)] = 30  # in PostgreSQL
+    cold_days: Annotated[int, Meta(ge=1)] = 365  # since their day: in files that are searched
+    archive_days: Annotated[int, Meta(ge=1)] = 2557  # since their day: in files that are searched when one asks for it
+    store: FileStoreUrl | None = None  # of files; none: a folder of the data dir
+    archive_store: FileStoreUrl | None = None  # none: the same
     spool_bytes: Annotated[int, Meta(ge=2**20)] = 256 * 2**20  # of a machine, while the database is away
 
 

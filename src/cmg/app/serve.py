@@ -50,6 +50,7 @@ async def _serve(settings: Settings, role: Role) -> None:
         async with _machine(settings), wiring.database_place(settings) as place:
             orders = Orders(settings=settings, dsn=place.dsn, role=role)
             logs.configure(settings.log_level, "supervisor", orders.log_spool, settings.logs.spool_bytes)
+            logs.follow_levels(orders.log_levels, settings.log_level, clock)
             supervisor = Supervisor(orders, listening.fileno(), lambda n: wiring.vacate(orders, n), clock)
             port = listening.getsockname()[1]
             beside = [asyncio.create_task(place.watch())]

@@ -25,6 +25,7 @@ from cmg.app.forward import Forwarder, Within
 from cmg.app.health import Machine, health_api, watch_processes, watch_stores, watch_upstreams
 from cmg.app.incidents.building import add_incident_jobs, add_status_routes, build_board, build_room
 from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
+from cmg.app.logbook.building import Logbook, build_logbook
 from cmg.app.memory.control import MemoryControl, Onlooker, add_memory_routes, build_control
 from cmg.app.memory.embedding import Sources
 from cmg.app.metrics_api import metrics_router
@@ -56,7 +57,6 @@ from cmg.health.probes.timeseries import freshness_probe, remote_probe
 from cmg.health.store import HealthStore
 from cmg.identity import routes as identity_routes
 from cmg.identity.authenticator import Authenticator
-from cmg.identity.key_rules import workspace_to_list
 from cmg.identity.keys import Keys
 from cmg.identity.models import actor_of
 from cmg.identity.snapshot import SnapshotFeed
@@ -83,10 +83,8 @@ from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.ledger.spending import Spending
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
-from cmg.logbook import routes as logbook_routes
 from cmg.logbook.hot.drain import LogDrain
-from cmg.logbook.hot.line_store import LineStore
-from cmg.logbook.searching import Search
+from cmg.logbook.levels.setting import TOPIC as LOG_LEVELS
 from cmg.memory.condensing.by_model import ModelWriter
 from cmg.memory.condensing.condenser import Condenser
 from cmg.memory.condensing.keeper import SummaryKeeper
@@ -209,16 +207,16 @@ class Services:
     desk: Desk
     alerts: Alerts
     configuring: Configuring
-    log_lines: LineStore
-    logs: Search
+    logbook: Logbook
     incidents: Room
 
 
-def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock) -> Services:
+def _services(
+    settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock, instruments: Instruments
+) -> Services:
     audit, policies = AuditTrail(database, clock), _policies(settings, feed)
     desk = Desk(database, audit, clock)
     sealer = Sealer(lambda: master_keys(settings.master_key, settings.data_dir))
-    lines = LineStore(database, clock)
     return Services(
         settings=settings,
         dsn=dsn,
@@ -234,8 +232,7 @@ def _services(settings: Settings, dsn: str, database: Database, feed: SnapshotFe
         desk=desk,
         alerts=Alerts(desk, database, clock),
         configuring=Configuring(database, audit, clock, sealer),
-        log_lines=lines,
-        logs=Search(lines, clock, settings.logs.hot_days),
+        logbook=build_logbook(settings, database, audit, clock, instruments),
         incidents=build_room(database, audit, clock),
     )
 
@@ -280,7 +277,7 @@ async def _services_on(settings: Settings, dsn: str) -> AsyncIterator[Services]:
         await database.open()
         feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
         await feed.load()
-        yield _services(settings, dsn, database, feed, clock)
+        yield _services(settings, dsn, database, feed, clock, Instruments())
     finally:
         await database.close()
 
@@ -594,7 +591,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     """The background work of one machine, and the control plane where its role has it."""
     settings, clock, instruments = orders.settings, SystemClock(), _instruments()
     base = await _base(orders, resources, clock, instruments)
-    services = _services(settings, orders.dsn, base.database, base.feed, clock)
+    services = _services(settings, orders.dsn, base.database, base.feed, clock, instruments)
     metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
     machine = Machine(orders, resources, clock, instruments)
     watch_stores(machine, base.database, _cache(settings, resources, clock, instruments))
@@ -602,7 +599,8 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     sources = _sources(orders, upstreams, resources)
     board = build_board(settings, base.database, machine.reader().standing, clock, instruments)
     keeper = Keeper(base.known, base.feed, base.catalogue, clock)
-    work = [base.changes.run(), metrics.poll(), keeper.run(), *_logbook(orders, resources, base.database, instruments)]
+    logging = await _logbook(orders, resources, base, services.logbook, instruments)
+    work = [base.changes.run(), metrics.poll(), keeper.run(), *logging]
     tracer, tracing = _traces(orders, resources, base.database, instruments)
     work += [board.run(), *tracing]
     authenticator = Authenticator(base.feed, clock, instruments)
@@ -696,10 +694,15 @@ def _far_prometheus(settings: Settings, resources: Resources) -> RemotePrometheu
     return remote
 
 
-def _logbook(orders: Orders, resources: Resources, database: Database, instruments: Instruments) -> list[Work]:
-    """What carries the log lines of this machine's processes into the database."""
-    clock = SystemClock()
-    drain = LogDrain(LineStore(database, clock), orders.log_spool, clock, instruments)
+async def _logbook(
+    orders: Orders, resources: Resources, base: _Base, logbook: Logbook, instruments: Instruments
+) -> list[Work]:
+    """What carries the log lines of this machine's processes into the database, and their levels to the processes."""
+    drain = LogDrain(logbook.lines, orders.log_spool, SystemClock(), instruments, logbook.patterns)
+    base.changes.subscribe(LOG_LEVELS, logbook.uses.levels.changed)
+    base.changes.on_reset(logbook.uses.levels.load)
+    with contextlib.suppress(DatabaseAway):
+        await logbook.uses.levels.load()
 
     async def flush() -> None:
         async with asyncio.timeout(_FLUSH_S):
@@ -707,11 +710,6 @@ def _logbook(orders: Orders, resources: Resources, database: Database, instrumen
 
     resources.add(Resource("log lines", flush))
     return [drain.run()]
-
-
-def _visible(request: Request, workspace: str | None) -> str | None:
-    """The workspace whose log lines a caller may see, of the one that they name; None: all of them."""
-    return workspace_to_list(actor_of(request.state.caller), workspace)
 
 
 def _draining(
@@ -772,9 +770,7 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     items = ItemUpkeep(database, clock, services.policies)
     turns = MemoryRetention(database, clock, items, services.policies, retention.operations_days)
     jobs.register("ledger.upkeep", lambda _: upkeep(database, retention, clock.now()), every="7 * * * *")
-    jobs.register(
-        "logs.expire", lambda _: services.log_lines.expire(services.settings.logs.hot_days), every="33 * * * *"
-    )
+    services.logbook.register(jobs, instruments)
     jobs.register("changes.purge", lambda _: purge_changes(database, clock), every="11 * * * *")
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
     alerts_days = retention.alerts_days
@@ -869,7 +865,7 @@ def _control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         effect_routes.router(services.effect),
         alerting_routes.router(services.alerts),
         alerting_document_routes.router(services.configuring),
-        logbook_routes.router(services.logs, _visible),
+        services.logbook.router(),
         incident_routes.router(services.incidents),
     ]
 
@@ -885,4 +881,5 @@ def routers_without_database() -> list[APIRouter]:
     source = SampleSource(Head(index, slots=1, most=1), index, ChunkStore(database, clock))
     prometheus = timeseries_routes.router(EmbeddedPrometheus(source, Engine(source, clock), list, clock))
     pictures = analytics_routes.router(Panels(database, None), dict, clock)
-    return [*_control_routers(_services(settings, "", database, feed, clock), clock), operations, prometheus, pictures]
+    services = _services(settings, "", database, feed, clock, instruments)
+    return [*_control_routers(services, clock), operations, prometheus, pictures]

@@ -79,6 +79,31 @@ METRICS: tuple[Metric, ...] = (
         "cmg_log_lines_stored_total", "counter", "Log lines stored, by origin (spool, otlp).", ("source",), series=2
     ),
     Metric("cmg_log_write_duration_seconds", "histogram", "Time to store a batch of log lines."),
+    Metric(
+        "cmg_log_patterns_new_total",
+        "counter",
+        "Patterns of log messages that were never seen before, by the level of their first lines.",
+        ("level",),
+        series=5,
+    ),
+    Metric(
+        "cmg_log_files",
+        "gauge",
+        "Files of log lines by tier (cold, archive).",
+        ("tier",),
+        series=2,
+        merge="max",
+        optional="only once lines are older than `logs.hot_days`",
+    ),
+    Metric(
+        "cmg_log_files_bytes",
+        "gauge",
+        "Bytes of these files.",
+        ("tier",),
+        series=2,
+        merge="max",
+        optional="only once lines are older than `logs.hot_days`",
+    ),
     Metric("cmg_log_spool_bytes", "gauge", "Bytes of log lines in the machine's spool.", merge="max"),
     Metric(
         "cmg_log_drain_failures_total",

@@ -11,14 +11,16 @@ from typing import Any
 
 import structlog
 
+from cmg.kit.clock import Clock
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.lines.encoding import as_json, ecs
+from cmg.telemetry.lines.levels import Levels
 from cmg.telemetry.lines.redaction import redact
 from cmg.telemetry.lines.request import add_request
 from cmg.telemetry.lines.spool import Spool
 from cmg.telemetry.lines.writing import LineWriter, writer
 
-__all__ = ["configure", "count_into", "get_logger", "redact"]
+__all__ = ["configure", "count_into", "follow_levels", "get_logger", "redact"]
 
 
 def configure(level: str = "info", process: str = "cmg", spool: Path | None = None, spool_bytes: int = 2**28) -> None:
@@ -61,6 +63,14 @@ def configure(level: str = "info", process: str = "cmg", spool: Path | None = No
         handler.start()
         atexit.register(handler.close)
         _catch_crashes()
+
+
+def follow_levels(file: Path, level: str, clock: Clock) -> None:
+    """Follow the levels that are set while the service runs; needs a spool. `level` is the settings' own."""
+    found, levels = writer(), Levels(file, level, clock)
+    levels.look()
+    if found is not None:
+        found.every_second(levels.look)
 
 
 def count_into(instruments: Instruments) -> None:

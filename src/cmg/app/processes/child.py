@@ -163,6 +163,7 @@ def main(kind: str, worker: str) -> None:
     orders = decode(line)
     settings = orders.settings
     logs.configure(settings.log_level, f"{kind}-{worker}", orders.log_spool, settings.logs.spool_bytes)
+    logs.follow_levels(orders.log_levels, settings.log_level, SystemClock())
     uvloop.run(_KINDS[kind](orders))
 
 

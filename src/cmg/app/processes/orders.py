@@ -42,6 +42,11 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
         return self.settings.data_dir / "logs" / "spool"
 
     @property
+    def log_levels(self) -> Path:
+        """The file that says which loggers have a level of their own."""
+        return self.settings.data_dir / "logs" / "levels.json"
+
+    @property
     def quota_file(self) -> Path:
         """The memory-mapped state of limits and budgets."""
         return self.settings.data_dir / "quota.shm"

@@ -7,6 +7,7 @@ stored or wholly not. While the database is away lines wait in the spool, which 
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import asyncpg
@@ -15,6 +16,7 @@ from cmg.kit.clock import Clock
 from cmg.logbook.hot import spool_reader
 from cmg.logbook.hot.line_store import LineStore, Overtaken
 from cmg.logbook.models import Line, parsed
+from cmg.logbook.patterns.keeping import Patterns
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.lines.spool import waiting_bytes
@@ -28,7 +30,7 @@ _log = get_logger("cmg.logbook.drain")
 
 
 class LogDrain:
-    """One per machine. `stored` is told of every committed batch, on the event loop: it must be quick."""
+    """One per machine. `stored` lists who is told of every committed batch, on the event loop: it must be quick."""
 
     def __init__(
         self,
@@ -36,10 +38,11 @@ class LogDrain:
         spool: Path,
         clock: Clock,
         instruments: Instruments,
-        stored: Callable[[Sequence[Line]], None] = lambda _lines: None,
+        patterns: Patterns | None = None,
     ) -> None:
         spool.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._store, self._spool, self._clock, self._stored = store, spool, clock, stored
+        self._store, self._spool, self._clock, self._patterns = store, spool, clock, patterns
+        self.stored: list[Callable[[Sequence[Line]], None]] = []
         self._instruments = instruments
         self._positions: dict[str, int] = {}
         self._turn = asyncio.Lock()
@@ -92,13 +95,20 @@ class LogDrain:
                 await self._remove(file)
             return 0
         now = self._clock.now()
-        lines = await asyncio.to_thread(lambda: [parsed(line, now) for line in piece.lines])
+        lines = await asyncio.to_thread(self._parsed, piece.lines, now)
         started = self._clock.monotonic()
         refused = await self._store.write_segment(file.name, position, piece.end, lines)
         self._positions[file.name] = piece.end
         self._count(len(lines) - refused, refused, piece.damaged, self._clock.monotonic() - started)
-        self._stored(lines)
+        for tell in self.stored:
+            tell(lines)
         return len(lines)
+
+    def _parsed(self, told: Sequence[bytes], now: datetime) -> list[Line]:
+        lines = [parsed(line, now) for line in told]
+        if self._patterns is not None:
+            self._patterns.mine(lines)
+        return lines
 
     async def _remove(self, file: Path) -> None:
         spool_reader.remove(file)
@@ -111,6 +121,8 @@ class LogDrain:
         if now - self._kept_up_at < _UPKEEP_S:
             return
         await self._store.ensure_days()
+        if self._patterns is not None:
+            await self._patterns.load()
         await self._store.purge_offsets()
         spool_reader.tidy(self._spool)
         self._kept_up_at = now

@@ -1,6 +1,6 @@
 """The lines in PostgreSQL; the only caller of this sub-room's SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from cmg.kit.clock import Clock
 from cmg.logbook.models import Line
 from cmg.storage.database import Connection, Database
 from cmg.storage.named_sql import load
-from cmg.storage.retention import drop_old, ensure_partitions
+from cmg.storage.retention import ensure_partitions
 
 TABLE = "log_lines"
 _COLUMNS = (
@@ -23,31 +23,35 @@ _WRITE_S = 30.0
 _SEARCH_S = 10.0
 
 
+Beside = Callable[[Connection, Sequence[Line]], Awaitable[None]]
+
+
+async def _nothing(_conn: Connection, _lines: Sequence[Line]) -> None:
+    """Where nobody needs to know of what is stored."""
+
+
 class Overtaken(Exception):
     """Another reader has moved a file's offset meanwhile; nothing may be stored on the old one."""
 
 
 class LineStore:
-    """Writes and reads lines. Raises `DatabaseAway`."""
+    """Writes and reads lines. `beside` runs in the transaction that stores lines. Raises `DatabaseAway`."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, beside: Beside = _nothing) -> None:
         self._database, self._clock, self._sql = database, clock, load("cmg.logbook.hot")
+        self._beside = beside
 
     async def ensure_days(self) -> None:
         """Make the partitions of today and the two days to come."""
         async with self._database.transaction(_WRITE_S) as conn:
             await ensure_partitions(conn, TABLE, period="day", now=self._clock.now())
 
-    async def expire(self, days: int) -> int:
-        """Drop the days that were over so long ago; returns how many."""
-        before = self._clock.now() - timedelta(days=days)
-        async with self._database.transaction(_WRITE_S) as conn:
-            return len(await drop_old(conn, TABLE, before=before))
-
     async def write(self, lines: Sequence[Line]) -> int:
         """Store lines by themselves; returns how many of them the database refused."""
         async with self._database.transaction(_WRITE_S) as conn:
-            return await self._copy(conn, lines)
+            refused = await self._copy(conn, lines)
+            await self._beside(conn, lines)
+            return refused
 
     async def write_segment(self, segment: str, begin: int, end: int, lines: Sequence[Line]) -> int:
         """Store the lines of a part of a spool's file and move its offset, both or neither; returns as `write`.
@@ -58,7 +62,9 @@ class LineStore:
             tag = await conn.execute(self._sql["move_offset"], segment, begin, end, self._clock.now())
             if tag != "UPDATE 1":
                 raise Overtaken
-            return await self._copy(conn, lines)
+            refused = await self._copy(conn, lines)
+            await self._beside(conn, lines)
+            return refused
 
     async def _copy(self, conn: Connection, lines: Sequence[Line]) -> int:
         """Store what can be stored, halving down to the lines that cannot: they must not hold up the others."""
@@ -95,6 +101,15 @@ class LineStore:
         """
         rows = await self._database.fetch(self._sql["page"], *bounds, *filters, limit, timeout_s=_SEARCH_S)
         return [_line(row) for row in rows]
+
+    async def newer(self, since: datetime, above: int, filters: tuple[Any, ...], limit: int) -> list[Line]:
+        """Lines with numbers above one, in their order; `filters` as for a page."""
+        rows = await self._database.fetch(self._sql["newer"], since, above, *filters, limit, timeout_s=_SEARCH_S)
+        return [_line(row) for row in rows]
+
+    async def newest_number(self) -> int:
+        """The number that lines have reached."""
+        return int(await self._database.fetchval(self._sql["newest_number"]))
 
 
 def _row(line: Line) -> tuple[Any, ...]:

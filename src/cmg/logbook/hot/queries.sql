@@ -14,6 +14,26 @@ WHERE at >= $1 AND at <= $2 AND (at, line_no) < ($2, $3)
     AND ($11::text IS NULL OR search @@ websearch_to_tsquery('simple', $11))
 ORDER BY at DESC, line_no DESC LIMIT $12;
 
+-- name: newer
+-- Lines with numbers above one, in their order, by everything that a search may name.
+SELECT at, line_no, severity, logger, service, message, fields, workspace_id, request_id, trace_id, user_hash,
+    pattern_no
+FROM log_lines
+WHERE at >= $1 AND line_no > $2
+    AND ($3::text IS NULL OR workspace_id = $3)
+    AND ($4::smallint IS NULL OR severity >= $4)
+    AND ($5::text IS NULL OR logger = $5 OR starts_with(logger, $5 || '.'))
+    AND ($6::text IS NULL OR request_id = $6)
+    AND ($7::text IS NULL OR trace_id = $7)
+    AND ($8::text IS NULL OR service = $8)
+    AND ($9::bigint IS NULL OR pattern_no = $9)
+    AND ($10::text IS NULL OR search @@ websearch_to_tsquery('simple', $10))
+ORDER BY line_no LIMIT $11;
+
+-- name: newest_number
+-- The number that lines have reached.
+SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM log_line_numbers;
+
 -- name: meet_segment
 -- Make sure that a file of a spool has its offset.
 INSERT INTO log_offsets (segment, position, at) VALUES ($1, 0, $2) ON CONFLICT (segment) DO NOTHING;
