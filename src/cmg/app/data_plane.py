@@ -24,7 +24,7 @@ _access, _access_lines = get_logger(_ACCESS), logging.getLogger(_ACCESS)
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 # Paths of the control plane that get a route label of their own; what a client invents folds to `other`.
 _FAMILIES = ("/admin/v1/", "/api/v1/", "/health/", "/hooks/", "/docs")
-_KNOWN = frozenset({"/mcp", "/metrics", "/status", "/openapi.json", "/docs", "/console"})
+_KNOWN = frozenset({"/v1/logs", "/mcp", "/metrics", "/status", "/openapi.json", "/docs", "/console"})
 # Machines ask for these all the time: their traces would hide everybody else's.
 UNTRACED = frozenset({"/livez", "/readyz", "/health", "/health/", "/metrics"})
 

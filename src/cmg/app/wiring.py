@@ -85,6 +85,7 @@ from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
 from cmg.logbook.hot.drain import LogDrain
 from cmg.logbook.levels.setting import TOPIC as LOG_LEVELS
+from cmg.logbook.shipping import LogShipper
 from cmg.memory.condensing.by_model import ModelWriter
 from cmg.memory.condensing.condenser import Condenser
 from cmg.memory.condensing.keeper import SummaryKeeper
@@ -611,6 +612,8 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
         prometheus, watching = _time_series(orders, resources, base.database, metrics, instruments)
         routers.append(timeseries_routes.router(prometheus))
         work += watching
+    if orders.duties.gateways or orders.duties.control_plane:
+        routers.append(services.logbook.intake_router())
     if orders.duties.drain:
         waiting, draining = _draining(orders, resources, services, base.feed, instruments)
         work += draining
@@ -699,6 +702,12 @@ async def _logbook(
 ) -> list[Work]:
     """What carries the log lines of this machine's processes into the database, and their levels to the processes."""
     drain = LogDrain(logbook.lines, orders.log_spool, SystemClock(), instruments, logbook.patterns)
+    work: list[Work] = [drain.run()]
+    if orders.settings.otlp_endpoint:
+        shipper = LogShipper(orders.settings.otlp_endpoint, SystemClock(), instruments)
+        resources.add(Resource("log shipping", shipper.close))
+        drain.stored.append(shipper.take)
+        work.append(shipper.run())
     base.changes.subscribe(LOG_LEVELS, logbook.uses.levels.changed)
     base.changes.on_reset(logbook.uses.levels.load)
     with contextlib.suppress(DatabaseAway):
@@ -709,7 +718,7 @@ async def _logbook(
             await drain.drain_all()
 
     resources.add(Resource("log lines", flush))
-    return [drain.run()]
+    return work
 
 
 def _draining(

@@ -66,6 +66,14 @@ METRICS: tuple[Metric, ...] = (
         series=5,
     ),
     # log lines
+    Metric(
+        "cmg_disk_shedding_ratio",
+        "gauge",
+        "1 while a kind of telemetry (logs, traces, series) is given up because the disk fills, else 0.",
+        ("kind",),
+        series=3,
+        merge="max",
+    ),
     Metric("cmg_log_lines_written_total", "counter", "Log lines that processes put into the spool."),
     Metric(
         "cmg_log_lines_dropped_total",
@@ -87,9 +95,9 @@ METRICS: tuple[Metric, ...] = (
         series=5,
     ),
     Metric(
-        "cmg_log_files",
+        "cmg_log_files_records",
         "gauge",
-        "Files of log lines by tier (cold, archive).",
+        "Log lines in files, by tier (cold, archive).",
         ("tier",),
         series=2,
         merge="max",
@@ -103,6 +111,14 @@ METRICS: tuple[Metric, ...] = (
         series=2,
         merge="max",
         optional="only once lines are older than `logs.hot_days`",
+    ),
+    Metric(
+        "cmg_log_lines_shipped_total",
+        "counter",
+        "Log lines on their way to `OTEL_EXPORTER_OTLP_ENDPOINT`, by outcome (sent, failed, dropped).",
+        ("outcome",),
+        series=3,
+        optional="only with an endpoint",
     ),
     Metric("cmg_log_spool_bytes", "gauge", "Bytes of log lines in the machine's spool.", merge="max"),
     Metric(

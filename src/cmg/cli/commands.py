@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("records", "Verify the audit trail."),
     "memory": ("records", "Export or erase what is stored about a person."),
     "incidents": ("incidents.commands", "Declare, show and close incidents."),
+    "logs": ("monitoring.logs", "Search and follow what was logged."),
     "timeseries": ("archives", "Import samples of metrics."),
     "alerts": ("monitoring.alerts", "Test rule files."),
     "backup": ("archives", "Write everything that is stored to one file."),

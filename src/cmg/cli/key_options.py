@@ -19,7 +19,7 @@ _PLAIN = {
 # Option → field of the API; each may be given several times, or with commas.
 _LISTS = {
     "tag": ("tags", "A tag for reports."),
-    "scope": ("scopes", "chat, embeddings, models, memory:read, memory:write, metrics, admin, admin:all."),
+    "scope": ("scopes", "chat, embeddings, models, memory:read, memory:write, metrics, logs:write, alerts, admin…"),
     "model_allow": ("models_allow", "Only models like this (gpt-*)."),
     "model_block": ("models_block", "No models like this."),
     "ip_allow": ("ip_allow", "Only from this address or network."),

@@ -15,7 +15,10 @@ MemoryScope = Literal["user", "key"]
 Extraction = Literal["off", "rules"]
 Origin = Literal["api", "bootstrap", "first", "administrator"]
 
-SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "alerts", "admin", "admin:all")
+SCOPES = (
+    *("chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "logs:write", "alerts"),
+    *("admin", "admin:all"),
+)
 DEFAULT_WORKSPACE = "default"
 APPLICATION_SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:write")
 

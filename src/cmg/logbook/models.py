@@ -1,7 +1,7 @@
 """A log line as it is stored, and what a search may ask for."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ LEVELS = {number: name for name, number in SEVERITIES.items()}
 _ALSO = {"trace": 10, "notice": 20, "warn": 30, "fatal": 50, "panic": 50, "exception": 40, "err": 40, "log": 20}
 _NUL = b"\\u0000"
 _MESSAGE_MAX = 16_000
+_OLDEST, _NEWEST = timedelta(days=400), timedelta(days=1)
 # The ECS names that have a column of their own.
 _COLUMNS = frozenset(
     {"@timestamp", "message", "log.level", "log.logger", "service.name", "ecs.version", "cmg.workspace"}
@@ -55,7 +56,11 @@ def parsed(line: bytes, now: datetime) -> Line:
     if not isinstance(told, dict):
         text = line.decode("utf-8", "replace").replace("\0", "\ufffd")
         return Line(at=now, logger="unparsed", message=text[:_MESSAGE_MAX])
-    return from_record(told, now)
+    found = from_record(told, now)
+    if not now - _OLDEST <= found.at <= now + _NEWEST:
+        # A clock that is wrong by years would spread lines over days that are kept for ever, or never made.
+        found.fields["event.created"], found.at = found.at.isoformat(), now
+    return found
 
 
 def from_record(record: Mapping[str, Any], now: datetime) -> Line:
@@ -87,6 +92,22 @@ def record_of(line: Line) -> dict[str, Any]:
     named |= {"user.hash": line.user_hash}
     record |= {name: value for name, value in named.items() if value is not None}
     return {**record, **line.fields, "ecs.version": ECS_VERSION}
+
+
+def replaced(line: Line, told: str, by: str) -> Line:
+    """The line with one text in the place of another, wherever it stands."""
+    fields = {name: _replaced(value, told, by) for name, value in line.fields.items()}
+    return msgspec.structs.replace(line, message=line.message.replace(told, by), fields=fields)
+
+
+def _replaced(value: Any, told: str, by: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(told, by)
+    if isinstance(value, dict):
+        return {name: _replaced(one, told, by) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_replaced(one, told, by) for one in value]
+    return value
 
 
 def _moment(told: object, now: datetime) -> datetime:

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: started, shared, watched and stopped by whoever uses its data dir."""
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import os
@@ -20,6 +21,7 @@ from cmg.storage.errors import StorageError
 from cmg.storage.server.account import Account, choose_account
 from cmg.storage.server.installation import MAJOR, programs
 from cmg.storage.server.lease import Lease
+from cmg.storage.server.log_follower import LogFollower
 from cmg.storage.server.postmaster import Postmaster
 from cmg.storage.server.settings import server_settings
 
@@ -50,6 +52,7 @@ class EmbeddedPostgres:
         self._overlay = dict(settings or {})
         self._sockets = runtime_dir(self._data_dir)
         self._lease = Lease(self._data_dir)
+        self._follower = LogFollower(self._data_dir / "postgres.log")
         self._postmaster: Postmaster | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -91,7 +94,9 @@ class EmbeddedPostgres:
             await self._clock.sleep(pause_s)
             if self._postmaster and self._postmaster.pid() is not None and not self._postmaster.cut_off():
                 pause_s = _WATCH_S
-                self._shorten_log()
+                with contextlib.suppress(OSError):  # a full disk must not end the watch
+                    self._follower.look()
+                    self._shorten_log()
                 continue
             _log.warning("the embedded database has stopped: starting it again")
             try:

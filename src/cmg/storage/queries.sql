@@ -61,11 +61,6 @@ SELECT child.relname AS name
 FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid
 WHERE inhparent = to_regclass(quote_ident($1)) ORDER BY child.relname;
 
--- name: own_columns_of
--- The columns of a table that the database does not fill itself, in their order.
-SELECT attname::text AS name FROM pg_attribute
-WHERE attrelid = to_regclass(quote_ident($1)) AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum;
-
 -- name: partitioning_of
 -- The column a table is partitioned by, and its default partition if it has one.
 SELECT attname AS key, standard.relname AS default_partition

@@ -81,7 +81,7 @@ async def _make(connection: Connection, table: str, name: str, span: Span, head:
     }
     await connection.execute(_CREATE.format(**words))
     if head["default_partition"] is not None:
-        columns = await connection.fetch(_SQL["own_columns_of"], table)
+        columns = await connection.fetch(_SQL["columns_of"], table)
         words["columns"] = ", ".join(_quoted(row["name"]) for row in columns)
         await connection.execute(_MOVE.format(default=_quoted(head["default_partition"]), **words))
     await connection.execute(_ATTACH.format(**words))

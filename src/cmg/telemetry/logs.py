@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-from cmg.kit.clock import Clock
+from cmg.kit.clock import Clock, SystemClock
+from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.lines.encoding import as_json, ecs
 from cmg.telemetry.lines.levels import Levels
@@ -48,7 +49,11 @@ def configure(level: str = "info", process: str = "cmg", spool: Path | None = No
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr) if spool is None else LineWriter(Spool(spool, spool_bytes))
+    handler = (
+        logging.StreamHandler(sys.stderr)
+        if spool is None
+        else LineWriter(Spool(spool, spool_bytes), shedder=DiskGuard(spool, SystemClock()))
+    )
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

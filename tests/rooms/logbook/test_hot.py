@@ -137,6 +137,15 @@ async def test_a_nul_and_what_is_no_json_are_stored_as_text(store: LineStore, se
     assert sorted(await messages(search)) == ["Traceback \ufffd", "a\ufffdb"]
 
 
+async def test_a_clock_that_is_wrong_by_years_spreads_no_lines_over_them(store: LineStore, search, clock) -> None:
+    told = [b'{"message": "%d", "@timestamp": "%d-01-01T00:00:00Z"}' % (year, year) for year in (1999, 2026, 2150)]
+    await store.write([parsed(one, clock.now()) for one in told])
+    items = {item["message"]: item for item in (await search.page({}, None)).items}
+    assert items["2026"]["@timestamp"].startswith("2026-01-01")
+    assert items["1999"]["@timestamp"] == items["2150"]["@timestamp"]
+    assert items["2150"]["event.created"].startswith("2150")
+
+
 @pytest.mark.parametrize(
     ("asked", "found"),
     [

@@ -19,13 +19,17 @@ from cmg.logbook.cold.holding import Holds
 from cmg.logbook.cold.moving import Kept, Mover
 from cmg.logbook.cold.reading import FileSearch
 from cmg.logbook.cold.shelf import Shelves
+from cmg.logbook.erasing import LogPeople
 from cmg.logbook.hot.line_store import LineStore
+from cmg.logbook.intake import routes as intake_routes
+from cmg.logbook.intake.taking import Intake
 from cmg.logbook.levels.setting import LogLevels
 from cmg.logbook.patterns.keeping import Patterns
 from cmg.logbook.patterns.pattern_store import PatternStore
 from cmg.logbook.searching import Search
 from cmg.logbook.tailing import Tail
 from cmg.storage.database import Database
+from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
 
 LEVELS_FILE = "logs/levels.json"
@@ -44,11 +48,16 @@ class Logbook:
     files: FileStore
     shelves: Shelves
     uses: routes.LogUses
+    intake: Intake
     clock: Clock
 
     def router(self) -> APIRouter:
         """The routes."""
         return routes.router(self.uses, HttpCallers())
+
+    def intake_router(self) -> APIRouter:
+        """OTLP's path, for the machines that collectors reach."""
+        return intake_routes.router(self.intake, self.settings.limits.body_bytes)
 
     def register(self, jobs: Jobs, instruments: Instruments) -> None:
         """The jobs of the tiers: what gets older moves on, and goes."""
@@ -78,7 +87,16 @@ def build_logbook(
         holds=Holds(database, files, trail, clock),
         default_level=settings.log_level.lower(),
     )
-    return Logbook(settings, lines, patterns, files, shelves, uses, clock)
+    intake = Intake(
+        lines, patterns, clock, instruments, settings.limits.body_bytes, DiskGuard(settings.data_dir, clock)
+    )
+    return Logbook(settings, lines, patterns, files, shelves, uses, intake, clock)
+
+
+def build_people(settings: Settings, database: Database, clock: Clock) -> LogPeople:
+    """The people in log lines, for whoever erases one."""
+    files, shelves = FileStore(database, clock), _shelves(settings)
+    return LogPeople(LineStore(database, clock), files, FileSearch(files, shelves, clock), shelves)
 
 
 def _shelves(settings: Settings) -> Shelves:

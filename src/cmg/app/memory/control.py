@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cmg.app.data_plane import CallerHandler, Routes
+from cmg.app.logbook.building import build_people
 from cmg.config import Settings
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.identity.models import Caller
@@ -96,6 +97,7 @@ def build_control(settings: Settings, database: Database, policies: Policies, cl
         LedgerUsers(database),
         IdempotentCalls(database, clock, settings.retention.idempotency_hours),
         TracedUsers(database),
+        build_people(settings, database, clock),
         RefusedRecords(spool, {TURNS: decode_batch, TOLD: decode_told}),
     ]
 

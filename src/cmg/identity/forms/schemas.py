@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Scope = Literal[
-    "chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "alerts", "admin", "admin:all",
+    "chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "logs:write", "alerts",
+    "admin", "admin:all",
 ]  # fmt: skip
 Setting = Literal["on", "off"]
 Redacted = Literal["secrets", "email", "phone", "card", "iban"]

@@ -148,7 +148,7 @@ class Mover:
     async def _measure(self) -> None:
         for tier, sums in (await self._store.sums()).items():
             self._instruments.series("cmg_log_files_bytes", tier).set(sums["bytes"])
-            self._instruments.series("cmg_log_files", tier).set(sums["files"])
+            self._instruments.series("cmg_log_files_records", tier).set(sums["lines"])
 
     def _today(self) -> date:
         return self._clock.now().astimezone(UTC).date()

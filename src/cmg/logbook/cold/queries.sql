@@ -32,6 +32,7 @@ SELECT pg_try_advisory_lock($1);
 
 -- name: hold_writers_up
 -- No line comes in until this transaction ends, so that none is in a day that is dropped.
+-- cross-workspace: a day is moved whole.
 LOCK TABLE log_lines IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: begin_file
@@ -83,6 +84,7 @@ UPDATE log_files SET tier = 'archive', name = $2, at = $3 WHERE file_id = $1 AND
 
 -- name: expire
 -- Files of days before one that no hold covers are to be deleted, a bounded number.
+-- cross-workspace: retention is the same for everybody, and a hold keeps whole files.
 UPDATE log_files SET state = 'doomed', at = $2 WHERE file_id IN (
     SELECT file_id FROM log_files f WHERE state = 'ready' AND day < $1 AND NOT EXISTS (
         SELECT 1 FROM log_holds h

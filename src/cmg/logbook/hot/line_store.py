@@ -8,7 +8,7 @@ import asyncpg
 import orjson
 
 from cmg.kit.clock import Clock
-from cmg.logbook.models import Line
+from cmg.logbook.models import Line, replaced
 from cmg.storage.database import Connection, Database
 from cmg.storage.named_sql import load
 from cmg.storage.retention import ensure_partitions
@@ -21,6 +21,7 @@ _COLUMNS = (
 _FORGOTTEN = timedelta(days=7)
 _WRITE_S = 30.0
 _SEARCH_S = 10.0
+_AT_ONCE = 500  # lines of one transaction that are changed
 
 
 Beside = Callable[[Connection, Sequence[Line]], Awaitable[None]]
@@ -79,6 +80,27 @@ class LineStore:
             half = len(lines) // 2
             return await self._copy(conn, lines[:half]) + await self._copy(conn, lines[half:])
         return 0
+
+    async def replace_user(self, workspace_id: str, who: tuple[str, str | None, str]) -> int:
+        """Take a user out of their workspace's lines; returns how many lines were changed.
+
+        `who`: their pseudonym, their id (None: not to be looked for in texts), what stands there from now on.
+        """
+        mark, named, fresh = who
+        count = behind = 0
+        while True:
+            async with self._database.transaction(_WRITE_S) as conn:
+                told = (workspace_id, mark, named, behind, _AT_ONCE)
+                lines = [_line(row) for row in await conn.fetch(self._sql["lines_of_user"], *told)]
+                for line in lines:
+                    clean = line if named is None else replaced(line, named, fresh)
+                    user = fresh if line.user_hash == mark else line.user_hash
+                    words = (clean.message, orjson.dumps(clean.fields).decode(), user)
+                    await conn.execute(self._sql["replace_line"], workspace_id, line.at, line.line_no, *words)
+            count += len(lines)
+            if len(lines) < _AT_ONCE:
+                return count
+            behind = lines[-1].line_no
 
     async def offset(self, segment: str) -> int:
         """How far a file of a spool is stored; 0 for a new one."""

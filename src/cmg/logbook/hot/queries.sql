@@ -34,6 +34,21 @@ ORDER BY line_no LIMIT $11;
 -- The number that lines have reached.
 SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM log_line_numbers;
 
+-- name: lines_of_user
+-- Lines of a workspace that bear a user's pseudonym or name them, a bounded number behind a line's number.
+SELECT at, line_no, severity, logger, service, message, fields, workspace_id, request_id, trace_id, user_hash,
+    pattern_no
+FROM log_lines
+WHERE workspace_id = $1 AND line_no > $4 AND (user_hash = $2 OR (
+    $3::text IS NOT NULL AND search @@ phraseto_tsquery('simple', $3)
+    AND (position($3 in message) > 0 OR position($3 in fields::text) > 0)
+))
+ORDER BY line_no LIMIT $5;
+
+-- name: replace_line
+-- A line without somebody's name.
+UPDATE log_lines SET message = $4, fields = $5, user_hash = $6 WHERE workspace_id = $1 AND at = $2 AND line_no = $3;
+
 -- name: meet_segment
 -- Make sure that a file of a spool has its offset.
 INSERT INTO log_offsets (segment, position, at) VALUES ($1, 0, $2) ON CONFLICT (segment) DO NOTHING;

@@ -38,16 +38,20 @@ def ecs(process: str) -> structlog.typing.Processor:
     own = {"ecs.version": ECS_VERSION, "service.name": SERVICE, "process.name": process}
 
     def rename(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        record: dict[str, Any] = {}
+        record: dict[str, Any] = dict(own)
         for name, value in event.items():
             record[_NAMES.get(name) or (name if "." in name or name[:1] == "@" else f"cmg.{name}")] = value
-        for name in _PEOPLE:
-            if name in record:
-                record["user.hash"] = pseudonym(str(record.pop(name)))
-        record.update(own)
-        return record
+        return without_people(record)
 
     return rename
+
+
+def without_people(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with pseudonyms in the place of users' ids, names and addresses; it is changed."""
+    for name in _PEOPLE:
+        if name in record:
+            record["user.hash"] = pseudonym(str(record.pop(name)))
+    return record
 
 
 def as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:

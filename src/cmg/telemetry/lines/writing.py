@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
 
 QUEUED_LINES, QUEUED_BYTES = 50_000, 32 * 2**20
@@ -38,18 +39,10 @@ class Lines(Protocol):
         ...
 
 
-class Shedder(Protocol):
-    """Says whether the disk is so full that lines are not to be kept."""
-
-    def sheds(self, kind: str) -> bool:
-        """Whether this kind is given up now."""
-        ...
-
-
 class LineWriter(logging.Handler):
     """A handler whose `emit` never waits and never raises. `stream` is a file descriptor, or -1 for none."""
 
-    def __init__(self, spool: Lines | None, stream: int = 2, shedder: Shedder | None = None) -> None:
+    def __init__(self, spool: Lines | None, stream: int = 2, shedder: DiskGuard | None = None) -> None:
         super().__init__()
         self._spool, self._stream, self._shedder = spool, stream, shedder
         self._queue: collections.deque[bytes] = collections.deque()
@@ -176,6 +169,8 @@ class LineWriter(logging.Handler):
         self._untold = {}
         written, self._written = self._written, 0
         instruments.series("cmg_log_lines_written_total").inc(written)
+        if self._shedder is not None:
+            instruments.series("cmg_disk_shedding_ratio", "logs").set(self._shedder.sheds("logs"))
 
 
 def _told(dropped: dict[str, int]) -> str:
