@@ -149,6 +149,12 @@ class HealthSettings(Part, frozen=True):
     deadline_s: Annotated[float, Meta(ge=0.5, le=60)] = 5
 
 
+class MachineSettings(Part, frozen=True):
+    """What the machine cannot say of itself."""
+
+    link_mbit: Count = 0  # speed of the network's link; 0: as the system says
+
+
 class LimitSettings(Part, frozen=True):
     """Bounds on what one request may hold, and how long a call's estimate may be."""
 
@@ -209,6 +215,7 @@ class Settings(Part, frozen=True):
     logs: LogSettings = LogSettings()
     status: StatusSettings = StatusSettings()
     health: HealthSettings = HealthSettings()
+    machine: MachineSettings = MachineSettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -215,7 +215,7 @@ class GatewayCalls:
         self.catalogue = Catalogue(database, prices, self.clock, built_in_models(self.settings))
         self.breakers = Breakers(self.clock, self.instruments)
         tracer = Tracer(TraceSettings(), None, self.clock, self.instruments)
-        counting = (self.clock, self.instruments, tracer)
+        counting = (self.clock, self.instruments, tracer, self.catalogue.lists)
         recorder = Recorder(self.journal, self.memory, self.quota, prices, estimator, *counting)
         self.cache = Cache(None, clock=self.clock)
         self.parts = GatewayParts(

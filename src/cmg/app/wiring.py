@@ -126,9 +126,13 @@ from cmg.storage.changes import purge as purge_changes
 from cmg.storage.database import Database
 from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
+from cmg.storage.figures import DatabaseFigures
 from cmg.storage.migrate import migrate
 from cmg.telemetry import logs
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.machine.host import HostFigures
+from cmg.telemetry.machine.process import ProcessFigures
+from cmg.telemetry.machine.sampling import sample
 from cmg.telemetry.merging import Departed
 from cmg.telemetry.tracing.outbox import Outbox
 from cmg.telemetry.tracing.tracer import Tracer
@@ -378,7 +382,7 @@ async def build_embedder(orders: Orders, resources: Resources) -> list[Work]:
     server = EmbedderServer(orders.embedder_socket, Engines(asked, orders.models), instruments)
     await server.open()
     resources.add(Resource("embedder", server.close))
-    return [server.run()]
+    return [server.run(), sample([_process("embedder", resources, instruments)], SystemClock())]
 
 
 async def build_notes(orders: Orders, resources: Resources) -> list[Work]:
@@ -403,7 +407,18 @@ async def build_notes(orders: Orders, resources: Resources) -> list[Work]:
     server = NoteServer(orders.notes_socket(orders.worker), maker, instruments)
     await server.open()
     resources.add(Resource("notes", server.close))
-    return []
+    return [sample([_process("notes", resources, instruments)], clock)]
+
+
+def _process(name: str, resources: Resources, instruments: Instruments) -> ProcessFigures:
+    """The figures of this process."""
+    figures = ProcessFigures(name, instruments)
+
+    async def close() -> None:
+        figures.close()
+
+    resources.add(Resource("figures", close))
+    return figures
 
 
 @dataclass(frozen=True)
@@ -486,7 +501,8 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     memory = MemoryService(finder, notes, journal, policies, clock, instruments)
     outbox = Outbox(orders.traces_socket, instruments)
     tracer = Tracer(settings.traces, outbox, clock, instruments)
-    recorder = Recorder(journal, memory, quota, prices, estimator, clock, instruments, tracer)
+    counting = (clock, instruments, tracer, catalogue.lists)
+    recorder = Recorder(journal, memory, quota, prices, estimator, *counting)
     cache = _cache(settings, resources, clock, instruments)
     parts = GatewayParts(
         settings=settings,
@@ -516,7 +532,8 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     routes.add("POST", "/v1/workingset", workingset.handle)
     forward = by_role(orders.role, forwarder.handle, _remote(orders, resources))
     plane = DataPlane(routes, authenticator, forward, instruments, tracer, settings.trusted_proxies)
-    return Built(plane, [base.changes.run(), parts.breakers.run(), outbox.run()])
+    watching = sample([_process("gateway", resources, instruments)], clock)
+    return Built(plane, [base.changes.run(), parts.breakers.run(), outbox.run(), watching])
 
 
 def _cache(settings: Settings, resources: Resources, clock: Clock, instruments: Instruments) -> Cache:
@@ -595,7 +612,8 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     services = _services(settings, orders.dsn, base.database, base.feed, clock, instruments)
     metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
     machine = Machine(orders, resources, clock, instruments)
-    watch_stores(machine, base.database, _cache(settings, resources, clock, instruments))
+    cache = _cache(settings, resources, clock, instruments)
+    watch_stores(machine, base.database, cache)
     upstreams = _upstreams(settings, resources, clock)
     sources = _sources(orders, upstreams, resources)
     board = build_board(settings, base.database, machine.reader().standing, clock, instruments)
@@ -604,6 +622,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     work = [base.changes.run(), metrics.poll(), keeper.run(), *logging]
     tracer, tracing = _traces(orders, resources, base.database, instruments)
     work += [board.run(), *tracing]
+    work += _figures(orders, resources, base.database, cache, instruments)
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [metrics_router(metrics, settings.metrics_allow)]
     mounts: Mapping[str, ASGI] = {}
@@ -648,6 +667,21 @@ def _reading_memory(orders: Orders, sources: Sources, services: Services, instru
     reader = Onlooker(orders.spool)
     maker = NoteMaker(finder, RecentWriters(reader.folder), Condenser(database, settings.summary_tokens))
     return MemoryService(finder, maker, reader, services.policies, clock, instruments)
+
+
+def _figures(
+    orders: Orders, resources: Resources, database: Database, cache: Cache, instruments: Instruments
+) -> list[Work]:
+    """What looks at this process, its machine and the servers that it uses."""
+    settings, clock = orders.settings, SystemClock()
+    volumes = {"data": settings.data_dir, "root": Path("/")}
+    host = HostFigures(instruments, volumes, link_mbit=settings.machine.link_mbit)
+    work = [sample([_process("backstage", resources, instruments), host], clock)]
+    if settings.redis_url:
+        work.append(cache.watch())
+    if orders.duties.jobs or orders.duties.monitor:
+        work.append(DatabaseFigures(database, clock, instruments).run())
+    return work
 
 
 def _tools(services: Services, memory: MemoryService, authenticator: Authenticator) -> tuple[Mapping[str, ASGI], Work]:

@@ -1,5 +1,6 @@
 """The record of one call: filled while it runs, written once, before the answer's last byte."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +23,9 @@ from cmg.telemetry.tracing.tracer import Tracer
 
 Route = Literal["chat", "embeddings"]
 _OURS = 500  # from here on a failure is the upstream's or the gateway's; below, the caller's
+
+
+_MODELS_MAX = 100  # that get series of their own in a process
 
 
 class Call:
@@ -75,7 +79,9 @@ class Recorder:
     clock: Clock
     instruments: Instruments
     tracer: Tracer
-    _series: "dict[tuple[str, str], _Series]" = field(default_factory=dict, init=False, repr=False)
+    listed: Callable[[str, str], bool]  # whether an upstream lists a model
+    _series: "dict[tuple[Route, str, str], _Series]" = field(default_factory=dict, init=False, repr=False)
+    _named: set[tuple[str, str]] = field(default_factory=set, init=False, repr=False)
 
     def price(self, call: Call, usage: TokenUsage) -> None:
         """Set what the call used and cost."""
@@ -116,9 +122,12 @@ class Recorder:
         self._count(call, latency_s, exemplar)
 
     def _count(self, call: Call, latency_s: float, exemplar: dict[str, str] | None) -> None:
-        upstream = call.candidate.upstream.name if call.candidate is not None else "none"
-        series = self._series.get((call.route, upstream)) or self._series_of(call.route, upstream)
-        self.instruments.series("cmg_llm_calls_total", call.route, upstream, call.status).inc()
+        upstream, model = self._place(call)
+        place = call.route, upstream, model
+        series = self._series.get(place) or self._series_of(place)
+        self.instruments.series("cmg_llm_calls_total", *place, call.status).inc()
+        if call.error_type is not None:
+            self.instruments.series("cmg_llm_errors_total", call.route, upstream, call.error_type).inc()
         if call.memory_status == "holdout":
             self.instruments.series("cmg_memory_holdout_calls_total").inc()
         series.duration.observe(latency_s, exemplar)
@@ -129,16 +138,27 @@ class Recorder:
         if call.ttft_s is not None:
             series.first_token.observe(call.ttft_s, exemplar)
 
-    def _series_of(self, route: Route, upstream: str) -> "_Series":
-        """The series of a route and an upstream of the settings, kept at hand."""
-        series = self.instruments.series
-        made = self._series[route, upstream] = _Series(
-            duration=series("cmg_llm_call_duration_seconds", route, upstream),
-            cost=series("cmg_llm_cost_usd_total", upstream),
-            prompt=series("cmg_llm_tokens_total", upstream, "prompt"),
-            completion=series("cmg_llm_tokens_total", upstream, "completion"),
+    def _place(self, call: Call) -> tuple[str, str]:
+        """Upstream and model as labels: a client may choose any name, so only models that are listed have one."""
+        if call.candidate is None:
+            return "none", "none"
+        place = call.candidate.place
+        if place not in self._named:
+            if len(self._named) >= _MODELS_MAX or not self.listed(*place):
+                return place[0], "other"
+            self._named.add(place)
+        return place
+
+    def _series_of(self, place: tuple[Route, str, str]) -> "_Series":
+        """The series of a route, an upstream of the settings and a model, kept at hand."""
+        series, (_, upstream, model) = self.instruments.series, place
+        made = self._series[place] = _Series(
+            duration=series("cmg_llm_call_duration_seconds", *place),
+            cost=series("cmg_llm_cost_usd_total", upstream, model),
+            prompt=series("cmg_llm_tokens_total", upstream, model, "prompt"),
+            completion=series("cmg_llm_tokens_total", upstream, model, "completion"),
             overhead=series("cmg_gateway_overhead_seconds"),
-            first_token=series("cmg_llm_time_to_first_token_seconds", upstream),
+            first_token=series("cmg_llm_time_to_first_token_seconds", upstream, model),
         )
         return made
 

@@ -20,6 +20,7 @@ from cmg.telemetry.instruments import Instruments
 
 JobHandler = Callable[[Any], Awaitable[object]]
 
+OUTCOMES = ("done", "retried", "held")
 _STARTS_MAX = 3
 _DELAY_MAX_S = 300.0
 _AWAY_DELAY_S = 5.0

@@ -19,7 +19,7 @@ from pgqueuer.domain.errors import DuplicateJobError, FailingListenerError
 from pgqueuer.domain.models import Schedule
 
 from cmg.jobs import store
-from cmg.jobs.attempt import AttemptExecutor, JobHandler, JobKind, Surroundings
+from cmg.jobs.attempt import OUTCOMES, AttemptExecutor, JobHandler, JobKind, Surroundings
 from cmg.kit.clock import Clock
 from cmg.storage.database import Connection, Database
 from cmg.storage.errors import DatabaseAway
@@ -87,6 +87,8 @@ class Jobs:
         if every is not None and not croniter.is_valid(every):
             raise ValueError(f"job {name!r}: {every!r} is not a cron line")
         self._kinds[name] = JobKind(name, handler, every, attempts, timeout_s)
+        for outcome in OUTCOMES:
+            self._instruments.series("cmg_jobs_total", name, outcome)  # from 0 on: else the first one is no increase
 
     async def enqueue(
         self, connection: Connection, name: str, payload: Any = None, *, delay_s: float = 0, unique: str | None = None
@@ -214,6 +216,11 @@ class Jobs:
                 self.depths = await store.depths(self._database)
                 for status in _STATUSES:
                     self._instruments.series("cmg_jobs_waiting", status).set(self.depths.get(status, 0))
+                _, since, *_ = await store.backlog(self._database, self._clock.now())
+                waited_s = 0.0 if since is None else (self._clock.now() - since).total_seconds()
+                self._instruments.series("cmg_jobs_oldest_age_seconds").set(waited_s)
+                busy = len(self._surroundings.running) / _CONCURRENT
+                self._instruments.series("cmg_jobs_busy_ratio").set(busy)
             except (DatabaseAway, asyncpg.PostgresError):
                 pass  # the last figures stay until the database is back
             await asyncio.sleep(_DEPTH_S)

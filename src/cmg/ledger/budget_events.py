@@ -1,6 +1,7 @@
 """Thresholds of budgets: one event for each that is passed in a period, and the suspension at 100 %."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 from uuid import UUID
@@ -22,6 +23,8 @@ SWEEP_S = 60.0  # all budgets are looked at so often: budgets that were lowered,
 PACE_S = 0.2
 _TOLD_MAX = 100_000
 _KEYS_AT_ONCE = 5000
+_BANDS = {"under_50": 0.5, "under_80": 0.8, "under_100": 1.0, "used_up": float("inf")}
+_STATUSES = frozenset({"active", "suspended", "revoked"})
 
 _log = get_logger("cmg.ledger.budgets")
 
@@ -111,7 +114,7 @@ class BudgetWatch:
 
     async def look(self, ids: Iterable[str] | None = None) -> int:
         """Tell what these keys (None: all) have passed by now; returns how many events are new."""
-        known = self._snapshot()
+        known, use = self._snapshot(), Counter[str]()
         keys = known.keys.values() if ids is None else [known.keys[one] for one in ids if one in known.keys]
         budgeted = [
             (key, key.budget, known.workspaces[key.workspace_id])
@@ -123,9 +126,19 @@ class BudgetWatch:
             some = budgeted[start : start + _KEYS_AT_ONCE]
             spent = await self._spending.in_period((key, workspace) for key, _, workspace in some)
             for key, budget, workspace in some:
+                use[_used(budget, spent.get(key.id, 0))] += 1
                 if spent.get(key.id, 0) > 0:
                     new += await self._judge(key, budget, workspace, spent[key.id])
+        if ids is None:
+            self._show(use, Counter(key.status for key in keys))
         return new
+
+    def _show(self, use: Counter[str], statuses: Counter[str]) -> None:
+        """How all keys stand, as numbers: no series names a key."""
+        for band in _BANDS:
+            self._instruments.series("cmg_budget_keys", band).set(use[band])
+        for status in _STATUSES | statuses.keys():
+            self._instruments.series("cmg_keys", status).set(statuses[status])
 
     async def _judge(self, key: ApiKey, budget: Budget, workspace: Workspace, spent: int) -> int:
         now = self._clock.time()
@@ -182,6 +195,11 @@ class BudgetWatch:
             self._instruments.series("cmg_budget_events_total", event.kind).inc()
             _log.info("a budget's threshold was passed", kind=event.kind, key_id=event.key_id, share=event.threshold)
         return int(new)
+
+
+def _used(budget: Budget, spent: int) -> str:
+    share = spent / budget.usd_nano if budget.usd_nano else 1.0
+    return next((band for band, below in _BANDS.items() if share < below), "used_up")
 
 
 def _name(event: BudgetEvent) -> tuple[object, ...]:

@@ -69,6 +69,8 @@ class JournalDrain:
         self._committed = committed or (lambda: None)
         self._path = spool
         self._refusals = Refusals(spool / "refused", instruments)
+        for kind in sinks:
+            instruments.series("cmg_journal_records_refused_total", kind)  # from 0 on
         self._folders: dict[str, WorkerFolder] = {}
         self._turn = asyncio.Lock()
         self._measured_at = self._purged_at = float("-inf")

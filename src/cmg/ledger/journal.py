@@ -44,6 +44,8 @@ class Journal:
         self._broken = False
         # What killed workers left counts too: a service that dies and starts over and over must not fill the disk.
         self._room = settings.max_bytes - left_behind(directory)
+        for reason in ("full", "disk"):
+            self._count(reason, 0)  # from 0 on: else the first one is no increase
         self._open_segment()
 
     def append(self, records: Sequence[Record]) -> int:
@@ -146,8 +148,8 @@ class Journal:
                 probe.unlink(missing_ok=True)
         return not self._broken
 
-    def _count(self, reason: str) -> None:
-        self._instruments.series("cmg_journal_appends_refused_total", reason).inc()
+    def _count(self, reason: str, more: int = 1) -> None:
+        self._instruments.series("cmg_journal_appends_refused_total", reason).inc(more)
 
 
 def _claim(spool: Path) -> tuple[Path, int]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
 import redis.asyncio
@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from cmg.kit.clock import Clock, SystemClock
 from cmg.kit.ids import uuid7_hex
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.machine.totals import Totals
 from cmg.telemetry.tracing import names
 from cmg.telemetry.tracing.trace import current
 
@@ -19,6 +20,7 @@ _DEADLINE_S = 0.25
 _PAUSE_S = 1.0  # after a failure Redis is left alone for so long, so that not every call waits for the deadline
 _CONNECTIONS = 32
 _CHECK_S = 10.0
+_WATCH_S = 15.0
 _PREFIX = "cmg:cache:"
 _ENTRY_BYTES = 200  # what an entry takes beside its key and value, about
 
@@ -51,15 +53,16 @@ class Cache:
         max_bytes: int = 64 * 2**20,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._store: _Store = _InRedis(url) if url else _InProcess(self._clock, max_bytes)
+        self._store: _Store = _InRedis(url) if url else _InProcess(self._clock, max_bytes, instruments)
         self._value_bytes_max = max_bytes // 8
         self._instruments = instruments
+        self._evictions = Totals(instruments or Instruments())
         self._away_until_s = 0.0
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None when there is none, it is too old, or the cache is away."""
         value, started = None, self._clock.monotonic()
-        async with self._reaching() as reached:
+        async with self._reaching("get") as reached:
             if reached:
                 value = await self._store.get(key)
                 self._count("miss" if value is None else "hit")
@@ -72,16 +75,33 @@ class Cache:
             self._count("refused")
             return
         started = self._clock.monotonic()
-        async with self._reaching() as reached:
+        async with self._reaching("set") as reached:
             if reached:
                 await self._store.set(key, value, ttl_s)
         self._mark(started, "set", "kept")
 
     async def delete(self, key: str) -> None:
         """Forget a value."""
-        async with self._reaching() as reached:
+        async with self._reaching("delete") as reached:
             if reached:
                 await self._store.delete(key)
+
+    async def watch(self) -> None:
+        """Read the memory and the evictions of Redis for ever; a cache in this process tells of them as they change."""
+        while True:
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                async with asyncio.timeout(_DEADLINE_S):
+                    await self.look()
+            await self._clock.sleep(_WATCH_S)
+
+    async def look(self) -> None:
+        """Read them once. Raises what Redis does."""
+        if isinstance(self._store, _InRedis) and self._instruments is not None:
+            told = await self._store.told()
+            self._instruments.series("cmg_cache_memory_bytes").set(told["used_memory"])
+            if told["maxmemory"]:
+                self._instruments.series("cmg_cache_memory_limit_bytes").set(told["maxmemory"])
+            self._evictions.reached(told["evicted_keys"], "cmg_cache_evictions_total")
 
     async def check(self, value: bytes) -> None:
         """Put a value in and take it out again; raises whatever kept it from that, and `CacheLies`."""
@@ -100,15 +120,17 @@ class Cache:
                 await self._store.close()
 
     @contextlib.asynccontextmanager
-    async def _reaching(self) -> AsyncIterator[bool]:
+    async def _reaching(self, operation: str) -> AsyncIterator[bool]:
         """Yield whether the store is to be asked; swallow and count its failures."""
-        if self._clock.monotonic() < self._away_until_s:
+        started = self._clock.monotonic()
+        if started < self._away_until_s:
             self._count("away")
             yield False
             return
         try:
             async with asyncio.timeout(_DEADLINE_S):
                 yield True
+            self._took(operation, self._clock.monotonic() - started)
         except (RedisError, OSError, TimeoutError):
             self._away_until_s = self._clock.monotonic() + _PAUSE_S
             self._count("away")
@@ -122,14 +144,21 @@ class Cache:
         if self._instruments is not None:
             self._instruments.series("cmg_cache_requests_total", outcome).inc()
 
+    def _took(self, operation: str, seconds: float) -> None:
+        if self._instruments is not None:
+            self._instruments.series("cmg_cache_operation_duration_seconds", operation).observe(seconds)
+
 
 class _InProcess:
     """The values least recently used go first when the bytes are used up."""
 
-    def __init__(self, clock: Clock, max_bytes: int) -> None:
+    def __init__(self, clock: Clock, max_bytes: int, instruments: Instruments | None) -> None:
         self._clock = clock
         self._max_bytes = max_bytes
         self._bytes = 0
+        self._instruments = instruments
+        if instruments is not None:
+            instruments.series("cmg_cache_memory_limit_bytes").set(max_bytes)
         self._entries: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
 
     async def get(self, key: str) -> bytes | None:
@@ -148,11 +177,15 @@ class _InProcess:
         self._bytes += len(key) + len(value) + _ENTRY_BYTES
         while self._bytes > self._max_bytes:
             await self.delete(next(iter(self._entries)))
+            if self._instruments is not None:
+                self._instruments.series("cmg_cache_evictions_total").inc()
 
     async def delete(self, key: str) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._bytes -= len(key) + len(entry[0]) + _ENTRY_BYTES
+        if self._instruments is not None:
+            self._instruments.series("cmg_cache_memory_bytes").set(self._bytes)
 
     async def close(self) -> None:
         self._entries.clear()
@@ -181,6 +214,11 @@ class _InRedis:
 
     async def delete(self, key: str) -> None:
         await self._redis.delete(_PREFIX + key)
+
+    async def told(self) -> Mapping[str, int]:
+        """What the server says of its memory."""
+        memory, stats = await self._redis.info("memory"), await self._redis.info("stats")
+        return {**memory, **stats}
 
     async def close(self) -> None:
         await self._redis.aclose()

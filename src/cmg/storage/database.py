@@ -20,6 +20,7 @@ __all__ = ["Connection", "Database", "DatabaseAway", "connect_once"]
 Connection: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 """What `connection()` and `transaction()` give: asyncpg's own methods, `$1` arguments, rows as `Record`."""
 
+SLOW_S = 1.0
 _CONNECT_S = 5.0
 _COMMAND_CONNECT_S = 10.0
 _CLOSE_S = 5.0
@@ -59,7 +60,11 @@ class Database:
         self._max_size = max_size
         self._pool: Any = None
         self._planned: Any = None
+        self._instruments = instruments
+        self._used = [0, 0]  # of each pool
         self._in_use = instruments.series("cmg_database_connections_in_use")
+        self._waiting = instruments.series("cmg_database_connections_waiting")
+        self._share = instruments.series("cmg_database_pool_use_ratio")
         self._away = instruments.series("cmg_database_away_total")
 
     async def open(self) -> None:
@@ -104,8 +109,7 @@ class Database:
         with self._naming_away(lambda: lost):
             deadline = asyncio.timeout(timeout_s)
             try:
-                async with deadline, pool.acquire(timeout=timeout_s) as connection:
-                    self._in_use.inc()
+                async with deadline, self._acquired(pool, timeout_s) as connection:
                     lost = False
                     try:
                         yield cast("Connection", connection)
@@ -114,13 +118,33 @@ class Database:
                         connection.terminate()
                         raise
                     finally:
-                        self._in_use.inc(-1)
                         lost = _is_lost(connection)
             except TimeoutError as error:
                 if connection is not None and not deadline.expired():
                     raise  # the caller's own limit, not ours
                 self._away.inc()
                 raise DatabaseAway(f"the database did not answer within {timeout_s:g} s; try again") from error
+
+    @asynccontextmanager
+    async def _acquired(self, pool: Any, timeout_s: float) -> AsyncIterator[Any]:
+        """A connection of the pool, with who waits and who has one counted."""
+        acquiring = pool.acquire(timeout=timeout_s)
+        self._waiting.inc()
+        try:
+            connection = await acquiring.__aenter__()
+        finally:
+            self._waiting.inc(-1)
+        self._hold(pool, 1)
+        try:
+            yield connection
+        finally:
+            self._hold(pool, -1)
+            await acquiring.__aexit__(None, None, None)
+
+    def _hold(self, pool: Any, more: int) -> None:
+        self._used[pool is self._planned] += more
+        self._in_use.inc(more)
+        self._share.set(max(self._used) / self._max_size)
 
     @asynccontextmanager
     async def transaction(self, timeout_s: float = 5) -> AsyncIterator[Connection]:
@@ -168,14 +192,26 @@ class Database:
         )
 
     async def _watch(self, connection: asyncpg.Connection) -> None:
-        """Have the statements of a new connection told to the traces that they belong to."""
+        """Have the statements of a new connection counted, and told to the traces that they belong to."""
         connection.add_query_logger(self._told)
 
     def _told(self, query: Any) -> None:
+        self._count(query)
         trace = current()
         if trace is not None:
             now = self._clock.monotonic()
             trace.add("database", now - query.elapsed, now, _named(query))
+
+    def _count(self, query: Any) -> None:
+        name, series = name_of(query.query), self._instruments.series
+        room = name.split(".", 1)[0] if "." in name else "other"
+        series("cmg_database_query_duration_seconds", room).observe(query.elapsed)
+        series("cmg_database_queries_total", name).inc()
+        series("cmg_database_query_seconds_total", name).inc(query.elapsed)
+        if query.elapsed >= SLOW_S:
+            series("cmg_database_slow_queries_total", name).inc()
+        if query.exception is not None:
+            series("cmg_database_query_failures_total", name).inc()
 
     @contextmanager
     def _naming_away(self, lost: Callable[[], bool]) -> Iterator[None]:

@@ -48,7 +48,7 @@ def described(package: str) -> tuple[NamedQuery, ...]:
 
 def name_of(sql: str) -> str:
     """The name of a statement, as `ledger.spent`; of one that has none its first word. Never a value."""
-    return _NAMES.get(sql) or sql[:_WORD_MOST].split(maxsplit=1)[0].rstrip(";").upper()
+    return _NAMES.get(sql) or sql.lstrip()[:_WORD_MOST].partition(" ")[0].split("\n")[0].rstrip(";").upper() or "NONE"
 
 
 def parse(text: str, origin: str = "queries.sql") -> tuple[NamedQuery, ...]:

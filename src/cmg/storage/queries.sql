@@ -126,3 +126,37 @@ SELECT sequencename AS name, last_value FROM pg_sequences WHERE schemaname = cur
 -- name: set_sequence
 -- Let a sequence go on behind a value.
 SELECT setval(quote_ident($1)::regclass, $2);
+
+-- name: server_figures
+-- Connections, locks and transactions of the server now, its totals for this database, and its slowest replica.
+SELECT
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+    current_setting('max_connections')::integer AS max_connections,
+    (SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock') AS locks_waiting,
+    (
+        SELECT greatest(coalesce(max(extract(epoch FROM $1::timestamptz - waitstart)), 0), 0)::float8
+        FROM pg_locks WHERE NOT granted
+    ) AS lock_wait_s,
+    (
+        SELECT greatest(coalesce(max(extract(epoch FROM $1::timestamptz - xact_start)), 0), 0)::float8
+        FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
+    ) AS transaction_age_s,
+    (SELECT max(extract(epoch FROM replay_lag))::float8 FROM pg_stat_replication) AS replica_lag_s,
+    deadlocks, blks_hit AS blocks_hit, blks_read AS blocks_read
+FROM pg_stat_database WHERE datname = current_database();
+
+-- name: database_size
+-- Bytes of the whole database.
+SELECT pg_database_size(current_database());
+
+-- name: table_sizes
+-- The largest tables: bytes with indexes, and estimated rows, each with all its partitions.
+SELECT
+    root.relname AS name,
+    sum(pg_total_relation_size(part.oid))::bigint AS bytes,
+    sum(greatest(part.reltuples, 0))::bigint AS rows
+FROM pg_class AS root
+LEFT JOIN LATERAL pg_partition_tree(root.oid) AS leaf ON true
+JOIN pg_class AS part ON part.oid = coalesce(leaf.relid, root.oid)
+WHERE root.relkind IN ('r', 'p') AND NOT root.relispartition AND root.relnamespace = 'public'::regnamespace
+GROUP BY root.relname ORDER BY bytes DESC LIMIT $1;

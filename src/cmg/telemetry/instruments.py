@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from cmg.catalogue.metrics import METRICS, Metric
 
+_FOLDED = "cmg_metric_series_folded_total"
+
 
 class Child(Protocol):
     """One series: what a caller keeps and moves. Only the methods that fit the metric's kind work."""
@@ -56,6 +58,8 @@ class Instruments:
             child = self._built[name]
         elif count >= metric.series:
             # Not cached: the label sets that fold are unbounded.
+            if _FOLDED in self._built:
+                self._built[_FOLDED].labels(name).inc()
             return self._built[name].labels(*("other" for _ in metric.labels))
         else:
             child = self._built[name].labels(*labels)

@@ -153,3 +153,19 @@ async def test_events_come_in_pages_newest_first(house: House) -> None:
     assert [len(first), len(second), end] == [3, 1, None]
     assert len({event.id for event in first + second}) == 4
     assert await events.page("other", None, None, 10) == ([], None)
+
+
+async def test_how_all_keys_stand_is_told_in_numbers(house: House) -> None:
+    house.snapshot.keys["k2"] = msgspec.structs.replace(KEY, id="k2", budget=None, status="suspended")
+    await house.spend(8)
+    await house.watch().look()
+    shown = house.instruments.registry.get_sample_value
+    assert shown("cmg_budget_keys", {"used": "under_100"}) == 1
+    assert shown("cmg_budget_keys", {"used": "under_50"}) == 0
+    assert shown("cmg_keys", {"status": "active"}) == 1
+    assert shown("cmg_keys", {"status": "suspended"}) == 1
+    await house.spend(3)
+    await house.watch().look({"k1"})
+    assert shown("cmg_budget_keys", {"used": "used_up"}) == 0, "only a look at all keys counts them"
+    await house.watch().look()
+    assert shown("cmg_budget_keys", {"used": "used_up"}) == 1

@@ -73,3 +73,25 @@ async def test_nobody_at_the_address_is_no_error():
     await cache.set("k", b"v", 1)
     assert await cache.get("k") is None
     await cache.close()
+
+
+async def test_memory_evictions_and_times_are_told(clock, instruments):
+    cache = Cache(None, clock=clock, max_bytes=100_000, instruments=instruments)
+    for n in range(12):
+        await cache.set(f"k{n}", bytes(10_000), 60)
+    await cache.get("k11")
+    shown = instruments.registry.get_sample_value
+    assert shown("cmg_cache_evictions_total") == 3
+    assert 90_000 < shown("cmg_cache_memory_bytes") <= 100_000
+    assert shown("cmg_cache_memory_limit_bytes") == 100_000
+    assert shown("cmg_cache_operation_duration_seconds_count", {"operation": "set"}) == 12
+    assert shown("cmg_cache_operation_duration_seconds_count", {"operation": "get"}) == 1
+
+
+@pytest.mark.needs("redis-server")
+async def test_what_redis_says_of_its_memory_is_told(redis_url, instruments):
+    cache = Cache(redis_url, instruments=instruments)
+    await cache.look()
+    assert instruments.registry.get_sample_value("cmg_cache_memory_bytes") > 100_000
+    assert instruments.registry.get_sample_value("cmg_cache_evictions_total") == 0
+    await cache.close()

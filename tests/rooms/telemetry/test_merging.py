@@ -126,6 +126,15 @@ def test_label_sets_over_the_budget_fold_to_other() -> None:
     assert text.count("cmg_t_calls_total{") == 4
 
 
+def test_what_folds_is_counted() -> None:
+    instruments = Instruments()
+    for number in range(catalogue.BY_NAME["cmg_memory_notes_total"].series + 2):
+        instruments.series("cmg_memory_notes_total", f"outcome-{number}").inc()
+    folded = instruments.registry.get_sample_value
+    assert folded("cmg_memory_notes_total", {"outcome": "other"}) == 2
+    assert folded("cmg_metric_series_folded_total", {"metric": "cmg_memory_notes_total"}) == 2
+
+
 def test_a_series_is_built_once() -> None:
     instruments = Instruments(METRICS)
     assert instruments.series("cmg_t_calls_total", "a") is instruments.series("cmg_t_calls_total", "a")

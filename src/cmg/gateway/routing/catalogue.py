@@ -92,6 +92,10 @@ class Catalogue:
         """One model by its upstream and the upstream's own name, also when it has just vanished from the listing."""
         return self._by_place.get((upstream, model))
 
+    def lists(self, upstream: str, model: str) -> bool:
+        """Whether an upstream lists a model."""
+        return self.find(upstream, model) is not None
+
     def context_length(self, upstream: str, model: str) -> int | None:
         """Tokens of prompt and completion together; None: unknown."""
         info = self._by_place.get((upstream, model))
