@@ -1,1 +1,1 @@
-"""Commands about what the service sees of itself: rules and alerts."""
+"""Commands about what the service sees of itself: rules, alerts, and files for others' programs."""

@@ -48,10 +48,10 @@ class Answer:
 
 
 class Engine:
-    """Answers queries over one source, a few at once, each on a thread of its own."""
+    """Answers queries over one source, a few at once, each on a thread of its own (or here, without `threads`)."""
 
-    def __init__(self, source: Source, clock: Clock) -> None:
-        self._source, self._clock = source, clock
+    def __init__(self, source: Source, clock: Clock, *, threads: bool = True) -> None:
+        self._source, self._clock, self._threads = source, clock, threads
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def instant(self, text: str, at_ms: int, limits: Limits = Limits()) -> Answer:
@@ -76,7 +76,7 @@ class Engine:
             found = await self._source.select(needs(plan, span, limits.lookback_ms))
             evaluator = Evaluator(grid, dict(found), limits.lookback_ms, lambda: self._clock.monotonic() < deadline)
             work: Callable[[Node], Result | Samples] = evaluator.raw if plan.kind == "matrix" else evaluator.evaluate
-            return Answer(plan.kind, grid, await asyncio.to_thread(work, plan))
+            return Answer(plan.kind, grid, await asyncio.to_thread(work, plan) if self._threads else work(plan))
 
 
 Fetch = Callable[[Sequence[Need]], Awaitable[Mapping[Need, Samples]]]

@@ -48,7 +48,7 @@ class _Run:
     def __init__(self, file: TrialFile, trial: Trial, name: str, clock: Clock) -> None:
         self._file, self._trial, self._name = file, trial, name
         self._samples = TrialSamples()
-        self._engine = Engine(self._samples, clock)
+        self._engine = Engine(self._samples, clock, threads=False)
         surroundings = Surroundings(trial.external_labels or {}, trial.external_url)
         self._groups = [Evaluation(one, self._engine.instant, self._samples.keep, surroundings) for one in file.groups]
 
