@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("monitoring.logs", "Search and follow what was logged."),
     "timeseries": ("archives", "Import samples of metrics."),
     "alerts": ("monitoring.alerts", "Test rule files."),
-    "catalogue": ("monitoring.catalogue", "Write the files of Prometheus and Alertmanager."),
+    "catalogue": ("monitoring.catalogue", "Write the files of Prometheus, Alertmanager and Grafana."),
     "backup": ("archives", "Write everything that is stored to one file."),
     "restore": ("archives", "Fill an empty place from a backup."),
     "health": ("doctor", "Tell the level of everything on this machine."),

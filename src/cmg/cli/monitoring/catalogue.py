@@ -10,7 +10,7 @@ from cmg.cli.printing import json_option, print_json
 
 @click.group("catalogue")
 def catalogue() -> None:
-    """Metrics and rules, as files for Prometheus and Alertmanager."""
+    """Metrics, rules and dashboards, as files for Prometheus, Alertmanager and Grafana."""
 
 
 @catalogue.command("render")
@@ -24,8 +24,8 @@ def catalogue() -> None:
 )
 @json_option
 def render(*, check: bool, folder: Path, as_json: bool) -> int:
-    """Write `deploy/prometheus` and `deploy/alertmanager`, or check that they are as the catalogue says."""
-    texts = rendered()
+    """Write Prometheus', Alertmanager's and Grafana's files in `deploy/`, or check that they are as declared."""
+    texts = rendered() | _dashboards()
     differing = sorted(path for path, text in texts.items() if _present(folder / path) != text)
     differing += sorted(_superfluous(folder, set(texts)))
     if not check:
@@ -38,6 +38,16 @@ def render(*, check: bool, folder: Path, as_json: bool) -> int:
             click.echo(f"{word}: {folder / path}")
         click.echo(f"{len(texts)} files, {len(differing)} {'differ' if check else 'written'}")
     return int(check and bool(differing))
+
+
+def _dashboards() -> dict[str, str]:
+    """Grafana's files; without the package that makes them (it comes with the development packages) they stay."""
+    try:
+        from cmg.analytics import grafana  # noqa: PLC0415  only who renders needs it
+    except ModuleNotFoundError:
+        click.echo("grafana/ is left as it is: grafana-foundation-sdk is not installed", err=True)
+        return {}
+    return {f"grafana/{path}": text for path, text in grafana.files().items()}
 
 
 def _write(folder: Path, texts: dict[str, str], differing: list[str]) -> None:
