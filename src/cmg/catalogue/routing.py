@@ -62,6 +62,8 @@ INHIBITIONS = (
         "AvailabilityBurnFast", ("AvailabilityBurnHigh", "AvailabilityBurnSteady", "AvailabilityBurnSlow"), ("slo",)
     ),
     Inhibition("LatencyBurnFast", ("LatencyBurnHigh", "LatencyBurnSteady", "LatencyBurnSlow"), ("slo",)),
+    Inhibition("ServiceCritical", ("ServiceUnhealthy", "ComponentDegraded"), _MACHINE),
+    Inhibition("ServiceUnhealthy", ("ComponentDegraded",), _MACHINE),
     Inhibition("PostgresDown", ("DatabaseAway",), ()),
     Inhibition("RedisDown", ("RedisAway", "CacheAway"), ()),
 )

@@ -50,8 +50,8 @@ def canary(probes: Sequence[Probe], instruments: Instruments) -> Probe:
         )
         readings = [*known, *decoys]
         for reading in readings:
-            if reading.level:
-                instruments.series("cmg_health_canary_failures_total", reading.part).inc()
+            lies = int(reading.level > 0)  # from 0 on: else the first one is no increase that an alert sees
+            instruments.series("cmg_health_canary_failures_total", reading.part).inc(lies)
         return readings
 
     return Probe(Component(name=PROBER), look)
