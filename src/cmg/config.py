@@ -6,12 +6,16 @@ An unknown or invalid setting stops the start: `SettingsError` names the file an
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+from cmg.kit.toml_lines import line_of
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0)]
@@ -46,6 +50,27 @@ class UpstreamSettings(Part, frozen=True):
     retries: Count = 2
     prefill: bool = False  # the API goes on from a last assistant message
     stream_usage: Literal["auto", "ask", "never"] = "auto"  # whether streams are asked for their usage
+
+
+class AccountSettings(Part, frozen=True):
+    """Passwords and sessions of people."""
+
+    password_length_min: Annotated[int, Meta(ge=8, le=64)] = 12
+    session_idle_s: Annotated[float, Meta(ge=60)] = 28_800
+    session_absolute_s: Annotated[float, Meta(ge=60)] = 604_800
+    sessions_max: Annotated[int, Meta(ge=1, le=100)] = 10  # of one person
+
+
+class OidcSettings(Part, frozen=True):
+    """An identity provider that people sign in with (OpenID Connect)."""
+
+    issuer: str | None = None  # as it names itself
+    client_id: str = "cmg"
+    client_secret: str | None = None
+    scopes: list[str] = msgspec.field(default_factory=lambda: ["openid", "email", "profile"])
+    role_claim: str = "groups"
+    roles: dict[str, Literal["admin", "owner", "member", "read_only"]] = {}  # value of the claim → role
+    workspace: str = "default"  # of new accounts
 
 
 class RouteSettings(Part, frozen=True):
@@ -206,6 +231,11 @@ class Settings(Part, frozen=True):
     shutdown_grace_s: Positive = 20
     metrics_allow: list[str] = []  # CIDRs that may read /metrics without a key
     trusted_proxies: list[str] = []  # CIDRs whose X-Forwarded-For is believed
+    accounts: AccountSettings = AccountSettings()
+    oidc: OidcSettings = OidcSettings()
+    public_url: BaseUrl | None = None  # as browsers reach the service
+    tls_certificate: Path | None = None  # PEM, with the chain; both or none
+    tls_key: Path | None = None
     upstreams: list[UpstreamSettings] = []
     routes: list[RouteSettings] = []
     prices: list[PriceSettings] = []
@@ -251,12 +281,14 @@ def load(environ: Mapping[str, str] = os.environ, path: Path | None = None) -> S
         file = Path("cmg.toml")
     text, tree = _read_toml(file) if file else ("", {})
     if file:
-        _convert(tree, lambda setting: _place(file, text, setting))
+        _convert(tree, lambda setting: line_of(file, text, setting))
     origins = _overlay(tree, environ)
     tree.setdefault("data_dir", "/var/lib/cmg" if os.geteuid() == 0 else "data")
     settings = _convert(tree, lambda setting: origins.get(setting.split("[")[0].split(".")[0], setting))
-    _check_embedder(settings, lambda setting: _place(file, text, setting) if file else setting)
-    return _resolve_secrets(settings, environ, lambda setting: _place(file, text, setting) if file else setting)
+    place = partial(line_of, file, text) if file else str
+    for check in (_check_tls, _check_oidc, _check_embedder):
+        check(settings, place)
+    return _resolve_secrets(settings, environ, place)
 
 
 def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
@@ -309,24 +341,25 @@ def _convert(tree: dict[str, Any], place: Any) -> Settings:
         raise SettingsError(f"{place(setting)}: {setting or 'settings'}: {message}") from error
 
 
-def _place(file: Path, text: str, setting: str) -> str:
-    """`cmg.toml:12` for a path like `upstreams[1].name`; the table's or file's line when the key has none."""
-    *tables, key = setting.split(".")
-    line, index = 1, 0
-    lines = text.splitlines()
-    for table in tables:
-        name, _, rest = table.partition("[")
-        wanted = int(rest.rstrip("]") or 0) if rest else 0
-        heads = [n for n, row in enumerate(lines, 1) if re.match(rf"\s*\[\[?\s*{re.escape(name)}\s*\]\]?", row)]
-        if wanted < len(heads):
-            line = index = heads[wanted]
-    for number, row in enumerate(lines[index:], index + 1):
-        if re.match(rf"""\s*["']?{re.escape(key.partition("[")[0])}["']?\s*=""", row):
-            return f"{file}:{number}"
-        if index and row.lstrip().startswith("["):
-            break
-    head = re.compile(rf"\s*\[\[?\s*{re.escape(key.partition('[')[0])}\s*\]\]?")
-    return f"{file}:{next((n for n, row in enumerate(lines, 1) if head.match(row)), line)}"
+def _check_tls(settings: Settings, place: Any) -> None:
+    """Certificate and key come together, and can be read."""
+    pair = {"tls_certificate": settings.tls_certificate, "tls_key": settings.tls_key}
+    for name, path in pair.items():
+        if any(pair.values()) and not (path and os.access(path, os.R_OK)):
+            raise SettingsError(f"{place(name)}: {name}: {path or 'none'} cannot be read; both are needed")
+
+
+def _check_oidc(settings: Settings, place: Any) -> None:
+    """An identity provider is asked over TLS, or on this machine, and sends browsers back to where we are."""
+    parts, loopback = urlsplit(settings.oidc.issuer or ""), ("127.0.0.1", "::1", "localhost")
+    needs = {
+        "must be an https URL": parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in loopback),
+        "needs public_url: where browsers come back to": settings.public_url,
+        "needs oidc.roles: else nobody may do anything": settings.oidc.roles,
+    }
+    for told, met in needs.items():
+        if settings.oidc.issuer is not None and not met:
+            raise SettingsError(f"{place('oidc.issuer')}: oidc.issuer: {told}")
 
 
 def _check_embedder(settings: Settings, place: Any) -> None:
@@ -341,17 +374,26 @@ def _check_embedder(settings: Settings, place: Any) -> None:
 
 
 def _resolve_secrets(settings: Settings, environ: Mapping[str, str], place: Any) -> Settings:
-    """Replace `env:NAME` and `file:PATH` in upstream keys. A missing variable leaves the upstream unconfigured."""
+    """Replace `env:NAME` and `file:PATH` in keys. A missing variable leaves an upstream unconfigured."""
     resolved = []
     for number, upstream in enumerate(settings.upstreams):
-        key = upstream.api_key
-        if key and key.startswith("file:"):
-            try:
-                key = Path(key[5:]).read_text().strip()
-            except OSError as error:
-                where = place(f"upstreams[{number}].api_key")
-                raise SettingsError(f"{where}: {key[5:]} cannot be read: {error.strerror}") from error
-        elif key and key.startswith("env:") and _value_of(key[4:], environ):
-            key = _value_of(key[4:], environ)
+        where = partial(place, f"upstreams[{number}].api_key")
+        key = _revealed(upstream.api_key, environ, where)
         resolved.append(msgspec.structs.replace(upstream, api_key=key))
-    return msgspec.structs.replace(settings, upstreams=resolved)
+    secret = _revealed(settings.oidc.client_secret, environ, partial(place, "oidc.client_secret"))
+    if settings.oidc.issuer and secret and secret.startswith("env:"):
+        raise SettingsError(f"{place('oidc.client_secret')}: oidc.client_secret: {secret[4:]} is not set")
+    oidc = msgspec.structs.replace(settings.oidc, client_secret=secret)
+    return msgspec.structs.replace(settings, upstreams=resolved, oidc=oidc)
+
+
+def _revealed(value: str | None, environ: Mapping[str, str], where: Callable[[], str]) -> str | None:
+    """What `env:NAME` or `file:PATH` names; anything else, and the name of a variable that is not set, as it is."""
+    if value and value.startswith("file:"):
+        try:
+            return Path(value[5:]).read_text().strip()
+        except OSError as error:
+            raise SettingsError(f"{where()}: {value[5:]} cannot be read: {error.strerror}") from error
+    if value and value.startswith("env:"):
+        return _value_of(value[4:], environ) or value
+    return value

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -13,11 +14,14 @@ import cmg
 from cmg.app.forward import CLIENT_HEADER, REQUEST_HEADER
 from cmg.app.openapi.document import api_docs_router, openapi_document
 from cmg.identity.authenticator import Authenticator
+from cmg.identity.models import Caller
+from cmg.identity.sessions.door import SessionDoor
 from cmg.kit.asgi import Receive, Scope, Send, send_error
-from cmg.kit.errors import CmgError, InvalidRequest, NotFound, Unauthenticated
+from cmg.kit.errors import CmgError, Forbidden, InvalidRequest, NotFound, Unauthenticated
 from cmg.kit.permissions import PUBLIC, permission_of, routes_of
 from cmg.telemetry.lines.request import REQUEST
 from cmg.telemetry.logs import get_logger
+from cmg.telemetry.security_events import SecurityEvents
 
 _log = get_logger("cmg.app.control_plane")
 _PAGES = ("/docs", "/openapi.json")
@@ -29,14 +33,24 @@ class Unguarded(Exception):
     """A route of the control plane that declares no permission: the process must not start with it."""
 
 
-def build(routers: Iterable[APIRouter], authenticator: Authenticator, mounts: Mapping[str, ASGI]) -> ASGI:
-    """The whole application; `mounts` answer their path for every checked caller and look at the scopes themselves.
+@dataclass(frozen=True)
+class Doors:
+    """Who lets callers in: keys by their header, and, where the machine knows people, sessions by their cookie."""
+
+    keys: Authenticator
+    sessions: SessionDoor | None = None
+    events: SecurityEvents | None = None
+
+
+def build(routers: Iterable[APIRouter], doors: Doors, mounts: Mapping[str, ASGI]) -> ASGI:
+    """The whole application; `mounts` answer their path for every checked key and look at the scopes themselves.
 
     Raises `Unguarded` for a route without a permission.
     """
     app = documented(routers)
     check_permissions(app)
-    return _Callers(app, authenticator, mounts)
+    app.state.events = doors.events
+    return _Callers(app, doors, mounts)
 
 
 def documented(routers: Iterable[APIRouter]) -> FastAPI:
@@ -72,8 +86,8 @@ def check_permissions(app: FastAPI) -> None:
 class _Callers:
     """Puts the checked caller into `request.state.caller`; a bad key is refused before any route is looked for."""
 
-    def __init__(self, app: FastAPI, authenticator: Authenticator, mounts: Mapping[str, ASGI]) -> None:
-        self._app, self._authenticator, self._mounts = app, authenticator, mounts
+    def __init__(self, app: FastAPI, doors: Doors, mounts: Mapping[str, ASGI]) -> None:
+        self._app, self._doors, self._mounts = app, doors, mounts
         self._public = [route.path_regex for route in routes_of(app) if permission_of(route) == PUBLIC]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,17 +105,31 @@ class _Callers:
         state["caller"] = None
         try:
             if authorization or api_key:
-                state["caller"] = await self._authenticator.authenticate(authorization, api_key, client)
-                scope["cmg.caller"] = state["caller"]
-            elif not self._allowed_open(scope):
+                state["caller"] = await self._doors.keys.authenticate(authorization, api_key, client)
+            else:
+                state["caller"] = await self._signed_in(scope, client)
+            scope["cmg.caller"] = state["caller"]
+            if state["caller"] is None and not self._allowed_open(scope):
                 raise Unauthenticated(
-                    "no API key; send `Authorization: Bearer cmg_…`", headers=_challenge(scope["path"])
+                    "no API key; send `Authorization: Bearer cmg_…`, or sign in", headers=_challenge(scope["path"])
                 )
         except CmgError as error:
             await send_error(send, error)
             return
-        mounted = self._mounts.get(scope["path"].rstrip("/")) if state["caller"] is not None else None
+        by_key = state["caller"] is not None and state["caller"].session is None
+        mounted = self._mounts.get(scope["path"].rstrip("/")) if by_key else None
         await (mounted or self._app)(scope, receive, send)
+
+    async def _signed_in(self, scope: Scope, client: str) -> Caller | None:
+        """The caller of a session's cookie. One that has ended is as none where nobody has to be signed in."""
+        if self._doors.sessions is None:
+            return None
+        try:
+            return await self._doors.sessions.enter(scope["headers"], client)
+        except Unauthenticated:
+            if self._allowed_open(scope):
+                return None
+            raise
 
     def _allowed_open(self, scope: Scope) -> bool:
         """Only a public route is reached without a key, so strangers cannot even learn which paths exist."""
@@ -128,7 +156,13 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-async def _told(_request: Request, error: Any) -> Response:
+async def _told(request: Request, error: Any) -> Response:
+    events: SecurityEvents | None = getattr(request.app.state, "events", None)
+    if error.status == Forbidden.status and events is not None:
+        caller: Caller | None = request.state.caller
+        user = caller.session.account_id if caller is not None and caller.session is not None else ""
+        key = {"cmg.key_id": caller.key_id} if caller is not None and caller.key_id else {}
+        events.emit("authz_fail", error.code or "forbidden", client=request.state.client, user=user, **key)
     return Response(error.json(), error.status, error.headers, "application/json")
 
 

@@ -5,9 +5,10 @@ import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 
+from cmg.app.security_headers import protection
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
-from cmg.kit.asgi import CLIENT_GONE, ClientGone, Handler, Message, Receive, Request, Scope, Send, send_error
+from cmg.kit.asgi import CLIENT_GONE, ClientGone, Handler, Headers, Message, Receive, Request, Scope, Send, send_error
 from cmg.kit.errors import CmgError, InvalidRequest
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.lines.request import REQUEST
@@ -106,7 +107,7 @@ class DataPlane:
         trace = scope["cmg.trace"] = self._tracer.start(request.headers, started)
         scope["cmg.request_id"] = trace.request_id
         enter(trace)
-        answer = _Answer(send, trace)
+        answer = _Answer(send, trace, self._protection(scope, request.path))
         route = "other"
         try:
             route = await self._dispatch(request, answer)
@@ -170,7 +171,7 @@ class DataPlane:
             if path.startswith(family):
                 # The first word behind the family is a resource's name; only those that exist get a label of their own.
                 word = path[len(family) :].split("/", 1)[0] if family == "/admin/v1/" else ""
-                return f"{family}{word if word in _ADMIN else ''}"
+                return f"{family}{word if word in _ADMIN or word in _PEOPLE else ''}"
         return "other"
 
     def _finish(self, request: Request, route: str, status: int, trace: Trace) -> None:
@@ -210,6 +211,16 @@ class DataPlane:
                 break
         return peer
 
+    def _protection(self, scope: Scope, path: str) -> Headers:
+        return protection(encrypted=self._encrypted(scope), private=path.startswith(_PRIVATE))
+
+    def _encrypted(self, scope: Scope) -> bool:
+        """Whether the client speaks TLS: to us, or to the trusted proxy before us."""
+        if not self._trusted or not self._is_trusted((scope.get("client") or ("", 0))[0]):
+            return bool(scope.get("scheme") == "https")
+        told = next((value for name, value in scope["headers"] if name == b"x-forwarded-proto"), b"")
+        return told.rpartition(b",")[2].strip().lower() == b"https" or scope.get("scheme") == "https"
+
     def _is_trusted(self, address: str) -> bool:
         try:
             parsed = ipaddress.ip_address(address)
@@ -234,21 +245,25 @@ _ADMIN = frozenset(
         "workspaces",
     }
 )
+_PRIVATE = "/admin/"  # what no cache may keep
+_PEOPLE = frozenset({"accounts", "invitations", "login", "logout", "me", "password", "sessions"})
 
 
 class _Answer:
-    """`send`, remembering the status that went out, and telling the trace."""
+    """`send`, remembering the status that went out, telling the trace, with the headers that protect a browser."""
 
-    __slots__ = ("_send", "_trace", "status")
+    __slots__ = ("_protection", "_send", "_trace", "status")
 
-    def __init__(self, send: Send, trace: Trace) -> None:
-        self._send, self._trace = send, trace
+    def __init__(self, send: Send, trace: Trace, protection: Headers) -> None:
+        self._send, self._trace, self._protection = send, trace, protection
         self.status = 0
 
     def __call__(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message["headers"], (b"traceparent", self._trace.traceparent().encode())]
+            headers = [*message["headers"], (b"traceparent", self._trace.traceparent().encode())]
+            said = {name for name, _ in headers}
+            message["headers"] = headers + [one for one in self._protection if one[0] not in said]
         return self._send(message)
 
 

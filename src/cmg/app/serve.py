@@ -101,7 +101,7 @@ async def _prepare_late(orders: Orders, port: int) -> None:
             await asyncio.sleep(_RETRY_S)
         else:
             _log.info("the database is there again")
-            if secrets.admin_key or secrets.first_key:
+            if secrets.administrator or secrets.admin_key or secrets.first_key:
                 print(_banner(orders, port, secrets), flush=True)
             return
 
@@ -162,14 +162,13 @@ async def _machine(settings: Settings) -> AsyncIterator[None]:
 
 def _banner(orders: Orders, port: int, secrets: wiring.FirstSecrets | None) -> str:
     host = f"[{orders.settings.host}]" if ":" in orders.settings.host else orders.settings.host
-    url = f"http://{host}:{port}"
+    url = f"{'https' if orders.settings.tls_certificate else 'http'}://{host}:{port}"
     lines = [f"Context Memory Gateway runs at {url}   (API: {url}/docs)"]
     if orders.role != "all":
         lines = [f"Context Memory Gateway runs as {orders.role} at {url}"]
     if secrets is None:
         lines.append("The database cannot be reached: calls are answered with the keys and prices last known.")
-    if secrets and secrets.admin_key:
-        lines.append(f"Administrator's one-time password (an admin API key; keep it): {secrets.admin_key}")
+    lines += _administrators(secrets)
     key = secrets.first_key if secrets else None
     if key:
         lines.append(f"First API key for an application (shown this once): {key}")
@@ -181,3 +180,14 @@ def _banner(orders: Orders, port: int, secrets: wiring.FirstSecrets | None) -> s
             '    -d \'{"model": "sim/echo", "user": "ada", "messages": [{"role": "user", "content": "Hello"}]}\'',
         ]
     return "\n".join(lines)
+
+
+def _administrators(secrets: wiring.FirstSecrets | None) -> list[str]:
+    """What the administrator gets at the first start: a password to change at the first login, and a key."""
+    lines = []
+    if secrets and secrets.administrator and secrets.administrator.password:
+        made = secrets.administrator
+        lines.append(f"Administrator {made.email}, one-time password (to change at the first login): {made.password}")
+    if secrets and secrets.admin_key:
+        lines.append(f"Administrator's API key (shown this once): {secrets.admin_key}")
+    return lines

@@ -19,7 +19,7 @@ from cmg.alerting.setup.sealing import Sealer, master_keys
 from cmg.analytics import routes as analytics_routes
 from cmg.analytics.panels import Panels
 from cmg.app import control_plane
-from cmg.app.control_plane import ASGI
+from cmg.app.control_plane import ASGI, Doors
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.forward import Forwarder, Within
 from cmg.app.health import Machine, health_api, watch_processes, watch_stores, watch_upstreams
@@ -29,6 +29,7 @@ from cmg.app.logbook.building import Logbook, build_logbook
 from cmg.app.memory.control import MemoryControl, Onlooker, add_memory_routes, build_control
 from cmg.app.memory.embedding import Sources
 from cmg.app.metrics_api import metrics_router
+from cmg.app.people.building import Ground, People, build_people
 from cmg.app.processes.metrics import MergedMetrics, MetricsSocket
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.resources import Resource, Resources
@@ -56,6 +57,7 @@ from cmg.health.probes.processes import Waiting
 from cmg.health.probes.timeseries import freshness_probe, remote_probe
 from cmg.health.store import HealthStore
 from cmg.identity import routes as identity_routes
+from cmg.identity.accounts.first_account import FirstAdministrator
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.keys import Keys
 from cmg.identity.models import actor_of
@@ -190,6 +192,7 @@ class Built:
 class FirstSecrets:
     """Secrets made at the first start and shown once."""
 
+    administrator: FirstAdministrator | None
     admin_key: str | None
     first_key: str | None
 
@@ -204,6 +207,7 @@ class Services:
     audit: AuditTrail
     keys: Keys
     workspaces: Workspaces
+    people: People
     usage: UsageReports
     policies: Policies
     traces: TraceReader
@@ -229,6 +233,7 @@ def _services(
         audit=audit,
         keys=Keys(database, audit, clock),
         workspaces=Workspaces(database, audit, clock),
+        people=build_people(Ground(settings, database, audit, lambda: feed.current.workspaces, clock, instruments)),
         usage=UsageReports(database, lambda: feed.current.workspaces, clock),
         policies=policies,
         control=build_control(settings, database, policies, clock),
@@ -277,12 +282,15 @@ async def database_place(settings: Settings) -> AsyncIterator[Place]:
 async def _services_on(settings: Settings, dsn: str) -> AsyncIterator[Services]:
     clock = SystemClock()
     await migrate(dsn, clock=clock)
-    database = Database(dsn, clock=clock, instruments=Instruments(), max_size=4)
+    instruments = Instruments()
+    database = Database(dsn, clock=clock, instruments=instruments, max_size=4)
     try:
         await database.open()
         feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
         await feed.load()
-        yield _services(settings, dsn, database, feed, clock, Instruments())
+        services = _services(settings, dsn, database, feed, clock, instruments)
+        yield services
+        await services.people.close()
     finally:
         await database.close()
 
@@ -326,7 +334,11 @@ async def prepare_late(orders: Orders) -> FirstSecrets:
 
 async def _first_things(services: Services) -> FirstSecrets:
     await services.keys.ensure_bootstrap(services.settings.bootstrap_key)
-    secrets = FirstSecrets(await services.keys.ensure_admin_key(), await services.keys.ensure_first_key())
+    settings = services.settings
+    administrator = await services.people.first.ensure(settings.admin_email, settings.admin_password)
+    secrets = FirstSecrets(
+        administrator, await services.keys.ensure_admin_key(), await services.keys.ensure_first_key()
+    )
     await upkeep(services.database, services.settings.retention, SystemClock().now())
     await services.control.erasure.replay()  # before anything that a backup brought back is drained or served
     return secrets
@@ -649,7 +661,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
             mounts, answering = _tools(services, memory, authenticator)
             work.append(answering)
     work.append(machine.prober(base.database).run())
-    application: Any = control_plane.build(routers, authenticator, mounts)
+    application: Any = control_plane.build(routers, _doors(orders, resources, services, authenticator), mounts)
     if not orders.duties.gateways:
         within = Within(application, settings.limits.body_bytes)
         forward = by_role(orders.role, within.handle, _remote(orders, resources))
@@ -682,6 +694,13 @@ def _figures(
     if orders.duties.jobs or orders.duties.monitor:
         work.append(DatabaseFigures(database, clock, instruments).run())
     return work
+
+
+def _doors(orders: Orders, resources: Resources, services: Services, authenticator: Authenticator) -> Doors:
+    """Who lets callers in: keys everywhere, people where the control plane is."""
+    resources.add(Resource("people", services.people.close))
+    people = services.people.door if orders.duties.control_plane else None
+    return Doors(authenticator, people, services.people.events)
 
 
 def _tools(services: Services, memory: MemoryService, authenticator: Authenticator) -> tuple[Mapping[str, ASGI], Work]:
@@ -818,6 +837,7 @@ def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
     alerts_days = retention.alerts_days
     jobs.register("alerting.purge", lambda _: services.alerts.purge(alerts_days), every="53 * * * *")
+    jobs.register("people.purge", lambda _: services.people.purge(), every="19 * * * *")
     jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
     traces = TraceStore(database)
     jobs.register("traces.purge", lambda _: traces.purge(services.settings.traces, clock.now()), every="*/5 * * * *")
@@ -903,6 +923,7 @@ def _only_workspace(request: Request) -> str | None:
 def _control_routers(services: Services, clock: Clock) -> list[APIRouter]:
     return [
         identity_routes.router(services.keys, services.workspaces, services.audit, clock),
+        *services.people.routers(),
         ledger_routes.router(services.usage, BudgetEvents(services.database)),
         trace_routes.router(services.traces, _only_workspace),
         effect_routes.router(services.effect),

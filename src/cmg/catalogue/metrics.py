@@ -204,6 +204,20 @@ METRICS: tuple[Metric, ...] = (
         ("reason",),
         series=5,
     ),
+    Metric(
+        "cmg_security_events_total",
+        "counter",
+        "Security events, by OWASP's name for them.",
+        ("event",),
+        series=60,
+        optional="only when somebody signs in, is refused, or changes an account",
+    ),
+    Metric(
+        "cmg_password_checks_refused_total",
+        "counter",
+        "Passwords that were not checked, because too many were waiting.",
+        optional="only under a flood of logins",
+    ),
     # log lines
     Metric(
         "cmg_disk_shedding_ratio",

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Run the service on this machine."),
     "keys": ("identity", "Create, show, change and revoke API keys."),
     "workspaces": ("identity", "Create and list workspaces."),
+    "accounts": ("people.accounts", "List, create, invite, help and disable people."),
     "usage": ("records", "Sum up calls, tokens and costs."),
     "audit": ("records", "Verify the audit trail."),
     "memory": ("records", "Export or erase what is stored about a person."),

@@ -6,7 +6,7 @@ from typing import Any
 from cmg.identity.forms.text import text, wrong
 from cmg.identity.models import Actor, ApiKey, Caller, actor_of
 from cmg.kit.errors import Conflict, Forbidden, NotFound
-from cmg.kit.scopes import WORKSPACE, covers
+from cmg.kit.scopes import READING, WORKSPACE, covers
 
 # What a key may change of itself; anything else would widen its own rights.
 OF_ITSELF = frozenset({"name", "description", "owner", "tags", "review_at"})
@@ -21,6 +21,14 @@ def administrator(by: Actor | Caller) -> Actor:
     actor = actor_of(by) if isinstance(by, Caller) else by
     if not covers(actor.scopes, WORKSPACE):
         raise Forbidden("managing keys needs the scope `admin`", code="missing_scope")
+    return actor
+
+
+def reader(by: Actor | Caller) -> Actor:
+    """The actor, when it may see what others administer. Raises `Forbidden`."""
+    actor = actor_of(by) if isinstance(by, Caller) else by
+    if not covers(actor.scopes, READING):
+        raise Forbidden("seeing keys needs the scope `admin:read`", code="missing_scope")
     return actor
 
 
@@ -73,7 +81,12 @@ def no_key(key_id: str) -> NotFound:
 
 def cursor_after(key: ApiKey) -> str:
     """The cursor of the page that begins after this key."""
-    return f"{round(key.created_at * 1e6)}.{key.id}"
+    return cursor_at(key.created_at, key.id)
+
+
+def cursor_at(epoch_s: float, row_id: str) -> str:
+    """The cursor of the page that begins after a row made at this time."""
+    return f"{round(epoch_s * 1e6)}.{row_id}"
 
 
 def position_of(cursor: str | None) -> tuple[datetime, str]:

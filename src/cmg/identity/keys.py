@@ -26,6 +26,7 @@ from cmg.identity.key_rules import (
     no_key,
     position_of,
     readable_id,
+    reader,
     workspace_to_create_in,
     workspace_to_list,
 )
@@ -91,7 +92,7 @@ class Keys:
 
     async def get(self, by: Actor | Caller, key_id: str) -> ApiKey:
         """A key that the actor may see, revoked ones too. Raises `NotFound`."""
-        actor = administrator(by)
+        actor = reader(by)
         found = await self._store.key(self._database, readable_id(key_id), actor.only_workspace)
         if found is None:
             raise no_key(key_id)
@@ -99,7 +100,7 @@ class Keys:
 
     async def list(self, by: Actor | Caller, wanted: KeysWanted) -> KeyPage:
         """A page of keys. Raises `InvalidRequest` for an odd cursor, limit or filter."""
-        actor = administrator(by)
+        actor = reader(by)
         limit = integer(wanted.limit, "limit", 1, PAGE_MAX)
         if wanted.state is not None and wanted.state not in STATES:
             raise wrong("state", f"must be one of {', '.join(STATES)}")

@@ -107,13 +107,31 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return self.expires_at is not None and now >= self.expires_at
 
 
+class SessionMark(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request must know of the session it came with.
+
+    `csrf` is what only our own pages can send back; `must_change`: the password has to be changed before anything
+    else; `flagged`: it goes on from another client, so the password is asked for again before something is changed.
+    """
+
+    id: str
+    account_id: str
+    csrf: str
+    must_change: bool = False
+    flagged: bool = False
+
+
 class Caller(msgspec.Struct, frozen=True):
-    """Who makes a request: a key that was checked, and its workspace."""
+    """Who makes a request: a key that was checked, and its workspace.
+
+    Where a person signed in there is a `session`, and `key` only carries the account's name and workspace.
+    """
 
     key: ApiKey
     workspace: Workspace
     scopes: frozenset[str]
     client: str
+    session: SessionMark | None = None
 
     @property
     def key_id(self) -> str:
@@ -127,9 +145,9 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who makes an administrative change: a key, the command line or the service itself.
+    """Who makes an administrative change: a key, a person, the command line or the service itself.
 
-    `name` stands in the audit trail (`key:<id>`, `cli`, `system`); `key_id` only where a key acts.
+    `name` stands in the audit trail (`key:<id>`, `account:<id>`, `cli`, `system`); `key_id` only where a key acts.
     """
 
     name: str
@@ -159,4 +177,7 @@ COMMAND_LINE = Actor("cli", frozenset({EVERYTHING}))
 
 def actor_of(caller: Caller) -> Actor:
     """The caller of a request as one who makes changes."""
+    if caller.session is not None:
+        name = f"account:{caller.session.account_id}"
+        return Actor(name, caller.scopes, caller.workspace_id, caller.client)
     return Actor(f"key:{caller.key_id}", caller.scopes, caller.workspace_id, caller.client, caller.key_id)

@@ -17,7 +17,7 @@ from cmg.identity.workspaces import Workspaces
 from cmg.kit.clock import Clock
 from cmg.kit.permissions import requires
 
-_ERRORS: dict[int | str, dict[str, Any]] = {
+ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": schemas.ErrorView, "description": "The error body; `param` names the field"},
     "5XX": {"model": schemas.ErrorView, "description": "Not now; 503 says when to try again"},
 }
@@ -28,14 +28,16 @@ def _actor(request: Request) -> Actor:
     return actor_of(caller)
 
 
+_READ, _CHANGE = [requires("admin:read")], [requires("admin")]
+
 By = Annotated[Actor, Depends(_actor)]
 Text = Annotated[str | None, Query()]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 def router(keys: Keys, workspaces: Workspaces, audit: AuditTrail, clock: Clock) -> APIRouter:
-    """The routes of this room; each one needs `admin`, the walk along the trail `admin:all`."""
-    whole = APIRouter(prefix="/admin/v1", responses=_ERRORS)
+    """`admin:read` sees, `admin` changes and reads the trail, `admin:all` walks along the whole of it."""
+    whole = APIRouter(prefix="/admin/v1", responses=ERRORS)
     whole.include_router(_key_routes(keys, clock), prefix="/keys", tags=["keys"])
     whole.include_router(_key_actions(keys, clock), prefix="/keys", tags=["keys"])
     whole.include_router(_workspace_routes(workspaces), prefix="/workspaces", tags=["workspaces"])
@@ -44,30 +46,30 @@ def router(keys: Keys, workspaces: Workspaces, audit: AuditTrail, clock: Clock) 
 
 
 def _key_routes(keys: Keys, clock: Clock) -> APIRouter:
-    routes = APIRouter(dependencies=[requires("admin")])
+    routes = APIRouter()
 
-    @routes.post("", status_code=201, response_model=schemas.MadeKeyView, summary="Create a key")
+    @routes.post("", status_code=201, response_model=schemas.MadeKeyView, summary="Create a key", dependencies=_CHANGE)
     async def create_key(by: By, form: schemas.KeyForm) -> Any:
         """The answer holds the secret as `key`, this once."""
         return _made(await keys.create(by, form.given()), clock)
 
-    @routes.get("", response_model=schemas.KeyPageView, summary="List keys")
+    @routes.get("", response_model=schemas.KeyPageView, summary="List keys", dependencies=_READ)
     async def list_keys(by: By, wanted: Annotated[schemas.KeyQuery, Query()]) -> Any:
         """Newest first; revoked keys only with `state=revoked`."""
         page = await keys.list(by, KeysWanted(**wanted.model_dump()))
         return {"items": [key_view(key, clock.time()) for key in page.items], "next": page.next}
 
-    @routes.get("/{key_id}", response_model=schemas.KeyView, summary="Show a key")
+    @routes.get("/{key_id}", response_model=schemas.KeyView, summary="Show a key", dependencies=_READ)
     async def show_key(by: By, key_id: str) -> Any:
         """Everything but the secret."""
         return key_view(await keys.get(by, key_id), clock.time())
 
-    @routes.patch("/{key_id}", response_model=schemas.KeyView, summary="Change a key")
+    @routes.patch("/{key_id}", response_model=schemas.KeyView, summary="Change a key", dependencies=_CHANGE)
     async def change_key(by: By, key_id: str, form: schemas.KeyPatch) -> Any:
         """Absent fields stay, null brings back the default, `limits` and `budget` are merged (RFC 7396)."""
         return key_view(await keys.update(by, key_id, form.given()), clock.time())
 
-    @routes.delete("/{key_id}", response_model=schemas.KeyView, summary="Revoke a key")
+    @routes.delete("/{key_id}", response_model=schemas.KeyView, summary="Revoke a key", dependencies=_CHANGE)
     async def revoke_key(by: By, key_id: str) -> Any:
         """For good; it stops within two seconds in every process."""
         return key_view(await keys.revoke(by, key_id), clock.time())
@@ -103,25 +105,29 @@ def _key_actions(keys: Keys, clock: Clock) -> APIRouter:
 
 
 def _workspace_routes(workspaces: Workspaces) -> APIRouter:
-    routes = APIRouter(dependencies=[requires("admin")])
+    routes = APIRouter()
 
-    @routes.post("", status_code=201, response_model=schemas.WorkspaceView, summary="Create a workspace")
+    @routes.post(
+        "", status_code=201, response_model=schemas.WorkspaceView, summary="Create a workspace", dependencies=_CHANGE
+    )
     async def create_workspace(by: By, form: schemas.WorkspaceForm) -> Any:
         """Needs `admin:all`."""
         return workspace_view(await workspaces.create(by, form.given()))
 
-    @routes.get("", response_model=schemas.WorkspacePageView, summary="List workspaces")
+    @routes.get("", response_model=schemas.WorkspacePageView, summary="List workspaces", dependencies=_READ)
     async def list_workspaces(by: By, cursor: Text = None, limit: Limit = 50) -> Any:
         """All of them with `admin:all`, else the caller's own."""
         page = await workspaces.list(by, cursor, limit)
         return {"items": [workspace_view(one) for one in page.items], "next": page.next}
 
-    @routes.get("/{workspace_id}", response_model=schemas.WorkspaceView, summary="Show a workspace")
+    @routes.get("/{workspace_id}", response_model=schemas.WorkspaceView, summary="Show a workspace", dependencies=_READ)
     async def show_workspace(by: By, workspace_id: str) -> Any:
         """Its name, time zone, and how its memory is kept."""
         return workspace_view(await workspaces.get(by, workspace_id))
 
-    @routes.patch("/{workspace_id}", response_model=schemas.WorkspaceView, summary="Change a workspace")
+    @routes.patch(
+        "/{workspace_id}", response_model=schemas.WorkspaceView, summary="Change a workspace", dependencies=_CHANGE
+    )
     async def change_workspace(by: By, workspace_id: str, form: schemas.WorkspacePatch) -> Any:
         """The time zone moves the beginning of budgets' days. What is redacted or kept shorter holds from now on."""
         return workspace_view(await workspaces.update(by, workspace_id, form.given()))

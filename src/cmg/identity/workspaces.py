@@ -12,7 +12,7 @@ from cmg.audit.trail import AuditTrail
 from cmg.identity.forms.policy import changed_policy
 from cmg.identity.forms.text import integer, text, wrong
 from cmg.identity.forms.views import differences, workspace_view
-from cmg.identity.key_rules import administrator
+from cmg.identity.key_rules import administrator, reader
 from cmg.identity.models import Actor, Caller, MemoryPolicy, Workspace
 from cmg.identity.store import IdentityStore
 from cmg.kit.clock import Clock
@@ -61,7 +61,7 @@ class Workspaces:
 
     async def get(self, by: Actor | Caller, workspace_id: str) -> Workspace:
         """A workspace that the actor may see. Raises `NotFound`."""
-        actor = administrator(by)
+        actor = reader(by)
         found = await self._store.workspaces_by_ids(self._database, [_visible(actor, workspace_id)])
         if not found:
             raise _no_workspace(workspace_id)
@@ -69,7 +69,7 @@ class Workspaces:
 
     async def list(self, by: Actor | Caller, cursor: str | None = None, limit: int = 50) -> WorkspacePage:
         """A page of workspaces; an actor bound to one sees that one."""
-        actor = administrator(by)
+        actor = reader(by)
         integer(limit, "limit", 1, PAGE_MAX)
         if cursor is not None and not _ID.fullmatch(cursor):
             raise wrong("cursor", "is not one that this list gave out; leave it away to begin")

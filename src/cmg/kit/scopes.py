@@ -6,12 +6,14 @@ from cmg.kit.errors import Forbidden
 
 EVERYTHING = "admin:all"
 WORKSPACE = "admin"
+READING = "admin:read"
 
 
 def covers(scopes: Collection[str], wanted: str) -> bool:
     """True when a holder of `scopes` may do what needs `wanted`.
 
     `admin:all` includes everything in every workspace; `admin` everything in its own, so all but `admin:all`.
+    `admin:read` sees what `admin` may change.
     """
     if wanted in scopes or EVERYTHING in scopes:
         return True

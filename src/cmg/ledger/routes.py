@@ -99,7 +99,7 @@ def router(usage_reports: UsageReports, budget_events: BudgetEvents) -> APIRoute
 
     @routes.get(
         "/usage",
-        dependencies=[requires("admin")],
+        dependencies=[requires("admin:read")],
         response_model=UsageAnswer,
         response_model_exclude_unset=True,
         responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
@@ -117,7 +117,7 @@ def router(usage_reports: UsageReports, budget_events: BudgetEvents) -> APIRoute
         answer = {"items": report.items, "totals": report.totals, "truncated": report.truncated}
         return {**answer, "from": report.since, "to": report.until}
 
-    @routes.get("/budget-events", dependencies=[requires("admin")], response_model=BudgetEventPage)
+    @routes.get("/budget-events", dependencies=[requires("admin:read")], response_model=BudgetEventPage)
     async def events(
         request: Request, key: str | None = None, cursor: str | None = None, limit: str = "100"
     ) -> dict[str, Any]:

@@ -159,7 +159,7 @@ async def test_odd_bodies_are_never_a_server_error(client: httpx.AsyncClient, ra
 async def test_every_route_needs_an_administrator(app: FastAPI, client: httpx.AsyncClient) -> None:
     routes = list(routes_of(app))
     assert len(routes) >= 15
-    assert {permission_of(route) for route in routes} == {"admin", "admin:all"}
+    assert {permission_of(route) for route in routes} == {"admin:read", "admin", "admin:all"}
     for scopes in ("chat metrics models", "x"):
         for path in ("/keys", "/workspaces", "/audit", "/audit/verify"):
             answer = await client.get(path, headers={"scopes": scopes})

@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from cmg.app.openapi.operations import OPERATIONS, Described
+from cmg.app.security_headers import DOCS_POLICY
 from cmg.kit.errors import NotFound
 from cmg.kit.permissions import requires
 
@@ -35,7 +36,7 @@ def api_docs_router(app: FastAPI) -> APIRouter:
 
     @router.get("/docs")
     async def page() -> HTMLResponse:
-        return HTMLResponse(_PAGE)
+        return HTMLResponse(_PAGE, headers={"content-security-policy": DOCS_POLICY})
 
     @router.get("/docs/assets/{name}")
     async def asset(name: str) -> Response:

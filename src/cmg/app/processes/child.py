@@ -45,7 +45,7 @@ async def gateway(orders: Orders) -> None:
     """Serve the data plane on the inherited socket until told to stop."""
     resources = Resources(SystemClock())
     built = await wiring.build_gateway(orders, resources)
-    server = _server(built.application, orders)
+    server = _server(built.application, orders, public=True)
     listening = socket.socket(fileno=orders.listening)
     await _until_stopped(server.serve([listening]), server.end, resources, built.background)
 
@@ -54,7 +54,7 @@ async def backstage(orders: Orders) -> None:
     """Do the background work until told to stop; answer the gateways on a unix socket, or without any on the port."""
     resources = Resources(SystemClock())
     built = await wiring.build_backstage(orders, resources)
-    server = _server(built.application, orders)
+    server = _server(built.application, orders, public=not orders.duties.gateways)
     listening = _unix_socket(orders) if orders.duties.gateways else socket.socket(fileno=orders.listening)
     await _until_stopped(server.serve([listening]), server.end, resources, built.background)
 
@@ -85,7 +85,9 @@ async def _until_told(resources: Resources, background: list[Coroutine[Any, Any,
     await _until_stopped(told.wait(), told.set, resources, background)
 
 
-def _server(application: Any, orders: Orders) -> _Server:
+def _server(application: Any, orders: Orders, *, public: bool) -> _Server:
+    """`public`: it answers clients, so by TLS where the settings say so; else our own gateways."""
+    tls = orders.settings
     config = uvicorn.Config(
         application,
         http=Protocol,
@@ -96,6 +98,8 @@ def _server(application: Any, orders: Orders) -> _Server:
         server_header=False,
         proxy_headers=False,
         backlog=2048,
+        ssl_certfile=tls.tls_certificate if public else None,
+        ssl_keyfile=tls.tls_key if public else None,
         limit_concurrency=orders.settings.limits.connections,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(orders.settings.shutdown_grace_s)),

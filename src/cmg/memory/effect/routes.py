@@ -86,7 +86,7 @@ def router(reports: EffectReports) -> APIRouter:
     """The route; the composition root sets `request.state.caller`."""
     routes = APIRouter(prefix="/admin/v1/memory", tags=["memory"])
 
-    @routes.get("/effectiveness", dependencies=[requires("admin")], response_model=EffectAnswer)
+    @routes.get("/effectiveness", dependencies=[requires("admin:read")], response_model=EffectAnswer)
     async def effectiveness(request: Request, parameters: Annotated[EffectParameters, Query()]) -> Any:
         """Whether memory is of use: calls with it beside calls held out of it, items used and ignored, feedback."""
         only = actor_of(request.state.caller).only_workspace

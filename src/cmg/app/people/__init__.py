@@ -1,0 +1,1 @@
+"""The part of the service that knows people, put together."""
