@@ -4,6 +4,19 @@ from cmg.catalogue.dashboards.models import Dashboard, Panel, Promql, alarm
 
 _ERRORS = 'sum(rate(cmg_http_requests_total{status=~"5.."}[$interval])) / sum(rate(cmg_http_requests_total[$interval]))'
 
+_CPU_USE = (
+    'max(1 - sum by (instance) (rate(cmg_host_cpu_seconds_total{mode=~"idle|iowait"}[$interval]))'
+    " / sum by (instance) (rate(cmg_host_cpu_seconds_total[$interval])))"
+)
+_MEMORY_USE = (
+    'max(1 - sum by (instance) (cmg_host_memory_bytes{state="available"})'
+    ' / sum by (instance) (cmg_host_memory_bytes{state="total"}))'
+)
+_DISK_USE = (
+    'max by (volume) (1 - sum by (instance, volume) (cmg_disk_space_bytes{state="free"})'
+    ' / sum by (instance, volume) (cmg_disk_space_bytes{state="total"}))'
+)
+
 
 def _quantiles(metric: str, match: str = "") -> tuple[Promql, ...]:
     return tuple(
@@ -43,6 +56,27 @@ OVERVIEW = Dashboard(
             id="cost-hour", title="Dollars an hour", unit="usd", width=6, form="number",
             source=(Promql("sum(rate(cmg_llm_cost_usd_total[$interval])) * 3600", "all upstreams"),),
             help="What calls cost at the present rate.",
+        ),
+        Panel(
+            id="levels", title="Components that are not well", unit="count", width=12, form="bars",
+            thresholds=alarm(1, 2), idle="every component is well",
+            source=(Promql("max by (component) (cmg_health_level) > 0", "{{component}}"),),
+            help="By level: 1 degraded, 2 unhealthy, 3 critical.",
+        ),
+        Panel(
+            id="alerts", title="Alerts that fire", unit="count", width=12, form="bars", idle="no alert fires",
+            thresholds=alarm(1, 5),
+            source=(Promql('count by (severity) (ALERTS{alertstate="firing"})', "{{severity}}"),),
+            help="By severity, from P1 (now) to P4 (next business day).",
+        ),
+        Panel(
+            id="resources", title="Use of the machine", unit="ratio", width=12, thresholds=alarm(0.8, 0.9),
+            source=(
+                Promql(_CPU_USE, "processors"),
+                Promql(_MEMORY_USE, "memory"),
+                Promql(_DISK_USE, "disk {{volume}}"),
+            ),
+            help="Of the busiest instance: processors, memory, and each volume.",
         ),
         Panel(
             id="traffic", title="Requests by status", unit="per_s", width=12,
@@ -115,6 +149,16 @@ APPLICATION = Dashboard(
             help="Answers with a status of 400 and above, by route.",
         ),
         Panel(
+            id="models", title="Calls by model", unit="per_s",
+            source=(
+                Promql(
+                    'topk(10, sum by (model) (rate(cmg_llm_calls_total{upstream=~"$upstream"}[$interval])))',
+                    "{{model}}",
+                ),
+            ),
+            help="The ten models that are called most.",
+        ),
+        Panel(
             id="calls", title="Calls of upstreams", unit="per_s",
             source=(
                 Promql(
@@ -153,6 +197,26 @@ APPLICATION = Dashboard(
             id="refusals", title="Calls refused by limits", unit="per_s", idle="no key came to a limit",
             source=(Promql("sum by (reason) (rate(cmg_limit_refusals_total[$interval]))", "{{reason}}"),),
             help="By which limit of their key.",
+        ),
+        Panel(
+            id="queries", title="Time in database statements", unit="s",
+            source=(
+                Promql("topk(8, sum by (query) (rate(cmg_database_query_seconds_total[$interval])))", "{{query}}"),
+            ),
+            help="Seconds a second, the eight statements that take most.",
+        ),
+        Panel(
+            id="query-latency", title="Time of a database statement", unit="s", thresholds=alarm(0.1, 0.5),
+            source=_quantiles("cmg_database_query_duration_seconds"),
+            help="Of all statements, without the wait for a connection.",
+        ),
+        Panel(
+            id="slow", title="Slow statements and failures", unit="per_s", idle="no statement was slow or failed",
+            source=(
+                Promql("sum by (query) (rate(cmg_database_slow_queries_total[$interval])) > 0", "slow {{query}}"),
+                Promql("sum by (query) (rate(cmg_database_query_failures_total[$interval])) > 0", "failed {{query}}"),
+            ),
+            help="By statement.",
         ),
         Panel(
             id="recall", title="Time of a recall", unit="s", thresholds=alarm(0.1, 0.15),
@@ -195,39 +259,6 @@ APPLICATION = Dashboard(
     ),
 )  # fmt: skip
 
-INFRASTRUCTURE = Dashboard(
-    slug="infrastructure",
-    title="Infrastructure",
-    help="The machines, the database and what else the service stands on.",
-    scope="service",
-    variables=("instance",),
-    panels=(
-        Panel(
-            id="connections", title="Database connections in use", unit="count",
-            source=(Promql("sum(cmg_database_connections_in_use)", "in use"),),
-            help="Of all processes' pools.",
-        ),
-        Panel(
-            id="journal-bytes", title="Journal on disk", unit="bytes",
-            source=(
-                Promql("cmg_journal_bytes", "all segments"),
-                Promql("cmg_journal_undrained_bytes", "not stored yet"),
-            ),
-            help="Segments of the workers' journals.",
-        ),
-        Panel(
-            id="series", title="Time series in memory", unit="count",
-            source=(Promql("cmg_timeseries_series", "series"),),
-            help="Series whose recent samples are held.",
-        ),
-        Panel(
-            id="series-bytes", title="Memory of time series", unit="bytes",
-            source=(Promql("cmg_timeseries_memory_bytes", "recent samples"),),
-            help="What the recent samples take.",
-        ),
-    ),
-)  # fmt: skip
-
 SECURITY = Dashboard(
     slug="security",
     title="Security",
@@ -254,8 +285,8 @@ SECURITY = Dashboard(
             help="Keys that were not in memory: many `unknown` ones are somebody who guesses.",
         ),
         Panel(
-            id="keys", title="Keys", unit="count", source=(Promql("cmg_snapshot_keys", "keys"),),
-            help="API keys held in memory.",
+            id="keys", title="Keys", unit="count", source=(Promql("max by (status) (cmg_keys)", "{{status}}"),),
+            help="API keys by status: active, suspended, and those past their expiry or review.",
         ),
     ),
 )  # fmt: skip
