@@ -32,6 +32,7 @@ from cmg.health.reading import Reader  # noqa: E402
 from cmg.health.store import HealthStore  # noqa: E402
 from cmg.kit.clock import SystemClock  # noqa: E402
 from cmg.storage.database import Database  # noqa: E402
+from cmg.telemetry import logs  # noqa: E402
 from cmg.telemetry.instruments import Instruments  # noqa: E402
 from support.api import Api  # noqa: E402
 from support.faulty_upstream import FaultyUpstream  # noqa: E402
@@ -221,6 +222,7 @@ async def main(interval_s: float) -> None:
 
 
 if __name__ == "__main__":
+    logs.configure("critical", "bench")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--interval", type=float, default=30.0)
     asyncio.run(main(parser.parse_args().interval))

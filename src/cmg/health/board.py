@@ -23,7 +23,7 @@ class Board:
 
     def write(self, report: Report) -> None:
         """Replace the report. Raises `OSError`; the former stays then."""
-        fresh = self._path.with_suffix(".new")
+        fresh = self._path.with_name(f"{self._path.name}.new")
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(_encode(report))

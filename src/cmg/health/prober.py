@@ -45,14 +45,14 @@ class Prober:
     async def run(self) -> None:
         """Look for ever. Components are looked at side by side: one that hangs holds up no other."""
         await self._history.load()
-        self._go_on()
+        self.go_on()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._publishing())
             group.create_task(self._history.run())
             for probe in self._probes:
                 group.create_task(self._watching(probe))
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """What the process before has found holds, as long as it is not too old, until it is looked at again."""
         before = self._board.read()
         names = {probe.component.name for probe in self._probes}

@@ -173,6 +173,11 @@ async def _is(value: object) -> bool:
 async def test_a_new_prober_goes_on_with_what_the_one_before_found(tmp_path, away, instruments) -> None:
     async with running(tmp_path, away, instruments, probe("a", bad), probe("b", good)) as reader:
         await eventually(lambda: _is(len(levels(reader)) == 2), 3, "both are known")
-    async with running(tmp_path, away, instruments, probe("a", hung), probe("c", hung)) as reader:
-        await eventually(lambda: _is(set(levels(reader)) == {"a"}), 3, "a is known from before, b is gone, c is new")
-        assert levels(reader) == {"a": "UNHEALTHY"}
+    clock, board = SystemClock(), Board(tmp_path / "health.report")
+    history = History(tmp_path / "health.history", "m", away, clock, instruments)
+    prober = Prober([probe("a", good), probe("c", hung)], PACE, board, history, clock, instruments)
+    assert prober.report.states == ()
+    prober.go_on()
+    (known,) = prober.report.states
+    assert (known.component.name, known.level) == ("a", Level.UNHEALTHY), "b is gone, c is new"
+    assert (await prober.look(probe("a", good))).level == Level.HEALTHY
