@@ -94,6 +94,7 @@ class DataPlane:
     ) -> None:
         self._routes, self._authenticator, self._forward = routes, authenticator, forward
         self._instruments, self._tracer, self._clock = instruments, tracer, tracer.clock
+        self._active = instruments.series("cmg_http_requests_active")
         self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted_proxies]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -109,6 +110,7 @@ class DataPlane:
         enter(trace)
         answer = _Answer(send, trace, self._protection(scope, request.path))
         route = "other"
+        self._active.inc()
         try:
             route = await self._dispatch(request, answer)
         except CmgError as error:
@@ -125,6 +127,7 @@ class DataPlane:
             route = self._label(request)
             await self._crashed(request, answer, error)
         finally:
+            self._active.inc(-1)
             self._finish(request, route, answer.status, trace)
 
     async def _dispatch(self, request: Request, send: Send) -> str:

@@ -34,6 +34,7 @@ METRICS: tuple[Metric, ...] = (
         "Time from the request's first byte to the answer's last.",
         ("route", "method"),
     ),
+    Metric("cmg_http_requests_active", "gauge", "Requests that are being answered, streams included."),
     # traces
     Metric(
         "cmg_traces_kept_total",
@@ -210,7 +211,6 @@ METRICS: tuple[Metric, ...] = (
         "Security events, by OWASP's name for them.",
         ("event",),
         series=60,
-        optional="only when somebody signs in, is refused, or changes an account",
     ),
     Metric(
         "cmg_password_checks_refused_total",

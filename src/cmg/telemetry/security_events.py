@@ -1,6 +1,6 @@
 """Security events: one line in the log under OWASP's name, and one count. What they mean is for readers to say."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
@@ -36,6 +36,8 @@ class SecurityEvents:
 
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
+        for event in get_args(Event):
+            instruments.series("cmg_security_events_total", event)  # from 0 on: else the first one is no increase
 
     def emit(self, event: Event, message: str, *, client: str = "", user: str = "", **fields: Any) -> None:
         """Say that something happened: `client` is an address, `user` an account's id, never a secret."""
