@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -84,3 +85,37 @@ async def test_strangers_read_the_page_and_nothing_else_of_incidents(service: Se
         assert (head.status, head.body) == (200, b"")
         packed = await api.get(PAGE, key="", headers={"accept-encoding": "gzip"})
         assert "<h1>Example status</h1>" in packed.body.decode()
+
+
+async def test_an_incident_is_closed_after_a_real_call_and_its_key_is_gone(service: Service) -> None:
+    status, made = service.call("POST", "/admin/v1/incidents", {"title": "x", "severity": "SEV-3"})
+    assert status == 201
+    path = f"/admin/v1/incidents/{made['id']}"
+    assert service.call("POST", f"{path}/close")[1]["error"]["code"] == "conflict"
+    assert service.call("POST", f"{path}/resolve")[0] == 200
+    status, closed = service.call("POST", f"{path}/close")
+    assert (status, closed["status"]) == (200, "closed"), closed
+    assert service.call("GET", f"{path}")[1]["impact"]["calls_failed"] == 0
+    lines = service.call("GET", f"{path}/timeline")[1]["items"]
+    checks = {line["text"].split()[0]: line["details"]["outcome"] for line in lines if line["kind"] == "check"}
+    assert (checks["call"], checks["health"]) == ("passed", "passed")
+    keys = service.call("GET", "/admin/v1/keys?state=revoked")[1]["items"]
+    assert [one["name"] for one in keys] == ["incident check"]
+
+
+async def test_an_alert_of_the_service_opens_an_incident_by_rule(service: Service) -> None:
+    alert = {"labels": {"alertname": "DatabaseDown", "severity": "P1", "component": "database"}}
+    status, _ = service.call("POST", "/admin/v1/alerts", {"alerts": [alert]})
+    assert status in {200, 202}
+
+    async def opened() -> list[dict[str, Any]]:
+        return list(service.call("GET", "/admin/v1/incidents?state=open")[1]["items"])
+
+    [made] = await eventually(opened, 20, "the alert is an incident")
+    assert (made["severity"], made["origin"], made["public"]) == ("SEV-2", "alert", False)
+    status, text = service.call("GET", f"/admin/v1/incidents/{made['id']}/post-mortem")
+    assert status == 200
+    assert "DatabaseDown" in text
+    assert "plots/calls.svg" in text
+    assert service.call("GET", f"/admin/v1/incidents/{made['id']}/plots/calls.svg")[1].startswith("<svg")
+    assert service.call("GET", "/admin/v1/incidents/metrics")[1]["alerts"]["count"] == 1

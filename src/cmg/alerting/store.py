@@ -103,6 +103,12 @@ class AlertingStore:
                 world.timers[timer.id] = timer
         world.take_notifications(_read(_NOTIFICATION, await conn.fetch(self._sql["notifications_since"], *since)))
 
+    async def changed(self, reader: Reader, workspace_id: str, after: int) -> tuple[list[Group], list[Alert], int]:
+        """Groups and alerts that were changed after a number, and a number up to which none of them is missing."""
+        generation = (await self.workspaces(reader)).get(workspace_id, 0)
+        groups = _read(_GROUP, await reader.fetch(self._sql["groups_since"], workspace_id, after))
+        return groups, _read(_ALERT, await reader.fetch(self._sql["alerts_since"], workspace_id, after)), generation
+
     async def older(self, reader: Reader, workspace_id: str, fingerprints: Sequence[str]) -> list[Alert]:
         """Alerts that are no longer in memory."""
         return _read(_ALERT, await reader.fetch(self._sql["alerts_by_fingerprints"], workspace_id, list(fingerprints)))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+import cmg
 from cmg.alerting.alerts import Alerts
 from cmg.alerting.api import document_routes as alerting_document_routes
 from cmg.alerting.api import routes as alerting_routes
@@ -23,7 +25,13 @@ from cmg.app.control_plane import ASGI, Doors
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.forward import Forwarder, Within
 from cmg.app.health import Machine, health_api, watch_processes, watch_stores, watch_upstreams
-from cmg.app.incidents.building import add_incident_jobs, add_status_routes, build_board, build_room
+from cmg.app.incidents.building import (
+    add_incident_jobs,
+    add_status_routes,
+    build_board,
+    build_room,
+    fingerprint,
+)
 from cmg.app.last_known import Keeper, LastKnownFile, take_last_known
 from cmg.app.logbook.building import Logbook, build_logbook
 from cmg.app.memory.control import MemoryControl, Onlooker, add_memory_routes, build_control
@@ -64,6 +72,10 @@ from cmg.identity.models import actor_of
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
 from cmg.incidents import routes as incident_routes
+from cmg.incidents.alerts.calling import Calling
+from cmg.incidents.alerts.desk import IncidentDesk
+from cmg.incidents.alerts.watching import AlertWatch
+from cmg.incidents.attending import Attendant
 from cmg.incidents.routes import Room
 from cmg.jobs.queue import Jobs
 from cmg.kit.asgi import Handler
@@ -243,7 +255,7 @@ def _services(
         alerts=Alerts(desk, database, clock),
         configuring=Configuring(database, audit, clock, sealer),
         logbook=build_logbook(settings, database, audit, clock, instruments),
-        incidents=build_room(database, audit, clock),
+        incidents=build_room(settings, database, audit, clock),
     )
 
 
@@ -340,6 +352,7 @@ async def _first_things(services: Services) -> FirstSecrets:
         administrator, await services.keys.ensure_admin_key(), await services.keys.ensure_first_key()
     )
     await upkeep(services.database, services.settings.retention, SystemClock().now())
+    await services.incidents.operation.started(cmg.__version__, socket.gethostname(), fingerprint(services.settings))
     await services.control.erasure.replay()  # before anything that a backup brought back is drained or served
     return secrets
 
@@ -633,8 +646,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     logging = await _logbook(orders, resources, base, services.logbook, instruments)
     work = [base.changes.run(), metrics.poll(), keeper.run(), *logging]
     tracer, tracing = _traces(orders, resources, base.database, instruments)
-    work += [board.run(), *tracing]
-    work += _figures(orders, resources, base.database, cache, instruments)
+    work += [board.run(), *tracing, *_figures(orders, resources, base.database, cache, instruments)]
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [metrics_router(metrics, settings.metrics_allow)]
     mounts: Mapping[str, ASGI] = {}
@@ -655,7 +667,8 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
             work += _working(base, resources, services, upstreams, sources, instruments)
         if orders.duties.control_plane:
             routers += _control_routers(services, clock)
-            panels = Panels(base.database, prometheus or _far_prometheus(settings, resources))
+            services.incidents.samples.source = prometheus or _far_prometheus(settings, resources)
+            panels = Panels(base.database, services.incidents.samples.source)
             routers.append(analytics_routes.router(panels, lambda: base.feed.current.workspaces, clock))
             memory = _reading_memory(orders, sources, services, instruments)
             mounts, answering = _tools(services, memory, authenticator)
@@ -806,15 +819,24 @@ def _working(
     catalogue = CatalogueSync(upstreams, database, clock, instruments)
     jobs = _jobs(services, clock, instruments)
     add_incident_jobs(jobs, services.incidents, services.settings)
+    incidents = _incidents(services, instruments)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
     resources.watch(queue_probe(jobs))
     resources.watch(workers_probe(jobs))
-    work = [jobs.run(), catalogue.run(), *_backlog(sources, database, clock, instruments)]
+    work = [jobs.run(), catalogue.run(), *incidents, *_backlog(sources, database, clock, instruments)]
     if services.settings.memory.extraction != "off":
         extraction, beside = _extraction(base, services, upstreams, instruments)
         work += beside
         jobs.register("memory.extraction_purge", lambda _: extraction.purge(), every="47 3 * * *")
     return work
+
+
+def _incidents(services: Services, instruments: Instruments) -> list[Work]:
+    """What makes incidents of alerts, calls people to the worst, and watches the time of all."""
+    clock, database = SystemClock(), services.database
+    watch = AlertWatch(database, IncidentDesk(), clock)
+    calling = Calling(database, services.alerts, clock)
+    return [watch.run(), calling.run(), Attendant(database, clock, instruments).run()]
 
 
 def _backlog(sources: Sources, database: Database, clock: Clock, instruments: Instruments) -> list[Work]:

@@ -281,6 +281,15 @@ METRICS: tuple[Metric, ...] = (
         optional="only while the database is away",
     ),
     # incidents
+    Metric("cmg_incidents_open", "gauge", "Open incidents.", ("severity",), series=4, merge="max"),
+    Metric(
+        "cmg_incidents_late_open",
+        "gauge",
+        "Incidents whose step is overdue now, by step (triage, investigate, review, …).",
+        ("step",),
+        series=5,
+        merge="max",
+    ),
     Metric(
         "cmg_status_entries_waiting",
         "gauge",

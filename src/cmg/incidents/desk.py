@@ -57,6 +57,10 @@ class Desk:
     def __init__(self, database: Database, audit: AuditTrail, clock: Clock) -> None:
         self._database, self._audit, self._clock = database, audit, clock
 
+    def now(self) -> datetime:
+        """The moment that changes made now get."""
+        return self._clock.now()
+
     async def declare(self, by: Actor, fields: Mapping[str, Any]) -> Incident:
         """A new incident. Raises `InvalidRequest`."""
         now = self._clock.now()

@@ -8,7 +8,7 @@ import msgspec
 from cmg.audit.models import Entry as AuditEntry
 from cmg.audit.trail import AuditTrail
 from cmg.identity.forms.text import one_of
-from cmg.identity.models import Actor
+from cmg.identity.models import SYSTEM, Actor
 from cmg.incidents import store
 from cmg.incidents.desk import position
 from cmg.incidents.forms import fields as forms
@@ -17,6 +17,7 @@ from cmg.kit.clock import Clock
 from cmg.kit.errors import Conflict, NotFound
 from cmg.storage.database import Database
 
+_STARTS = 200
 _STEPS = ("begin", "complete", "cancel")
 
 
@@ -37,6 +38,22 @@ class Operation:
         if known is None:
             raise Conflict("the marker of this `id` was just deleted, being old; tell it again", param="id")
         return known
+
+    async def started(self, version: str, machine: str, settings: str) -> None:
+        """Mark a start of the service; of other settings than a machine's last start, that they changed.
+
+        `settings` stands for them. Starts of one hour are one marker, so that one that crashes on does not fill a page.
+        """
+        last, _ = await self.markers(None, "start", _STARTS)
+        before = next((one for one in last if one.details.get("machine") == machine), None)
+        told = {"details": {"machine": machine, "settings": settings, "version": version}, "source": machine}
+        hour = f"{self._clock.now():%Y-%m-%dT%H}"
+        names = {"start": f"service started, version {version}"}
+        if before is not None and before.details.get("settings") != settings:
+            names["config"] = "the settings changed"
+        for kind, title in names.items():
+            ref = f"{kind}:{machine}:{version}:{settings}:{hour}"
+            await self.mark(SYSTEM, {"kind": kind, "title": title, "id": ref, **told})
 
     async def markers(self, cursor: str | None, kind: str | None, limit: int) -> tuple[list[Marker], str | None]:
         """A page, newest told first, and the cursor of the next."""
@@ -63,7 +80,7 @@ class Operation:
         values = forms.read_maintenance(given)
         now = self._clock.now()
         async with self._database.transaction() as conn:
-            found = await store.locked_maintenance(conn, number)
+            found = await store.locked_maintenance(conn, number) if abs(number) < store.FIRST else None
             if found is None:
                 raise NotFound(f"there is no maintenance {number}", param="maintenance")
             if found.status(now) in ("completed", "cancelled"):

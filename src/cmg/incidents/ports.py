@@ -5,8 +5,6 @@ from typing import Protocol
 
 import msgspec
 
-from cmg.incidents.models import Incident
-
 
 class Delivery(msgspec.Struct, frozen=True):
     """What became of a message on one channel; `outcome` is sent, failed or not_sent."""
@@ -33,19 +31,35 @@ class Messenger(Protocol):
         ...
 
 
-class Responders(Protocol):
-    """Whoever is called to an incident."""
-
-    async def page_all(self, incident: Incident) -> Sequence[Delivery]:
-        """Call every tier at once, as a SEV-1 asks for."""
-        ...
-
-
 class Components(Protocol):
     """How the components of the status page are, as this machine sees it now."""
 
     async def states(self) -> Mapping[str, str]:
         """Component → a status in the status page's words."""
+        ...
+
+
+class Samples(Protocol):
+    """Prometheus' API on the time series of this machine, or on a real Prometheus."""
+
+    async def answer(self, endpoint: str, form: Mapping[str, Sequence[str]]) -> tuple[int, bytes]:
+        """Status and JSON of one call; `endpoint` as `query_range`."""
+        ...
+
+
+class ProbeFailed(Exception):
+    """A probe did not get the answer that it should; the message says what it got."""
+
+
+class Prober(Protocol):
+    """Tries the service from outside."""
+
+    async def chat(self) -> float:
+        """Seconds that a call of `sim/echo` through a gateway took. Raises `ProbeFailed`."""
+        ...
+
+    async def level(self) -> str:
+        """The level that `/health` tells. Raises `ProbeFailed`."""
         ...
 
 

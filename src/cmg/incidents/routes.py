@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query, Request
+import msgspec
+from fastapi import APIRouter, Body, Depends, Path, Query, Request
+from fastapi.responses import Response
 
 from cmg.identity.forms.schemas import ErrorView
 from cmg.identity.models import Actor, actor_of
+from cmg.incidents.closing.checks import failed
+from cmg.incidents.closing.closing import Closing
 from cmg.incidents.communication.announcing import Announcer
 from cmg.incidents.desk import Desk
 from cmg.incidents.forms import schemas
@@ -19,6 +23,10 @@ from cmg.incidents.forms.views import (
 )
 from cmg.incidents.models import incident_id
 from cmg.incidents.operation import Operation
+from cmg.incidents.review.actions import action_view
+from cmg.incidents.review.figures import Figures
+from cmg.incidents.review.plotting import LateSamples
+from cmg.incidents.review.postmortem import Review
 from cmg.incidents.timeline import Timelines
 from cmg.kit.clock import Clock
 from cmg.kit.permissions import requires
@@ -37,8 +45,12 @@ class Room:
     database: Database
     desk: Desk
     timelines: Timelines
+    closing: Closing
     announcer: Announcer
     operation: Operation
+    review: Review
+    samples: LateSamples
+    figures: Figures
     clock: Clock
 
 
@@ -53,14 +65,18 @@ def _number(incident: str) -> int:
 By = Annotated[Actor, Depends(_actor)]
 Number = Annotated[int, Depends(_number)]
 Text = Annotated[str | None, Query()]
+Positive = Annotated[int, Path(ge=1, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 def router(room: Room) -> APIRouter:
     """The routes of this room."""
     whole = APIRouter(prefix="/admin/v1", responses=_ERRORS, dependencies=[requires("admin:all")])
+    whole.include_router(_overviews(room), prefix="/incidents", tags=["incidents"])
     whole.include_router(_incidents(room), prefix="/incidents", tags=["incidents"])
     whole.include_router(_steps(room), prefix="/incidents", tags=["incidents"])
+    whole.include_router(_ending(room), prefix="/incidents", tags=["incidents"])
+    whole.include_router(_reviews(room), prefix="/incidents", tags=["incidents"])
     whole.include_router(_markers(room), prefix="/events", tags=["incidents"])
     whole.include_router(_maintenances(room), prefix="/maintenances", tags=["incidents"])
     return whole
@@ -114,8 +130,8 @@ def _steps(room: Room) -> APIRouter:
 
     @routes.post("/{incident}/resolve", response_model=schemas.IncidentView, summary="Resolve an incident")
     async def resolve_incident(by: By, number: Number, form: Annotated[schemas.TextForm | None, Body()] = None) -> Any:
-        """The trouble has ended."""
-        return incident_view(await room.desk.resolve(by, number, form and form.text), room.clock.now())
+        """The trouble has ended; its impact is computed from the ledger."""
+        return incident_view(await room.closing.resolve(by, number, form and form.text), room.clock.now())
 
     @routes.post("/{incident}/reopen", response_model=schemas.IncidentView, summary="Reopen a resolved incident")
     async def reopen_incident(by: By, number: Number, form: schemas.ReasonForm) -> Any:
@@ -143,6 +159,98 @@ def _steps(room: Room) -> APIRouter:
         """Oldest first, with what became of each on each channel."""
         incident = await room.desk.get(number)
         return {"items": [communication_view(one) for one in await room.announcer.of([incident.id])]}
+
+    return routes
+
+
+def _ending(room: Room) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.post("/{incident}/impact", response_model=schemas.IncidentView, summary="Assess the impact")
+    async def assess_incident(by: By, number: Number) -> Any:
+        """Users, calls and money of the incident's time until now, from the ledger, beside as long a time before it."""
+        return incident_view(await room.closing.assess(by, number), room.clock.now())
+
+    @routes.post("/{incident}/checks", response_model=schemas.ChecksView, summary="Check whether the service works")
+    async def check_incident(by: By, number: Number) -> Any:
+        """A call through a gateway, the level of health, error rate and latency beside those of before."""
+        found = await room.closing.check(by, number)
+        return {"passed": not failed(found), "items": [msgspec.structs.asdict(one) for one in found]}
+
+    @routes.post("/{incident}/close", response_model=schemas.IncidentView, summary="Close a resolved incident")
+    async def close_incident(by: By, number: Number, form: Annotated[schemas.CloseForm | None, Body()] = None) -> Any:
+        """Runs the checks first. A failed one is 409 `checks_failed`, unless `override` says why it closes anyway."""
+        return incident_view(await room.closing.close(by, number, form and form.override), room.clock.now())
+
+    return routes
+
+
+def _overviews(room: Room) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/metrics", response_model=schemas.FiguresView, summary="How incidents and alerts went")
+    async def incident_metrics(wanted: Annotated[schemas.FiguresQuery, Query()]) -> Any:
+        """Mean times to detect, acknowledge and resolve; alerts a shift, pages out of hours, alerts acted on."""
+        return await room.figures.of(wanted.since, wanted.until, wanted.timezone, wanted.shift_hours)
+
+    @routes.get("/actions", response_model=schemas.ActionPageView, summary="List action items of every incident")
+    async def list_actions(state: Text = None, cursor: Text = None, limit: Limit = 50) -> Any:
+        """Oldest first; `state` is open, done or dropped."""
+        items, following = await room.review.actions.page(state, cursor, limit)
+        return {"items": [action_view(one, room.clock.now()) for one in items], "next": following}
+
+    return routes
+
+
+def _reviews(room: Room) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/{incident}/actions", response_model=schemas.ActionsView, summary="List action items")
+    async def incident_actions(number: Number) -> Any:
+        """What is to be done after an incident."""
+        incident = await room.desk.get(number)
+        return {"items": [action_view(one, room.clock.now()) for one in await room.review.actions.of(incident.id)]}
+
+    @routes.post(
+        "/{incident}/actions", status_code=201, response_model=schemas.ActionView, summary="Add an action item"
+    )
+    async def add_action(by: By, number: Number, form: schemas.ActionForm) -> Any:
+        """Something to do so that it does not happen again."""
+        return action_view(await room.review.actions.add(by, number, form.given()), room.clock.now())
+
+    @routes.patch("/{incident}/actions/{action}", response_model=schemas.ActionView, summary="Change an action item")
+    async def change_action(by: By, number: Number, action: Positive, form: schemas.ActionPatch) -> Any:
+        """Reword it, give it to somebody, or set its `state`: open, done, dropped."""
+        return action_view(await room.review.actions.change(by, number, action, form.given()), room.clock.now())
+
+    @routes.get(
+        "/{incident}/post-mortem",
+        response_class=Response,
+        responses={200: {"content": {"text/markdown": {}}}},
+        summary="The post-mortem document",
+    )
+    async def post_mortem(number: Number) -> Response:
+        """Markdown; its plots are beside it, at `plots/<name>.svg`."""
+        text, _ = await room.review.document(room.timelines, number)
+        return Response(text, media_type="text/markdown; charset=utf-8")
+
+    @routes.get(
+        "/{incident}/plots/{name}.svg",
+        response_class=Response,
+        responses={200: {"content": {"image/svg+xml": {}}}},
+        summary="A plot of an incident's time",
+    )
+    async def incident_plot(number: Number, name: str) -> Response:
+        """calls, errors, latency or requests; those of a closed incident were kept when it was closed."""
+        plot = await room.review.plot(number, name)
+        headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return Response(plot.svg, media_type="image/svg+xml", headers=headers)
+
+    @routes.post("/{incident}/review", response_model=schemas.IncidentView, summary="The review is done")
+    async def review_incident(by: By, number: Number, form: Annotated[schemas.ReviewForm | None, Body()] = None) -> Any:
+        """Needs a `cause`; factors and lessons can come with it. It ends the last time box."""
+        incident = await room.review.reviewed(by, number, {} if form is None else form.given())
+        return incident_view(incident, room.clock.now())
 
     return routes
 

@@ -199,3 +199,38 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "CMG_PROT" in done.stderr
+
+
+def test_an_incidents_life_on_the_command_line(shell: Shell, tmp_path: Path) -> None:
+    made = shell.json("incidents", "declare", "Calls fail", "--severity", "SEV-2", "--component", "api=major_outage")
+    name = made["id"]
+    assert (made["created_by"], made["components"]) == ("cli", {"api": "major_outage"})
+    assert name in shell.run("incidents", "list", "--state", "open").out
+    assert shell.json("incidents", "update", name, "--commander", "ben", "--status", "identified")["commander"] == "ben"
+    assert shell.json("incidents", "note", name, "Restarted it.")["text"] == "Restarted it."
+    assert (
+        "API: unavailable"
+        in shell.run("incidents", "say", name, "--kind", "update", "--audience", "customer", "--preview").out
+    )
+    assert shell.json("incidents", "resolve", name)["impact"]["calls"] == 0
+    done = shell.run("incidents", "close", name)
+    assert (done.code, "did not answer" in done.err) == (1, True), "nothing runs that could be called"
+    assert shell.json("incidents", "close", name, "--override", "It is off on purpose.")["status"] == "closed"
+    assert "Restarted it." in shell.run("incidents", "show", name).out
+    shell.json("incidents", "actions", "add", name, "Watch the disk", "--owner", "ada")
+    assert "Watch the disk" in shell.run("incidents", "actions", "list").out
+    assert shell.json("incidents", "actions", "set", name, "1", "done")["state"] == "done"
+    assert shell.run("incidents", "review", name).code == 1
+    assert shell.json("incidents", "review", name, "--cause", "A full disk.", "--factor", "No alert")["factors"] == [
+        "No alert"
+    ]
+    assert shell.json("incidents", "post-mortem", name, "--output", str(tmp_path / "pm"))["plots"] == 0
+    assert "A full disk." in (tmp_path / "pm" / f"{name}.md").read_text()
+    assert shell.json("incidents", "metrics")["incidents"]["count"] == 1
+
+
+def test_wrong_words_are_told(shell: Shell) -> None:
+    assert shell.run("incidents", "declare", "x", "--severity", "SEV-9").code == 2
+    assert shell.run("incidents", "declare", "x", "--severity", "SEV-1", "--component", "api=bad").code == 2
+    assert shell.run("incidents", "show", "INC-x").code == 2
+    assert shell.run("incidents", "show", "INC-99").code == 1

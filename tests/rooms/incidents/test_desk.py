@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from cmg.app.incidents.building import fingerprint
 from cmg.audit.trail import Wanted
+from cmg.config import Settings
 from cmg.incidents.models import incident_id
 from cmg.kit.clock import rfc3339
 from cmg.kit.errors import Conflict, InvalidRequest, NotFound
@@ -160,3 +162,27 @@ async def test_what_is_old_goes_and_what_is_open_stays(world: World) -> None:
     world.clock.advance(timedelta(days=1200).total_seconds())
     assert await world.desk.purge(timedelta(days=1100), timedelta(days=90)) == 1
     assert (await world.desk.get(still.id)).open
+
+
+async def test_a_start_with_other_settings_is_marked(world: World) -> None:
+    for settings in ("aa", "aa", "bb"):
+        await world.operation.started("1.0", "host-1", settings)
+    await world.operation.started("1.0", "host-2", "cc")
+    world.clock.advance(3600)
+    await world.operation.started("1.0", "host-1", "bb")
+    items, _ = await world.operation.markers(None, None, 20)
+    assert [(one.kind, one.source) for one in reversed(items)] == [
+        ("start", "host-1"),
+        ("start", "host-1"),
+        ("config", "host-1"),
+        ("start", "host-2"),
+        ("start", "host-1"),
+    ]
+
+
+def test_the_fingerprint_of_the_settings_knows_no_secret() -> None:
+    def told(**values: object) -> str:
+        return fingerprint(Settings(**values))
+
+    assert told(admin_password="a", master_key="b") == told() == told(database_url="postgresql://x:y@z/w")
+    assert told(port=9000) != told()

@@ -1,17 +1,28 @@
 """Builds the room of incidents, for backstage and for the command line."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 
+import msgspec
+
 from cmg.app.data_plane import Routes
 from cmg.app.incidents.components import SeenComponents
+from cmg.app.incidents.probing import HttpProber
 from cmg.audit.trail import AuditTrail
 from cmg.config import Settings
 from cmg.health.reading import Standing
+from cmg.identity.keys import Keys
+from cmg.incidents.closing.checks import Checks
+from cmg.incidents.closing.closing import Closing
 from cmg.incidents.communication.announcing import Announcer
 from cmg.incidents.desk import Desk
 from cmg.incidents.operation import Operation
 from cmg.incidents.ports import NoMessenger
+from cmg.incidents.review.actions import Actions
+from cmg.incidents.review.figures import Figures
+from cmg.incidents.review.plotting import LateSamples, Plots
+from cmg.incidents.review.postmortem import Review
 from cmg.incidents.routes import Room
 from cmg.incidents.status import store as status_store
 from cmg.incidents.status.board import Board
@@ -22,18 +33,42 @@ from cmg.kit.clock import Clock
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
 
+_SECRETS = (
+    "database_url",
+    "redis_url",
+    "openrouter_api_key",
+    "bootstrap_key",
+    "admin_password",
+    "master_key",
+)
 
-def build_room(database: Database, audit: AuditTrail, clock: Clock) -> Room:
+
+def build_room(settings: Settings, database: Database, audit: AuditTrail, clock: Clock) -> Room:
     """The use cases of incidents."""
-    desk = Desk(database, audit, clock)
+    samples = LateSamples()
+    desk, timelines = Desk(database, audit, clock), Timelines(audit, clock)
+    checks = Checks(database, HttpProber(settings, Keys(database, audit, clock), clock), clock)
+    review = Review(database, desk, Actions(database, desk, clock), Plots(database, samples, clock), clock)
     return Room(
         database=database,
         desk=desk,
-        timelines=Timelines(audit, clock),
+        timelines=timelines,
+        closing=Closing(database, desk, timelines, checks, review),
+        review=review,
+        samples=samples,
+        figures=Figures(database, clock),
         announcer=Announcer(database, desk, NoMessenger(), clock),
         operation=Operation(database, audit, clock),
         clock=clock,
     )
+
+
+def fingerprint(settings: Settings) -> str:
+    """16 hex digits that stand for the settings, secrets left out."""
+    hidden = dict.fromkeys(_SECRETS)
+    upstreams = [msgspec.structs.replace(one, api_key=None) for one in settings.upstreams]
+    shown = msgspec.structs.replace(settings, upstreams=upstreams, **hidden)
+    return hashlib.sha256(msgspec.json.encode(shown, enc_hook=str, order="deterministic")).hexdigest()[:16]
 
 
 def build_board(

@@ -300,4 +300,15 @@ OPERATIONS: tuple[Described, ...] = (
             ),
         )
     ),
+    *(
+        Described("GET", f"/status/api/v2/{name}", f"status_{word}", f"{told} Public, as Statuspage's.")
+        for name, word, told in (
+            ("summary.json", "summary", "Components, open incidents, maintenances and the whole."),
+            ("status.json", "whole", "The whole in one word."),
+            ("components.json", "components", "How each component is."),
+            ("incidents.json", "incidents", "Incidents of 90 days."),
+            ("incidents/unresolved.json", "unresolved", "Open incidents."),
+            ("scheduled-maintenances.json", "maintenances", "Announced maintenances."),
+        )
+    ),
 )

@@ -1,30 +1,26 @@
 """`cmg incidents …`, as the administrator of the whole installation."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import click
+import msgspec
 
+from cmg.cli.incidents.reviewing import actions, metrics, post_mortem, review
+from cmg.cli.incidents.session import on_room, print_incident, view_of
 from cmg.cli.printing import json_option, print_fields, print_json, print_table
-from cmg.cli.session import with_services
 from cmg.identity.models import COMMAND_LINE
-from cmg.incidents.forms.views import communication_view, entry_view, incident_view
+from cmg.incidents.closing.checks import failed
+from cmg.incidents.forms.views import communication_view, entry_view
 from cmg.incidents.models import AUDIENCES, COMPONENTS, KINDS, OPEN, SEVERITIES, TROUBLE, Incident, incident_id
 from cmg.incidents.routes import Room
-from cmg.kit.clock import SystemClock
 
-T = TypeVar("T")
 _COLUMNS = ("id", "severity", "status", "title", "started_at", "commander")
-_LISTED = ("components", "labels", "impact", "time_boxes")
 
 
 @click.group("incidents", no_args_is_help=True)
 def incidents() -> None:
     """Declare, show and close incidents."""
-
-
-def _on_room(use: Callable[[Room], Awaitable[T]]) -> T:
-    return with_services(lambda services: use(services.incidents))
 
 
 def _component(value: str) -> tuple[str, str]:
@@ -69,7 +65,7 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
 @json_option
 def declare(*, as_json: bool, **options: Any) -> None:
     """Open an incident."""
-    _print(_on_room(lambda room: room.desk.declare(COMMAND_LINE, _fields(options))), as_json=as_json)
+    print_incident(on_room(lambda room: room.desk.declare(COMMAND_LINE, _fields(options))), as_json=as_json)
 
 
 @incidents.command("list")
@@ -80,8 +76,8 @@ def declare(*, as_json: bool, **options: Any) -> None:
 @json_option
 def list_(*, as_json: bool, state: str | None, severity: str | None, limit: int, cursor: str | None) -> None:
     """List incidents, newest first."""
-    found, following = _on_room(lambda room: room.desk.list(state, severity, cursor, limit))
-    items = [_view(one) for one in found]
+    found, following = on_room(lambda room: room.desk.list(state, severity, cursor, limit))
+    items = [view_of(one) for one in found]
     if as_json:
         print_json({"items": items, "next": following})
         return
@@ -100,13 +96,13 @@ def show(*, incident: str, as_json: bool) -> None:
         found = await room.desk.get(incident_id(incident))
         return found, [entry_view(one) for one in await room.timelines.of(room.database, found)]
 
-    found, timeline = _on_room(read)
+    found, timeline = on_room(read)
     if as_json:
-        print_json({**_view(found), "timeline": timeline})
+        print_json({**view_of(found), "timeline": timeline})
         return
-    _print(found, as_json=False)
+    print_incident(found, as_json=False)
     click.echo()
-    print_table(_view(found)["time_boxes"], ("name", "state", "due_at", "done_at"), "")
+    print_table(view_of(found)["time_boxes"], ("name", "state", "due_at", "done_at"), "")
     click.echo()
     print_table(timeline, ("at", "kind", "actor", "text"), "Nothing was written down.")
 
@@ -126,7 +122,7 @@ def update(*, incident: str, as_json: bool, **options: Any) -> None:
     fields = _fields(options)
     if not fields:
         raise click.UsageError("say what to change, as in --status identified")
-    _print(_on_room(lambda room: room.desk.change(COMMAND_LINE, incident_id(incident), fields)), as_json=as_json)
+    print_incident(on_room(lambda room: room.desk.change(COMMAND_LINE, incident_id(incident), fields)), as_json=as_json)
 
 
 @incidents.command("acknowledge")
@@ -134,7 +130,7 @@ def update(*, incident: str, as_json: bool, **options: Any) -> None:
 @json_option
 def acknowledge(*, incident: str, as_json: bool) -> None:
     """Say that somebody works on it."""
-    _print(_on_room(lambda room: room.desk.acknowledge(COMMAND_LINE, incident_id(incident))), as_json=as_json)
+    print_incident(on_room(lambda room: room.desk.acknowledge(COMMAND_LINE, incident_id(incident))), as_json=as_json)
 
 
 @incidents.command("note")
@@ -144,7 +140,7 @@ def acknowledge(*, incident: str, as_json: bool) -> None:
 @json_option
 def note(*, incident: str, text: str, at: str | None, as_json: bool) -> None:
     """Add a line to the timeline."""
-    entry = entry_view(_on_room(lambda room: room.desk.note(COMMAND_LINE, incident_id(incident), text, at)))
+    entry = entry_view(on_room(lambda room: room.desk.note(COMMAND_LINE, incident_id(incident), text, at)))
     print_json(entry) if as_json else print_fields(entry)
 
 
@@ -159,10 +155,10 @@ def say(*, incident: str, preview: bool, as_json: bool, **fields: Any) -> None:
     """Say something of an incident; customers read it on the status page."""
     number = incident_id(incident)
     if preview:
-        text = _on_room(lambda room: room.announcer.preview(number, fields))
+        text = on_room(lambda room: room.announcer.preview(number, fields))
         shown: dict[str, Any] = {"subject": text.subject, "body": text.body}
     else:
-        shown = communication_view(_on_room(lambda room: room.announcer.announce(COMMAND_LINE, number, fields)))
+        shown = communication_view(on_room(lambda room: room.announcer.announce(COMMAND_LINE, number, fields)))
     print_json(shown) if as_json else print_fields(shown)
 
 
@@ -172,7 +168,34 @@ def say(*, incident: str, preview: bool, as_json: bool, **fields: Any) -> None:
 @json_option
 def resolve(*, incident: str, text: str | None, as_json: bool) -> None:
     """The trouble has ended."""
-    _print(_on_room(lambda room: room.desk.resolve(COMMAND_LINE, incident_id(incident), text)), as_json=as_json)
+    print_incident(
+        on_room(lambda room: room.closing.resolve(COMMAND_LINE, incident_id(incident), text)), as_json=as_json
+    )
+
+
+@incidents.command("check")
+@click.argument("incident")
+@json_option
+def check(*, incident: str, as_json: bool) -> int:
+    """Check whether the service works again; exit 1 when it does not. It must be running."""
+    found = on_room(lambda room: room.closing.check(COMMAND_LINE, incident_id(incident)))
+    items, bad = [msgspec.structs.asdict(one) for one in found], failed(found)
+    if as_json:
+        print_json({"passed": not bad, "items": items})
+    else:
+        print_table(items, ("name", "outcome", "told"), "")
+    return 1 if bad else 0
+
+
+@incidents.command("close")
+@click.argument("incident")
+@click.option("--override", help="Why it is closed although a check failed.")
+@json_option
+def close(*, incident: str, override: str | None, as_json: bool) -> None:
+    """Close a resolved incident, after the checks."""
+    print_incident(
+        on_room(lambda room: room.closing.close(COMMAND_LINE, incident_id(incident), override)), as_json=as_json
+    )
 
 
 @incidents.command("reopen")
@@ -181,18 +204,8 @@ def resolve(*, incident: str, text: str | None, as_json: bool) -> None:
 @json_option
 def reopen(*, incident: str, reason: str, as_json: bool) -> None:
     """The trouble had not ended."""
-    _print(_on_room(lambda room: room.desk.reopen(COMMAND_LINE, incident_id(incident), reason)), as_json=as_json)
+    print_incident(on_room(lambda room: room.desk.reopen(COMMAND_LINE, incident_id(incident), reason)), as_json=as_json)
 
 
-def _view(incident: Incident) -> dict[str, Any]:
-    return incident_view(incident, SystemClock().now())
-
-
-def _print(incident: Incident, *, as_json: bool) -> None:
-    view = _view(incident)
-    if as_json:
-        print_json(view)
-        return
-    print_fields({name: value for name, value in view.items() if name not in _LISTED})
-    if view["components"]:
-        click.echo(f"components: {', '.join(f'{name} {state}' for name, state in view['components'].items())}")
+for command in (post_mortem, review, actions, metrics):
+    incidents.add_command(command)

@@ -64,6 +64,12 @@ class ReasonForm(Form):
     reason: str
 
 
+class CloseForm(Form):
+    """How to close."""
+
+    override: str | None = Field(None, description="why it is closed although a check failed")
+
+
 class CommunicationForm(Form):
     """Something to say: the text is made from the incident by a template; `text` is what you add."""
 
@@ -177,6 +183,128 @@ class TimelineView(BaseModel):
     """A whole timeline, oldest first."""
 
     items: list[TimelineEntryView]
+
+
+class ReviewForm(Form):
+    """What a review writes down."""
+
+    summary: str | None = None
+    cause: str | None = None
+    factors: list[str] | None = None
+    lessons: str | None = None
+    business_impact: str | None = None
+    reputation: str | None = None
+
+
+class ActionForm(Form):
+    """Something to do."""
+
+    text: str
+    owner: str | None = None
+    due_at: Time | None = None
+
+
+class ActionPatch(Form):
+    """What to change: absent fields stay."""
+
+    text: str | None = None
+    owner: str | None = None
+    due_at: Time | None = None
+    state: Literal["open", "done", "dropped"] | None = None
+
+
+class FiguresQuery(BaseModel):
+    """The period, by default the last thirty days."""
+
+    since: str | None = Field(None, alias="from", description="RFC 3339")
+    until: str | None = Field(None, alias="to", description="RFC 3339; default: now")
+    timezone: str | None = Field(None, description="of the working hours, 9 to 17 from Monday to Friday; default: UTC")
+    shift_hours: int = Field(24, ge=1, le=168)
+
+
+class ActionView(BaseModel):
+    """An action item; `overdue`: open past its day."""
+
+    id: int
+    incident: str
+    text: str
+    owner: str
+    state: str
+    due_at: str | None
+    overdue: bool
+    ended_at: str | None
+    ended_by: str
+    created_at: str
+    created_by: str
+
+
+class ActionsView(BaseModel):
+    """Action items of an incident."""
+
+    items: list[ActionView]
+
+
+class ActionPageView(BaseModel):
+    """A page of action items, oldest first."""
+
+    items: list[ActionView]
+    next: str | None
+
+
+class TimesView(BaseModel):
+    """Means in seconds: to detection from the beginning, from detection to acknowledgement and to resolution."""
+
+    count: int
+    mttd_s: float | None
+    mtta_s: float | None
+    mttr_s: float | None
+
+
+class IncidentFiguresView(TimesView):
+    """All incidents that began in the period, and by severity; how many missed each step."""
+
+    by_severity: dict[str, TimesView]
+    time_boxes_missed: dict[str, int]
+
+
+class AlertFiguresView(BaseModel):
+    """Groups of alerts of the period. `pages`: P1 and P2 that people were told of. `effectiveness`: acted on / all."""
+
+    count: int
+    per_shift: float
+    shift_hours: int
+    pages: int
+    pages_per_shift: float
+    pages_out_of_hours: int
+    acted_on: int
+    effectiveness: float | None
+    mtta_s: float | None
+    mttr_s: float | None
+
+
+class FiguresView(BaseModel):
+    """How it went."""
+
+    since: str = Field(alias="from")
+    to: str
+    incidents: IncidentFiguresView
+    alerts: AlertFiguresView
+
+
+class CheckView(BaseModel):
+    """One check: passed, failed, or skipped where there was nothing to judge by."""
+
+    name: str
+    outcome: str
+    told: str
+    details: dict[str, Any]
+
+
+class ChecksView(BaseModel):
+    """All checks; `passed`: none failed."""
+
+    passed: bool
+    items: list[CheckView]
 
 
 class CommunicationView(BaseModel):

@@ -41,3 +41,18 @@ FROM usage_records
 WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3 AND route = 'chat' AND NOT replayed
     AND memory_status IN ('ok', 'degraded', 'holdout')
 GROUP BY 1, 2;
+
+-- name: window_figures
+-- The calls of a period: how many, how many failed, whom they were made for, what they cost, how long they took.
+-- cross-workspace: an incident is the whole service's.
+SELECT count(*) AS calls,
+    count(*) FILTER (WHERE status IN ('error', 'cut')) AS failed,
+    count(DISTINCT (workspace_id, user_id)) FILTER (WHERE user_id IS NOT NULL) AS users,
+    count(DISTINCT (workspace_id, user_id))
+        FILTER (WHERE user_id IS NOT NULL AND status IN ('error', 'cut')) AS users_affected,
+    count(DISTINCT workspace_id) FILTER (WHERE status IN ('error', 'cut')) AS workspaces_affected,
+    coalesce(sum(cost_nano), 0)::bigint AS cost_nano,
+    coalesce(sum(cost_nano) FILTER (WHERE status IN ('error', 'cut')), 0)::bigint AS cost_nano_failed,
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms::double precision)
+        FILTER (WHERE status = 'ok') AS latency_ms_p95
+FROM usage_records WHERE at >= $1 AND at < $2 AND NOT replayed;

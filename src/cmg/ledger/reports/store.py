@@ -67,3 +67,21 @@ async def memory_arms(
     """Chat calls with memory beside those that went without it, of one workspace or all. Raises `DatabaseAway`."""
     rows = await database.fetch(_SQL["memory_arms"], workspace_id, since, until, timeout_s=_REPORT_S)
     return [MemoryArm(**dict(row)) for row in rows]
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """The calls of a period, over every workspace; `failed` and cut ones. Stored answers are no calls."""
+
+    calls: int = 0
+    failed: int = 0
+    users: int = 0
+    users_affected: int = 0
+    workspaces_affected: int = 0
+    cost_nano: int = 0
+    cost_nano_failed: int = 0
+    latency_ms_p95: float | None = None
+
+
+async def window(database: Database, since: datetime, until: datetime) -> Window:
+    """Figures of [since, until). Raises `DatabaseAway`."""
+    return Window(**dict(await database.fetchrow(_SQL["window_figures"], since, until, timeout_s=_REPORT_S)))
