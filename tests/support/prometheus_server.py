@@ -1,6 +1,7 @@
 """A real Prometheus on loopback that serves the samples of an OpenMetrics text, and the asking of it."""
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -28,10 +29,7 @@ class PrometheusServer:
 
     def __enter__(self) -> Self:
         data = self._folder / "data"
-        subprocess.run(
-            ["promtool", "tsdb", "create-blocks-from", "openmetrics", self._folder / "samples.txt", data],
-            check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
+        self._make_blocks()
         command = [
             "prometheus",
             f"--config.file={self._folder / 'prometheus.yml'}",
@@ -44,6 +42,13 @@ class PrometheusServer:
         self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(self._ready, START_S, "Prometheus is ready")
         return self
+
+    def _make_blocks(self) -> None:
+        subprocess.run(
+            ["promtool", "tsdb", "create-blocks-from", "openmetrics",
+             self._folder / "samples.txt", self._folder / "data"],
+            check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Stop it; nobody answers any more."""
@@ -78,3 +83,27 @@ def ask(url: str, path: str, parameters: dict[str, object], key: str | None = No
             return dict(json.load(answer))
     except urllib.error.HTTPError as error:
         return {**json.load(error), "http_status": error.code}
+
+
+class ScrapingPrometheus(PrometheusServer):
+    """A real Prometheus that scrapes a service every second and evaluates rule files, however long their intervals."""
+
+    def __init__(self, target: str, key: str, rules: dict[str, str]) -> None:
+        super().__init__("# EOF\n")
+        scrape = {
+            "job_name": "cmg",
+            "static_configs": [{"targets": [target.removeprefix("http://")]}],
+            "authorization": {"credentials": key},
+        }
+        told = {
+            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+            "rule_files": ["*.rules.yml"],
+            "scrape_configs": [scrape],
+        }
+        (self._folder / "prometheus.yml").write_text(json.dumps(told))
+        for name, text in rules.items():
+            quick = re.sub(r"^( +interval:) \w+$", r"\1 1s", text, flags=re.MULTILINE)
+            (self._folder / f"{name}.rules.yml").write_text(quick)
+
+    def _make_blocks(self) -> None:
+        """There are no samples of before."""
