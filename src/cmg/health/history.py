@@ -5,7 +5,6 @@ import os
 from collections import deque
 from pathlib import Path
 
-import asyncpg
 import msgspec
 
 from cmg.health.models import UNKNOWN, Level, Transition
@@ -122,8 +121,9 @@ class History:
             batch = [self._unwritten[place] for place in range(min(_BATCH, len(self._unwritten)))]
             try:
                 await self._store.add(batch)
-            except (DatabaseAway, asyncpg.PostgresError) as error:
-                _log.debug("transitions wait for the database", error=repr(error))
+            except Exception as error:  # noqa: BLE001  whatever it is, looking goes on and they wait
+                if not isinstance(error, DatabaseAway):
+                    _log.warning("changes of levels cannot be written; they wait", error=repr(error))
                 break
             for _ in batch:
                 self._unwritten.popleft()
@@ -136,8 +136,9 @@ class History:
         """The newest of all machines, once after something of ours was written."""
         try:
             stored = await self._store.newest(RECENT)
-        except (DatabaseAway, asyncpg.PostgresError):
-            return  # what is in memory stays
+        except Exception as error:  # noqa: BLE001  what is in memory stays
+            _log.debug("the history cannot be read", error=repr(error))
+            return
         known = {one.id for one in stored}
         ours = [one for one in self._unwritten if one.id not in known]
         self._recent = deque(sorted([*stored, *ours], key=lambda one: -one.at)[:RECENT], maxlen=RECENT)

@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from cmg.health.models import Component, Level, Reading, worst
 from cmg.telemetry.logs import redact
 
 Look = Callable[[], Awaitable[Sequence[Reading]]]
 _CANCEL_S = 0.05
+_OUTPUT_MAX = 1000
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ async def seen(look: Look, deadline_s: float) -> Seen:
     error = task.exception()
     if error is not None:
         return Seen(Level.UNHEALTHY, (_failure(redact(str(error)) or type(error).__name__),))
-    readings = tuple(task.result())
+    readings = tuple(_clean(reading) for reading in task.result())
     return Seen(worst(readings), readings)
 
 
@@ -60,7 +63,13 @@ async def _whatever(look: Look) -> Sequence[Reading]:
 
 
 def _failure(output: str) -> Reading:
-    return Reading(measurement="availability", level=Level.UNHEALTHY, output=output)
+    return _clean(Reading(measurement="availability", level=Level.UNHEALTHY, output=output))
+
+
+def _clean(reading: Reading) -> Reading:
+    """What is wrong is often told in somebody else's words: without what neither a file nor the database takes."""
+    output = reading.output[:_OUTPUT_MAX].encode("utf-8", "replace").decode().replace("\0", "")
+    return reading if output == reading.output else msgspec.structs.replace(reading, output=output)
 
 
 def _heard(task: "asyncio.Task[Sequence[Reading]]") -> None:

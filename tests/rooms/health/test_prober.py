@@ -181,3 +181,14 @@ async def test_a_new_prober_goes_on_with_what_the_one_before_found(tmp_path, awa
     (known,) = prober.report.states
     assert (known.component.name, known.level) == ("a", Level.UNHEALTHY), "b is gone, c is new"
     assert (await prober.look(probe("a", good))).level == Level.HEALTHY
+
+
+async def test_somebody_elses_words_can_be_written_whatever_they_hold(tmp_path, away, instruments) -> None:
+    async def odd() -> Sequence[Reading]:
+        raise ConnectionError("no\x00thing \udcff " + "x" * 5000)
+
+    async with running(tmp_path, away, instruments, probe("a", odd)) as reader:
+        await eventually(lambda: _is(levels(reader) == {"a": "UNHEALTHY"}), 3, "it is known")
+        (state,) = reader.standing().states
+    assert state.readings[0].output.startswith("nothing ? x")
+    assert len(state.readings[0].output) <= 1000
