@@ -12,9 +12,7 @@ Event = Literal[
     "authn_login_lock",
     "authn_login_success",
     "authn_password_change",
-    "authn_password_change_fail",
     "authn_token_created",
-    "authn_token_revoked",
     "authz_change",
     "authz_fail",
     "session_created",
@@ -27,7 +25,7 @@ Event = Literal[
     "user_deleted",
     "user_updated",
 ]
-_FAILED = frozenset({"authn_login_fail", "authn_login_fail_max", "authn_password_change_fail", "authz_fail"})
+_FAILED = frozenset({"authn_login_fail", "authn_login_fail_max", "authz_fail"})
 _log = get_logger("cmg.security")
 
 

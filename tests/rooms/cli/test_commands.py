@@ -101,6 +101,22 @@ def test_workspaces_are_made_and_hold_keys(shell: Shell) -> None:
     assert [one["id"] for one in shell.json("keys", "list", "--workspace", "berlin")["items"]] == [key["id"]]
 
 
+def test_people_are_created_helped_and_disabled(shell: Shell) -> None:
+    made = shell.json("accounts", "create", "Ada@example.org", "--role", "admin", "--name", "Ada")
+    assert (made["email"], made["role"], made["must_change_password"]) == ("ada@example.org", "admin", True)
+    invited = shell.run("accounts", "invite", "bob@example.org")
+    assert (invited.code, invited.out.count("cmgt_")) == (0, 1), invited
+    assert shell.json("accounts", "invite", "bob@example.org", code=1)["error"]["param"] == "email"
+    assert shell.json("accounts", "reset", "ada@example.org")["token"].startswith("cmgt_")
+    assert shell.json("accounts", "disable", "bob@example.org")["status"] == "disabled"
+    assert shell.json("accounts", "enable", "bob@example.org")["status"] == "invited"
+    assert shell.run("accounts", "disable", "ada@example.org").code == 1, "the last administrator stays"
+    assert shell.run("accounts", "reset", "nobody@example.org").code == 1
+    listed = shell.json("accounts", "list")["items"]
+    assert [one["email"] for one in listed] == ["bob@example.org", "ada@example.org"]
+    assert made["password"] not in shell.run("accounts", "list").out
+
+
 def test_every_change_of_the_shell_is_in_the_trail(shell: Shell) -> None:
     before = shell.json("audit", "verify")
     shell.json("keys", "create", "--name", "audited")

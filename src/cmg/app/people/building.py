@@ -70,8 +70,11 @@ class People:
             await self.provider.close()
 
     async def purge(self) -> int:
-        """A batch of what has ended: sessions, attempts, links, requests."""
-        return await self.sessions.purge() + await self.accounts.purge(self.requests_kept_s)
+        """All that has ended, in batches: sessions, attempts, links, requests; returns how many rows went."""
+        gone = 0
+        while batch := await self.sessions.purge() + await self.accounts.purge(self.requests_kept_s):
+            gone += batch
+        return gone
 
 
 @dataclass(frozen=True)

@@ -40,17 +40,16 @@ class Attempts:
 
     async def take(self, email: str, client: Client) -> Attempt:
         """Count one. Raises `RateLimited` with the seconds to wait."""
-        subjects = {_subject("account", email): _ACCOUNT, _address(client): _ADDRESS}
+        address, account = _address(client), _subject("account", email)
         now = self._clock.time()
-        untils: list[float | None] = []
+        # The address first, here and below, so that no two can each hold what the other wants. One that is blocked
+        # leaves no row for what it would try.
         async with self._database.transaction() as conn:
-            # In one order everywhere, so that no two attempts can each hold what the other wants.
-            for subject in sorted(subjects):
-                rule = subjects[subject]
-                untils.append(await self._store.take_attempt(conn, subject, now, now - FORGOTTEN_S, rule))
+            untils = [await self._store.take_attempt(conn, address, now, now - FORGOTTEN_S, _ADDRESS)]
+            if untils[0] is not None:
+                untils.append(await self._store.take_attempt(conn, account, now, now - FORGOTTEN_S, _ACCOUNT))
         if None in untils:
-            raise await self._refusal(sorted(subjects), now, client)
-        account, address = subjects
+            raise await self._refusal([address, account], now, client)
         return Attempt(account, address, any(until is not None and until > now for until in untils))
 
     async def take_address(self, what: str, client: Client) -> None:
@@ -64,17 +63,14 @@ class Attempts:
     async def forgive(self, attempt: Attempt) -> None:
         """It was good: the account's failures are forgotten, the address's are not, but for this one."""
         async with self._database.transaction() as conn:
-            for subject in sorted((attempt.account, attempt.address)):
-                if subject == attempt.account:
-                    await self._store.forgive(conn, subject)
-                else:
-                    await self._store.give_back(conn, subject)
+            await self._store.give_back(conn, attempt.address)
+            await self._store.forgive(conn, attempt.account)
 
     async def give_back(self, attempt: Attempt) -> None:
         """It was no failure, but no full proof either."""
         async with self._database.transaction() as conn:
-            for subject in sorted((attempt.account, attempt.address)):
-                await self._store.give_back(conn, subject)
+            await self._store.give_back(conn, attempt.address)
+            await self._store.give_back(conn, attempt.account)
 
     async def _refusal(self, subjects: list[bytes], now: float, client: Client) -> RateLimited:
         until = max([await self._store.blocked_until(self._database, subject) for subject in subjects])

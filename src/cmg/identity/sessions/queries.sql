@@ -68,5 +68,7 @@ DELETE FROM login_attempts WHERE subject = $1;
 UPDATE login_attempts SET failures = greatest(failures - 1, 0) WHERE subject = $1;
 
 -- name: purge_attempts
--- Forget a batch of attempts from before a moment.
-DELETE FROM login_attempts WHERE subject IN (SELECT subject FROM login_attempts WHERE last_at < $1 LIMIT $2);
+-- Forget a batch of attempts from before a moment, and of single failures from before a later one.
+DELETE FROM login_attempts WHERE subject IN (
+    SELECT subject FROM login_attempts WHERE last_at < $1 OR (last_at < $2 AND failures < 3) LIMIT $3
+);

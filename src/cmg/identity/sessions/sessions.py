@@ -18,6 +18,7 @@ from cmg.storage.database import Database
 
 _SEEN_AFTER_S = 60.0  # a use is written down at most this often
 _KEPT_S = 30 * 86_400
+_FEW_KEPT_S = 3600  # a failure or two: many strangers leave such
 _LISTED_MAX = 200
 _BATCH = 1000
 
@@ -154,10 +155,10 @@ class Sessions:
         return len(gone)
 
     async def purge(self) -> int:
-        """Forget a batch of sessions 30 days after their end, and of attempts after a day."""
+        """Forget a batch of sessions 30 days after their end, of attempts after a day, of single ones after an hour."""
         now = self._clock.time()
         async with self._database.transaction() as conn:
-            return await self._store.purge(conn, now - _KEPT_S, now - FORGOTTEN_S, _BATCH)
+            return await self._store.purge(conn, now - _KEPT_S, (now - FORGOTTEN_S, now - _FEW_KEPT_S), _BATCH)
 
 
 def _over() -> Unauthenticated:

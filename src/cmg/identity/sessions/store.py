@@ -80,10 +80,13 @@ class SessionStore:
         """Take an attempt back."""
         await conn.execute(self._sql["give_attempt_back"], subject)
 
-    async def purge(self, conn: Any, sessions_before: float, attempts_before: float, limit: int) -> int:
-        """Delete at most `limit` each of ended sessions and old attempts; returns how many rows went."""
+    async def purge(self, conn: Any, sessions_before: float, attempts_before: tuple[float, float], limit: int) -> int:
+        """Delete at most `limit` each of ended sessions and old attempts; returns how many rows went.
+
+        `attempts_before`: the second for those with a failure or two.
+        """
         sessions = await conn.execute(self._sql["purge_sessions"], at(sessions_before), limit)
-        attempts = await conn.execute(self._sql["purge_attempts"], at(attempts_before), limit)
+        attempts = await conn.execute(self._sql["purge_attempts"], *map(at, attempts_before), limit)
         return sum(int(tag.rpartition(" ")[2]) for tag in (sessions, attempts))
 
 

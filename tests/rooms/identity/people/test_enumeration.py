@@ -72,3 +72,12 @@ async def test_what_ended_is_forgotten_after_its_time(town: Town) -> None:
 
 async def _rows(town: Town, tables: tuple[str, ...]) -> dict[str, int]:
     return {table: await town.database.fetchval(f"SELECT count(*) FROM {table}") for table in tables}
+
+
+async def test_single_failures_of_many_strangers_are_forgotten_within_hours(town: Town) -> None:
+    for number in range(3):
+        await _seconds(town, "ada@example.org", f"198.51.100.{number}")
+    assert await town.database.fetchval("SELECT count(*) FROM login_attempts") == 4
+    town.clock.advance(3601)
+    assert await town.people.purge() == 3
+    assert await town.database.fetchval("SELECT max(failures) FROM login_attempts") == 3, "guessing is remembered"

@@ -95,6 +95,8 @@ async def test_one_address_cannot_try_many_accounts(town: Town) -> None:
         answer = await town.browser("2001:db8::1").sign_in(f"p{number}@example.org", "wrong wrong wrong")
         statuses.append(answer.status_code)
     assert statuses == [401] * 30 + [429] * 3
+    rows = await town.database.fetchval("SELECT count(*) FROM login_attempts")
+    assert rows == 31, "one that is blocked leaves no rows behind"
     neighbour = await town.browser("2001:db8::2").sign_in("other@example.org", "wrong wrong wrong")
     assert neighbour.status_code == 429, "an address of the same /64 is the same person's"
     assert (await town.browser("2001:db8:1::1").sign_in("p@example.org", "wrong wrong wrong")).status_code == 401
