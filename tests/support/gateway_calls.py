@@ -18,6 +18,7 @@ from cmg.gateway.routing.catalogue_store import KeptModel
 from cmg.gateway.routing.router import Router
 from cmg.gateway.routing.upstreams import build_upstreams
 from cmg.identity.models import APPLICATION_SCOPES, ApiKey, Caller, Workspace
+from cmg.identity.speaking.rules import Speaking
 from cmg.kit.asgi import Request, send_error
 from cmg.kit.clock import SystemClock
 from cmg.kit.errors import CmgError
@@ -231,6 +232,7 @@ class GatewayCalls:
             recorder=recorder,
             idempotent=IdempotentCalls(database, self.clock, 24),
             responses=_responses(self.cache),
+            speaking=Speaking(self.clock, self.instruments),
             clock=self.clock,
         )
         self.chat = ChatHandler(self.parts)

@@ -70,6 +70,7 @@ from cmg.identity.authenticator import Authenticator
 from cmg.identity.keys import Keys
 from cmg.identity.models import actor_of
 from cmg.identity.snapshot import SnapshotFeed
+from cmg.identity.speaking.rules import Speaking
 from cmg.identity.workspaces import Workspaces
 from cmg.incidents import routes as incident_routes
 from cmg.incidents.alerts.calling import Calling
@@ -128,6 +129,7 @@ from cmg.memory.recent import RecentWriters
 from cmg.memory.retention import MemoryRetention
 from cmg.memory.service import MemoryService
 from cmg.memory.text.note import frame_tokens
+from cmg.memory.tools.calls import Tools
 from cmg.memory.turn_sink import TURNS, TurnSink
 from cmg.memory.vectors.backlog import Backlog
 from cmg.memory.vectors.index_store import IndexStore
@@ -528,7 +530,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     tracer = Tracer(settings.traces, outbox, clock, instruments)
     counting = (clock, instruments, tracer, catalogue.lists)
     recorder = Recorder(journal, memory, quota, prices, estimator, *counting)
-    cache = _cache(settings, resources, clock, instruments)
+    cache, speaking = _cache(settings, resources, clock, instruments), Speaking(clock, instruments)
     parts = GatewayParts(
         settings=settings,
         router=router,
@@ -542,17 +544,19 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
         recorder=recorder,
         idempotent=IdempotentCalls(database, clock, settings.retention.idempotency_hours),
         responses=ResponseCache(cache),
+        speaking=speaking,
         clock=clock,
     )
     authenticator = Authenticator(feed, clock, instruments)
-    memory_api = MemoryApi(memory, database, authenticator.require, settings.limits.body_bytes, clock, instruments)
-    workingset = WorkingSetApi(memory, database, authenticator.require, settings.limits.body_bytes, clock)
+    control = build_control(settings, database, policies, clock)
+    access = control.access(authenticator.require, speaking, instruments)
+    memory_api = MemoryApi(memory, database, access, settings.limits.body_bytes, clock, instruments)
+    workingset = WorkingSetApi(memory, database, access, settings.limits.body_bytes, clock)
     health = health_api(Machine(orders, resources, clock, instruments), authenticator, journal)
     routes = _probes(resources, health)
     _add_routes(routes, parts, ModelsHandler(catalogue, router), memory_api)
-    control = build_control(settings, database, policies, clock)
     add_status_routes(routes, settings, clock)
-    add_memory_routes(routes, control, control.memories(memory), authenticator.require)
+    add_memory_routes(routes, control, control.memories(memory), access)
     base.changes.subscribe(ERASURES, journal.begin_segment)
     routes.add("POST", "/v1/workingset", workingset.handle)
     forward = by_role(orders.role, forwarder.handle, _remote(orders, resources))
@@ -671,7 +675,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
             panels = Panels(base.database, services.incidents.samples.source)
             routers.append(analytics_routes.router(panels, lambda: base.feed.current.workspaces, clock))
             memory = _reading_memory(orders, sources, services, instruments)
-            mounts, answering = _tools(services, memory, authenticator)
+            mounts, answering = _tools(services, memory, authenticator, instruments)
             work.append(answering)
     work.append(machine.prober(base.database).run())
     application: Any = control_plane.build(routers, _doors(orders, resources, services, authenticator), mounts)
@@ -716,11 +720,15 @@ def _doors(orders: Orders, resources: Resources, services: Services, authenticat
     return Doors(authenticator, people, services.people.events)
 
 
-def _tools(services: Services, memory: MemoryService, authenticator: Authenticator) -> tuple[Mapping[str, ASGI], Work]:
+def _tools(
+    services: Services, memory: MemoryService, authenticator: Authenticator, instruments: Instruments
+) -> tuple[Mapping[str, ASGI], Work]:
     """MCP's endpoint at its path, and what runs beside it."""
     from cmg.memory.tools.endpoint import PATH, McpEndpoint  # noqa: PLC0415  26 MB that the gateways need not load
 
-    tools = services.control.tools(services.control.memories(memory), authenticator.require)
+    speaking = Speaking(services.control.clock, instruments)
+    access = services.control.access(authenticator.require, speaking, instruments)
+    tools = Tools(services.control.memories(memory), access)
     endpoint = McpEndpoint(tools, services.settings.limits.body_bytes)
     return {PATH: endpoint}, endpoint.run()
 

@@ -646,7 +646,13 @@ METRICS: tuple[Metric, ...] = (
         "Time a call waited for its recall, also when it came back without memory.",
         buckets=FAST_BUCKETS_S,
     ),
-    Metric("cmg_memory_recall_total", "counter", "Recalls for calls, by status (ok, degraded).", ("status",), series=3),
+    Metric(
+        "cmg_memory_recall_total",
+        "counter",
+        "Recalls for calls, by status (ok, degraded, other_key).",
+        ("status",),
+        series=4,
+    ),
     Metric(
         "cmg_memory_turns_total",
         "counter",

@@ -12,6 +12,7 @@ from cmg.cli.printing import json_option, print_fields, print_json, print_table
 from cmg.cli.session import with_services
 from cmg.identity.models import COMMAND_LINE, DEFAULT_WORKSPACE
 from cmg.ledger.reports.csv_table import csv_table
+from cmg.memory.control.sensitive_reads import REASON_CHARACTERS
 from cmg.memory.models import owner_of
 
 _SHOWN = ("calls", "errors", "prompt_tokens", "completion_tokens", "cost_usd")
@@ -82,14 +83,19 @@ def memory() -> None:
 @_user
 @_workspace
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A new file; default: standard output.")
+@click.option("--reason", default="", help="Why; it stands in the audit trail, where the export is noted.")
 @json_option
-def export(*, user: str, workspace: str, output: Path | None, as_json: bool) -> None:
+def export(*, user: str, workspace: str, output: Path | None, reason: str, as_json: bool) -> None:
     """Write everything about a user as JSON lines; the last one says `end`."""
+    if len(reason) > REASON_CHARACTERS:
+        raise click.UsageError(f"--reason may have {REASON_CHARACTERS} characters at most")
     if output is not None and output.exists():
         raise click.UsageError(f"{output} is there already; name a new file")
 
     async def write(services: Services) -> None:
-        lines = services.control.export.lines(owner_of(workspace, user))
+        owner = owner_of(workspace, user)
+        await services.control.reads.record(COMMAND_LINE, owner, "export", reason)
+        lines = services.control.export.lines(owner)
         file = sys.stdout.buffer if output is None else _private(output)
         async for piece in lines:
             file.write(piece)

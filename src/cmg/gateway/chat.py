@@ -21,6 +21,7 @@ from cmg.gateway.routing.router import Candidate
 from cmg.gateway.streams.reader import StreamReader
 from cmg.gateway.streams.relay import PATH, Cut, Outgoing, Relay
 from cmg.identity.models import Caller
+from cmg.identity.speaking.rules import USER_TOKEN
 from cmg.kit.asgi import ClientGone, Request, Send, send_response
 from cmg.kit.scopes import require
 from cmg.kit.turns import Turn
@@ -45,9 +46,7 @@ class ChatHandler:
     def __init__(self, parts: GatewayParts) -> None:
         self._parts = parts
         self._limits = parts.settings.limits
-        self._remembering = Remembering(
-            parts.memory, parts.settings.memory, parts.catalogue.context_length, parts.clock
-        )
+        self._remembering = Remembering(parts, parts.catalogue.context_length)
         self._replays = Replays(parts.idempotent, parts.responses, parts.recorder)
 
     async def handle(self, request: Request, send: Send, caller: Caller) -> None:
@@ -65,7 +64,7 @@ class ChatHandler:
         call.stream = chat.stream
         asked = _asked(call, chat, candidates)
         asked.admission = admission
-        self._remembering.prepare(call, chat, candidates)
+        self._remembering.prepare(call, chat, candidates, request.header(USER_TOKEN))
         with ClientWatch(request, send) as watch:
             await self._replays.around(
                 request, watch.send, call, body, lambda keeper: self._run(asked, watch.send, keeper)

@@ -10,6 +10,7 @@ from cmg.gateway.ports import Memory
 from cmg.gateway.recording import Recorder
 from cmg.gateway.routing.catalogue import Catalogue
 from cmg.gateway.routing.router import Router
+from cmg.identity.speaking.rules import Speaking
 from cmg.kit.clock import Clock
 from cmg.ledger.journal import Journal
 from cmg.ledger.prices import PriceBook
@@ -33,4 +34,5 @@ class GatewayParts:
     recorder: Recorder
     idempotent: IdempotentCalls
     responses: ResponseCache
+    speaking: Speaking
     clock: Clock

@@ -5,15 +5,13 @@ from hashlib import blake2b
 
 import msgspec
 
-from cmg.config import MemorySettings
 from cmg.gateway.calls.ladder import ContextLengths
-from cmg.gateway.ports import Memory
+from cmg.gateway.parts import GatewayParts
 from cmg.gateway.recording import Call
 from cmg.gateway.requests.chat_request import UNCHANGED, ChatRequest, Injected, Message
 from cmg.gateway.requests.shortening import left_out
 from cmg.gateway.routing.router import Candidate
-from cmg.kit.clock import Clock
-from cmg.kit.errors import Forbidden
+from cmg.identity.speaking.rules import is_staff
 from cmg.kit.scopes import covers
 from cmg.kit.turns import NOTE_MARK, Recollection, Scope, Shortened, Turn
 
@@ -27,27 +25,30 @@ class Remembering:
     `contexts` tells how many tokens a model takes (None: unknown).
     """
 
-    def __init__(self, memory: Memory, settings: MemorySettings, contexts: ContextLengths, clock: Clock) -> None:
-        self._memory, self._settings, self._contexts, self._clock = memory, settings, contexts, clock
+    def __init__(self, parts: GatewayParts, contexts: ContextLengths) -> None:
+        self._memory, self._settings, self._contexts = parts.memory, parts.settings.memory, contexts
+        self._speaking, self._clock = parts.speaking, parts.clock
 
-    def prepare(self, call: Call, chat: ChatRequest, candidates: Sequence[Candidate]) -> None:
+    def prepare(self, call: Call, chat: ChatRequest, candidates: Sequence[Candidate], token: str | None) -> None:
         """Set the call's people, its scope, the turns it would leave, and the messages that are left out of it.
 
-        Raises `Forbidden` when the key may not speak for the user.
+        Raises `Forbidden` when the caller may not speak for the user; `token`: what was sent as the user's own.
         """
         wish, key = chat.wish, call.caller.key
         call.user = (wish.user, wish.thread, wish.agent)
-        prefix = key.user_prefix
-        if prefix is not None and wish.user is not None and not wish.user.startswith(prefix):
-            raise Forbidden(
-                f"this API key speaks only for users whose id begins with `{prefix}`",
-                param="user",
-                code="user_not_allowed",
-            )
+        if wish.user is not None:
+            self._speaking.check(call.caller, wish.user, token, "user")
         user = wish.user or (f"key:{key.id}" if key.memory_scope == "key" else None)
         if user is None or key.memory == "off" or wish.mode == "off":
             return
-        call.scope = Scope(key.workspace_id, user, wish.thread or call.id, wish.agent, implicit=wish.thread is None)
+        call.scope = Scope(
+            key.workspace_id,
+            user,
+            wish.thread or call.id,
+            wish.agent,
+            implicit=wish.thread is None,
+            key_id=None if is_staff(call.caller) else key.id,
+        )
         last = chat.last_user()
         call.keeps_answer = last is None or chat.messages[last].memory is not False  # it may repeat the question
         if wish.mode in {None, "on", "write"} and covers(call.caller.scopes, "memory:write"):
@@ -70,6 +71,8 @@ class Remembering:
         found = await self._found(call.scope, call, chat, query)
         call.memory_status, call.memory_items, call.memory_tokens = found.status, found.items, found.tokens
         call.question, call.recalled = query, found.ids
+        if found.status == "other_key":
+            call.turns = []  # nor does it leave anything with another key's user
         if found.text is None:
             return Injected(left_out=call.left_out)
         assert found.text.startswith(NOTE_MARK), "without its mark the note would be remembered as if somebody said it"

@@ -27,7 +27,9 @@ APPLICATION_SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:wri
 class MemoryPolicy(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """How a workspace's memory is kept, by the names of the settings `memory.*`; None: as those say.
 
-    `extraction`: of facts, less than the service does, never more.
+    `extraction`: of facts, less than the service does, never more. `shared`: a key reads what users said to another.
+    `reason_required`: administrators say why they read somebody's memory. `user_token_key`: PEM of the public key by
+    which signed user tokens are checked; with `user_token_required` nobody names a user without one.
     """
 
     retention_days: int | None = None
@@ -37,6 +39,11 @@ class MemoryPolicy(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_def
     extraction: Extraction | None = None
     extraction_usd_per_day: float | None = None
     holdout_share: float | None = None
+    shared: bool = False
+    reason_required: bool = False
+    user_token_key: str | None = None
+    user_token_audience: str | None = None
+    user_token_required: bool = False
 
 
 class Workspace(msgspec.Struct, frozen=True, kw_only=True, gc=False):

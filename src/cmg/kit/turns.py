@@ -8,14 +8,15 @@ from typing import Literal
 
 import msgspec
 
-# holdout: the call went without memory so that calls with it can be compared.
-MemoryStatus = Literal["ok", "off", "degraded", "holdout"]
+# holdout: the call went without memory so that calls with it can be compared. other_key: the user is another API key's.
+MemoryStatus = Literal["ok", "off", "degraded", "holdout", "other_key"]
 
 
 class Scope(msgspec.Struct, frozen=True):
     """Whose memory: the tenant, the person, and the thread (a thread is workspace + user + thread id).
 
-    `implicit`: the caller named no thread, so the call is a thread of its own and `thread_id` is ours.
+    `implicit`: the caller named no thread, so the call is a thread of its own and `thread_id` is ours. `key_id`: the
+    API key that speaks; None: an administrator, who speaks for everybody.
     """
 
     workspace_id: str
@@ -24,6 +25,7 @@ class Scope(msgspec.Struct, frozen=True):
     agent_id: str | None = None
     app_id: str | None = None
     implicit: bool = False
+    key_id: str | None = None
 
 
 class Turn(msgspec.Struct, frozen=True):

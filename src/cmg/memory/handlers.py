@@ -1,7 +1,6 @@
 """Raw ASGI handlers of the memory's HTTP API."""
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -23,7 +22,7 @@ from cmg.memory.api.schemas import (
     RecallRequest,
     Source,
 )
-from cmg.memory.models import Hit, Message, owner_of
+from cmg.memory.models import Hit, Message, owner_of, walled
 from cmg.memory.packing import pack
 from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
@@ -42,25 +41,23 @@ _SPARE_ITEMS = 20  # found beyond `max_items`: repeated contents fall out
 _ingest = msgspec.json.Decoder(IngestRequest)
 _recall = msgspec.json.Decoder(RecallRequest)
 _items = msgspec.json.Decoder(list[IngestedItem])
-Require = Callable[[Caller, str], None]
 
 
 class MemoryApi:
-    """`/v1/ingest`, `/v1/operations/{id}`, `/v1/recall`. `require` raises `Forbidden` when a caller lacks a scope."""
+    """`/v1/ingest`, `/v1/operations/{id}`, `/v1/recall`."""
 
     def __init__(
         self,
         service: MemoryService,
         database: Database,
-        require: Require,
+        access: Access,
         body_limit: int,
         clock: Clock,
         instruments: Instruments,
     ) -> None:
-        self._service, self._database, self._require = service, database, require
+        self._service, self._database, self._access = service, database, access
         self._body_limit, self._clock, self._instruments = body_limit, clock, instruments
         self._store = MemoryStore()
-        self._access = Access(require)
         self._writer = TurnWriter(self._store, clock, service.policies)
 
     async def ingest(self, request: Request, send: Send, caller: Caller) -> None:
@@ -69,12 +66,13 @@ class MemoryApi:
         With `wait` 200, once the vectors are there too; after 30 s without them 202 all the same. Raises
         `InvalidRequest`, `Conflict` (an id that is stored with other content; nothing is stored then), `DatabaseAway`.
         """
-        self._require(caller, "memory:write")
+        self._access.write(caller)
         asked = decode(_ingest, await request.body(self._body_limit))
-        self._access.check(caller, asked.user_id)
+        self._access.speak(request, caller, asked.user_id)
         now = self._clock.now()
         policy = self._service.policies.of(caller.workspace_id)
-        messages = messages_of(asked, caller.workspace_id, now, policy.redactor)
+        writer = (caller.workspace_id, self._access.key_of(caller))
+        messages = messages_of(asked, writer, now, policy.redactor)
         items = _ingested(messages)
         operation_id = uuid7()
         owner = owner_of(caller.workspace_id, asked.user_id)
@@ -89,28 +87,29 @@ class MemoryApi:
 
     async def operation(self, request: Request, send: Send, caller: Caller) -> None:
         """The state of an ingest. Raises `NotFound`, also for another workspace's."""
-        self._require(caller, "memory:write")
+        self._access.write(caller)
         name = request.path.removeprefix(OPERATIONS)
         try:
             operation_id = uuid.UUID(name)
         except ValueError:
             raise NotFound("there is no such operation", param="id") from None
         row = await self._store.operation(self._database, operation_id, caller.workspace_id)
-        if row is None:
+        if row is None or walled(self._access.wall(caller), row["key_id"]):
             raise NotFound("there is no such operation, or it is older than operations are kept", param="id")
+        await self._access.meet_item(request, caller, row["user_id"])
         await send_json(send, 200, _operation(row))
 
     async def recall(self, request: Request, send: Send, caller: Caller) -> None:
-        """What is remembered about a question, best first. Raises `InvalidRequest`, `DatabaseAway`."""
-        self._require(caller, "memory:read")
+        """What is remembered about a question, best first. Raises `InvalidRequest`, `Forbidden`, `DatabaseAway`."""
+        self._access.read(caller)
         asked = decode(_recall, await request.body(self._body_limit))
-        self._access.check(caller, asked.user_id)
+        key_id = await self._access.ask(request, caller, asked.user_id, "recall")
         if not (asked.query or asked.purpose):
             raise InvalidRequest("send a `query`, or a `purpose`", param="query")
         budget = asked.token_budget
         if budget is None and asked.max_items is None:
             budget = self._service.token_budget
-        hits = await self._service.find(_wanted(asked, caller.workspace_id, budget), _SEARCH_S)
+        hits = await self._service.find(_wanted(asked, (caller.workspace_id, key_id), budget), _SEARCH_S)
         taken = pack(hits, _tokens, token_budget=budget, max_items=asked.max_items)
         used = sum(hit.tokens for hit in taken)
         answer = RecallAnswer(
@@ -136,9 +135,11 @@ class MemoryApi:
         self._instruments.series("cmg_memory_turns_total", "ingest", "duplicate").inc(known)
 
 
-def _wanted(asked: RecallRequest, workspace_id: str, budget: int | None) -> Wanted:
+def _wanted(asked: RecallRequest, reader: tuple[str, str | None], budget: int | None) -> Wanted:
+    """`reader`: the workspace, and the key where it reads its own users alone."""
     return Wanted(
-        owner=owner_of(workspace_id, asked.user_id),
+        owner=owner_of(reader[0], asked.user_id),
+        key_id=reader[1],
         query=asked.query or "",
         purpose=asked.purpose,
         limit=MAX_ITEMS if asked.max_items is None else asked.max_items + _SPARE_ITEMS,

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from cmg.kit.errors import Forbidden
 from cmg.kit.turns import Scope
 from cmg.memory.text.cleaning import bounded_id
 
@@ -36,6 +37,7 @@ class TurnBatch(msgspec.Struct, array_like=True, frozen=True):
     implicit: bool
     turns: tuple[KeptTurn, ...]
     journalled_at: float = 0.0
+    key_id: str | None = None
 
 
 class Owner(NamedTuple):
@@ -46,13 +48,30 @@ class Owner(NamedTuple):
 
 
 class Thread(NamedTuple):
-    """A thread with what its turns share. `implicit`: the caller named none."""
+    """A thread with what its turns share. `implicit`: the caller named none.
+
+    `key_id`: in whose name its user is stored; None: everybody's.
+    """
 
     owner: Owner
     thread_id: str
     implicit: bool = False
     agent_id: str | None = None
     app_id: str | None = None
+    key_id: str | None = None
+
+
+class UserOfAnotherKey(Forbidden):
+    """403: another key of the workspace stored the user, and the workspace does not share its users."""
+
+    code = "user_of_another_key"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another API key of this workspace stored this user; use that key, or let the workspace share its users "
+            "(`memory.shared`)",
+            param="user_id",
+        )
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +141,11 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
         return any(getattr(self, name) is not None for name in self.__struct_fields__ if name != "as_of")
 
 
+def walled(key_id: str | None, users_key: str | None) -> bool:
+    """Whether a key (None: any) may not reach a user whom a key stored (None: everybody's)."""
+    return key_id is not None and users_key is not None and key_id != users_key
+
+
 def owner_of(workspace_id: str, user_id: str) -> Owner:
     """The owner that these ids name."""
     return Owner(workspace_id, bounded_id(user_id))
@@ -132,7 +156,7 @@ def thread_of(scope: Scope) -> Thread:
     agent = None if scope.agent_id is None else bounded_id(scope.agent_id)
     app = None if scope.app_id is None else bounded_id(scope.app_id)
     owner = owner_of(scope.workspace_id, scope.user_id)
-    return Thread(owner, bounded_id(scope.thread_id), scope.implicit, agent, app)
+    return Thread(owner, bounded_id(scope.thread_id), scope.implicit, agent, app, scope.key_id)
 
 
 def content_id(role: str, name: str | None, content: str, occurrence: int) -> str:

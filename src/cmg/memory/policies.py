@@ -23,6 +23,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     draws_facts: bool
     models_may_read: bool
     nano_per_day: int
+    shared: bool
+    reason_required: bool
 
 
 class Policies:
@@ -43,6 +45,10 @@ class Policies:
             made = self._made[own] = self._resolved(own)
         return made
 
+    def shares(self, workspace_id: str) -> bool:
+        """Whether the keys of a workspace read each other's users."""
+        return self.of(workspace_id).shared
+
     def all(self) -> dict[str, Policy]:
         """Every workspace and what holds for it."""
         return {workspace_id: self.of(workspace_id) for workspace_id in list(self._workspaces())}
@@ -59,4 +65,6 @@ class Policies:
             draws_facts=extraction != "off",
             models_may_read=own.extraction is None,
             nano_per_day=int(usd * _USD_NANO),
+            shared=own.shared,
+            reason_required=own.reason_required,
         )

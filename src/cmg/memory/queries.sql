@@ -1,10 +1,16 @@
 -- name: hold_users
 -- Make the users that are new and hold the rows of all until the transaction ends, always in the same order.
-INSERT INTO memory_users (workspace_id, user_id, updated_at)
-SELECT workspace_id, user_id, $3 FROM unnest($1::text[], $2::text[]) AS wanted (workspace_id, user_id)
+-- A new user is the key's ($4; null: everybody's) who names it first.
+INSERT INTO memory_users (workspace_id, user_id, updated_at, key_id)
+SELECT workspace_id, user_id, $3, key_id
+FROM unnest($1::text[], $2::text[], $4::text[]) AS wanted (workspace_id, user_id, key_id)
 ORDER BY workspace_id, user_id
 ON CONFLICT (workspace_id, user_id) DO UPDATE SET updated_at = greatest(memory_users.updated_at, excluded.updated_at)
-RETURNING workspace_id, user_id, user_no;
+RETURNING workspace_id, user_id, user_no, key_id;
+
+-- name: known_user
+-- Which key stored a user first, and what the user is called in the audit trail.
+SELECT key_id, subject FROM memory_users WHERE workspace_id = $1 AND user_id = $2;
 
 -- name: touch_threads
 -- Make the threads that are new and move the time of all; their users are held.
@@ -61,10 +67,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $6, (
 -- name: operation
 -- One operation of the workspace; whether any of its passages waits for a vector, how many are refused one, and how far
 -- the facts of its thread are: null when it asked for none.
-SELECT o.id, o.status, o.items, o.error, o.created_at, o.finished_at, v.waiting, v.refused,
+SELECT o.id, o.user_id, u.key_id, o.status, o.items, o.error, o.created_at, o.finished_at, v.waiting, v.refused,
     CASE WHEN o.thread_no IS NULL THEN NULL WHEN e.thread_no IS NULL THEN 'done' WHEN e.failed_at IS NULL THEN 'queued'
         ELSE 'failed' END AS facts
 FROM memory_operations o
+LEFT JOIN memory_users u ON u.workspace_id = o.workspace_id AND u.user_id = o.user_id
 LEFT JOIN memory_extractions e ON e.thread_no = o.thread_no
 CROSS JOIN LATERAL (
     SELECT count(q.seq) > 0 AS waiting, count(r.seq) AS refused

@@ -83,7 +83,7 @@ class MemoryService:
         """The note for a call, within the deadline; never raises. `present`: contents that the request holds."""
         budget = self.token_budget if token_budget is None else token_budget
         wish = _wish(scope, query, budget, present)
-        return await self._made(_narrowed(wish, purpose, kinds)) or DEGRADED
+        return await self._made(self._as_one(scope, _narrowed(wish, purpose, kinds))) or DEGRADED
 
     async def condense(
         self,
@@ -98,10 +98,12 @@ class MemoryService:
         thread, turns = thread_of(scope), both_ends(shortened.turns)
         left_out = LeftOut(shortened.messages, thread.thread_id, thread.implicit, tuple(map(_cleaned, turns)))
         wish = _wish(scope, query, shortened.tokens, shortened.present, left_out)
-        found = await self._made(_narrowed(wish, purpose, kinds))
+        found = await self._made(self._as_one(scope, _narrowed(wish, purpose, kinds)))
         self.instruments.series("cmg_memory_shortened_calls_total").inc()
-        if found is None:
-            return await asyncio.to_thread(made_of_turns, wish, left_out, self.policies.settings.summary_tokens)
+        if found is None or found.status == "other_key":
+            status = "degraded" if found is None else found.status
+            made = await asyncio.to_thread(made_of_turns, wish, left_out, self.policies.settings.summary_tokens)
+            return msgspec.structs.replace(made, status=status)
         return found
 
     async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
@@ -112,6 +114,12 @@ class MemoryService:
     async def settle(self, owner: Owner) -> None:
         """Wait a moment until the user's last turn is in the database, whichever worker of this machine took it."""
         await self._recent.settle(owner)
+
+    def _as_one(self, scope: Scope, wish: Wish) -> Wish:
+        """The wish of a key that reads its own users alone."""
+        if scope.key_id is None or self.policies.shares(scope.workspace_id):
+            return wish
+        return msgspec.structs.replace(wish, key_id=scope.key_id)
 
     def remember(self, scope: Scope, turns: Sequence[Turn]) -> list[tuple[str, bytes]]:
         """What the journal has to keep of these turns: the request's messages in order, then the answer.
@@ -136,6 +144,7 @@ class MemoryService:
             thread.implicit,
             tuple(kept),
             self._clock.time(),
+            scope.key_id,
         )
         self.instruments.series("cmg_memory_turns_total", "chat", "journalled").inc(len(kept))
         return [(TURNS, _encoded(batch))]

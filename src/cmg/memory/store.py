@@ -1,16 +1,23 @@
 """The memory's tables; the only caller of this room's SQL."""
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from cmg.memory.models import Owner, Thread
+from cmg.memory.models import Owner, Thread, walled
 from cmg.memory.text.rows import Row
 from cmg.storage.database import Connection, Database
 from cmg.storage.named_sql import load
 
 _PURGE_ROWS = 2000
+
+
+class KnownUser(NamedTuple):
+    """`key_id`: which key stored the user first (None: everybody's); `subject`: the name in the audit trail."""
+
+    key_id: str | None
+    subject: str
 
 
 class MemoryStore:
@@ -19,17 +26,21 @@ class MemoryStore:
     def __init__(self) -> None:
         self._sql = load("cmg.memory")
 
-    async def hold(self, conn: Connection, threads: Iterable[Thread], at: datetime) -> dict[Thread, tuple[int, int]]:
+    async def hold(
+        self, conn: Connection, threads: Iterable[Thread], at: datetime, shares: Callable[[str], bool]
+    ) -> dict[Thread, tuple[int, int]]:
         """(user number, thread number) of each thread; new ones are made, their users' rows held until the commit.
 
-        Writers of one user therefore wait for each other, in an order that cannot deadlock.
+        Writers of one user therefore wait for each other, in an order that cannot deadlock. A thread whose key may not
+        reach its user is left out, unless its workspace `shares` its users.
         """
         wanted = list(dict.fromkeys(threads))
-        owners = list(dict.fromkeys(thread.owner for thread in wanted))
-        held = await conn.fetch(
-            self._sql["hold_users"], [one.workspace_id for one in owners], [one.user_id for one in owners], at
-        )
+        owners = {one.owner: one.key_id for one in reversed(wanted)}  # the first key that names a user counts
+        workspaces, users_ids = [one.workspace_id for one in owners], [one.user_id for one in owners]
+        held = await conn.fetch(self._sql["hold_users"], workspaces, users_ids, at, list(owners.values()))
         users = {Owner(row[0], row[1]): row[2] for row in held}
+        keys = {Owner(row[0], row[1]): row[3] for row in held}
+        wanted = [one for one in wanted if not walled(one.key_id, keys[one.owner]) or shares(one.owner.workspace_id)]
         named = {(users[one.owner], one.thread_id): one for one in wanted}
         touched = await conn.fetch(
             self._sql["touch_threads"],
@@ -41,6 +52,11 @@ class MemoryStore:
         )
         numbers = {(row[0], row[1]): row[2] for row in touched}
         return {one: (users[one.owner], numbers[users[one.owner], one.thread_id]) for one in wanted}
+
+    async def known_user(self, database: Database, owner: Owner) -> KnownUser | None:
+        """What walls and the audit trail need to know of a user; None: nothing was ever stored."""
+        row = await database.fetchrow(self._sql["known_user"], *owner)
+        return None if row is None else KnownUser(row["key_id"], str(row["subject"]))
 
     async def known(
         self, conn: Connection, ids: Sequence[uuid.UUID], workspaces: Iterable[str]

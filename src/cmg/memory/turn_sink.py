@@ -41,7 +41,8 @@ class TurnSink:
 
     def _messages(self, batch: TurnBatch) -> list[Message]:
         owner = Owner(*_whose(batch))
-        thread = Thread(owner, clean(batch.thread_id), batch.implicit, batch.agent_id, batch.app_id)
+        given = (batch.implicit, batch.agent_id, batch.app_id, batch.key_id)
+        thread = Thread(owner, clean(batch.thread_id), *given)
         redactor = self._policies.of(owner.workspace_id).redactor
         return [self._message(thread, turn, redactor) for turn in batch.turns]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from cmg.kit.clock import Clock
 from cmg.kit.errors import Conflict
 from cmg.memory.extraction.store import ExtractionStore
-from cmg.memory.models import Message
+from cmg.memory.models import Message, UserOfAnotherKey
 from cmg.memory.policies import Policies
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.rows import Row, rows_of
@@ -28,13 +28,17 @@ class TurnWriter:
         """Store what is not stored yet, in the given order; returns how many passages were new.
 
         An id that is stored with another content stays as it is; with `strict` that raises `Conflict`. What somebody
-        deleted comes back only with `strict`: a caller asks for it; a history that is sent again does not.
+        deleted comes back only with `strict`: a caller asks for it; a history that is sent again does not. What a key
+        says about another key's user is passed over; with `strict` that raises `UserOfAnotherKey`.
         """
         wanted = _distinct(messages, strict=strict)
         if not wanted:
             return 0
         at = self._clock.now()
-        numbers = await self._store.hold(conn, (message.thread for message in wanted.values()), at)
+        numbers = await self._store.hold(conn, (one.thread for one in wanted.values()), at, self._policies.shares)
+        if strict and any(one.thread not in numbers for one in wanted.values()):
+            raise UserOfAnotherKey
+        wanted = {item_id: one for item_id, one in wanted.items() if one.thread in numbers}
         workspaces = {message.thread.owner.workspace_id for message in wanted.values()}
         known = await self._store.known(conn, list(wanted), workspaces)
         rows: list[Row] = []

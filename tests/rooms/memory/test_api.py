@@ -11,13 +11,9 @@ from cmg.kit.asgi import Request
 from cmg.kit.errors import CmgError, Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
 from cmg.memory.handlers import MemoryApi
 from rooms.memory.conftest import Memory, scope
+from support.access import access_on
 
 WINE = [{"id": "m1", "role": "user", "name": "Ana", "content": "The wine cellar is behind the third door."}]
-
-
-def _require(caller: Caller, wanted: str) -> None:
-    if wanted not in caller.scopes:
-        raise Forbidden(f"lacks {wanted}")
 
 
 class Client:
@@ -25,7 +21,8 @@ class Client:
 
     def __init__(self, memory: Memory, instruments, workspace: str = "default") -> None:
         self.memory, self.instruments = memory, instruments
-        self.api = MemoryApi(memory.service, memory.database, _require, 2**22, memory.clock, instruments)
+        access = access_on(memory.database, memory.service.policies, memory.clock, instruments)
+        self.api = MemoryApi(memory.service, memory.database, access, 2**22, memory.clock, instruments)
         self.caller = self.as_holder_of("memory:read", "memory:write", workspace=workspace)
 
     def as_holder_of(self, *scopes: str, workspace: str = "default") -> Caller:

@@ -9,6 +9,7 @@ from cmg.app.logbook.building import build_people
 from cmg.config import Settings
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.identity.models import Caller
+from cmg.identity.speaking.rules import Speaking
 from cmg.kit.asgi import Request, Send
 from cmg.kit.clock import Clock
 from cmg.kit.ids import uuid7_hex
@@ -16,13 +17,16 @@ from cmg.ledger.people.ledger_users import LedgerUsers
 from cmg.ledger.people.refused_records import RefusedRecords
 from cmg.ledger.spool.settling import settled
 from cmg.memory.api.access import Access, Require
+from cmg.memory.api.known_users import KnownUsers
 from cmg.memory.api.memories_api import MemoriesApi
 from cmg.memory.api.parameters import speaks_mem0
 from cmg.memory.api.people_api import PeopleApi
+from cmg.memory.api.staff_reads import StaffReads
 from cmg.memory.control.erasure import Erasure, Place
 from cmg.memory.control.export import Export
 from cmg.memory.control.memories import Memories
 from cmg.memory.control.removal import Removal
+from cmg.memory.control.sensitive_reads import SensitiveReads
 from cmg.memory.control.store import ControlStore
 from cmg.memory.control.tombstones import TombstoneFile, TombstoneRetention
 from cmg.memory.effect.records import TOLD, decode_told
@@ -32,10 +36,10 @@ from cmg.memory.mem0.adding import Adding
 from cmg.memory.mem0.mem0_api import Mem0Api
 from cmg.memory.policies import Policies
 from cmg.memory.service import MemoryService
-from cmg.memory.tools.calls import Tools
 from cmg.memory.turn_sink import TURNS, decode_batch
 from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
+from cmg.telemetry.instruments import Instruments
 from cmg.traces.erasing import TracedUsers
 
 _SETTLE_S = 3.0
@@ -64,6 +68,7 @@ class MemoryControl:
     writer: ItemWriter
     erasure: Erasure
     export: Export
+    reads: SensitiveReads
     file: TombstoneFile
     clock: Clock
 
@@ -72,9 +77,11 @@ class MemoryControl:
         feedback = Feedback(self.clock, self.policies, service.instruments)
         return Memories(self.database, service, self.writer, feedback, self.clock)
 
-    def tools(self, memories: Memories, require: Require) -> Tools:
-        """The memory as tools for agents."""
-        return Tools(memories, Access(require))
+    def access(self, require: Require, speaking: Speaking, instruments: Instruments) -> Access:
+        """Who may do what with whose memory, for all handlers of a process."""
+        users = KnownUsers(self.database, self.clock)
+        staff = StaffReads(self.reads, users, self.policies, self.clock, instruments)
+        return Access(require, speaking, self.policies, users, staff)
 
     async def purge(self) -> int:
         """Delete tombstones, and notes of deleted turns, that no backup can need any more."""
@@ -106,12 +113,13 @@ def build_control(settings: Settings, database: Database, policies: Policies, cl
 
     erasure = Erasure(database, Removal(database, writer, clock), file, places, settle, clock)
     export = Export(ControlStore(database, clock), clock)
-    return MemoryControl(settings, database, policies, writer, erasure, export, file, clock)
+    reads = SensitiveReads(database, clock)
+    return MemoryControl(settings, database, policies, writer, erasure, export, reads, file, clock)
 
 
-def add_memory_routes(routes: Routes, control: MemoryControl, memories: Memories, require: Require) -> None:
+def add_memory_routes(routes: Routes, control: MemoryControl, memories: Memories, access: Access) -> None:
     """The paths of the memory's own API and of mem0's clients."""
-    access, body_limit = Access(require), control.settings.limits.body_bytes
+    body_limit = control.settings.limits.body_bytes
     own = MemoriesApi(memories, access, body_limit, control.clock)
     people = PeopleApi(memories, control.export, control.erasure, access, body_limit)
     adding = Adding(memories, control.database, access, control.clock)

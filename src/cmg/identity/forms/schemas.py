@@ -98,6 +98,11 @@ class MemoryPolicyForm(Form):
     extraction: Literal["off", "rules"] | None = Field(None, description="less than the service draws, never more")
     extraction_usd_per_day: float | None = Field(None, description="of models that draw facts and write summaries")
     holdout_share: float | None = Field(None, description="of the conversations, which go without memory")
+    shared: bool | None = Field(None, description="whether a key reads what users said to another key")
+    reason_required: bool | None = Field(None, description="administrators say in `x-cmg-reason` why they read")
+    user_token_key: str | None = Field(None, description="public key as PEM; it checks `x-cmg-user-token`")
+    user_token_audience: str | None = Field(None, description="what the token's `aud` must hold; null: anything")
+    user_token_required: bool | None = Field(None, description="nobody but administrators names a user without a token")
 
 
 class WorkspacePatch(Form):
@@ -220,6 +225,11 @@ class MemoryPolicyView(BaseModel):
     extraction: Literal["off", "rules"] | None
     extraction_usd_per_day: float | None
     holdout_share: float | None
+    shared: bool
+    reason_required: bool
+    user_token_key: str | None
+    user_token_audience: str | None
+    user_token_required: bool
 
 
 class WorkspaceView(BaseModel):

@@ -46,7 +46,7 @@ class MemoriesApi:
         self._access.read(caller)
         query = request.query()
         owner = user_of(query, caller.workspace_id)
-        self._access.check(caller, owner.user_id)
+        await self._access.see(request, caller, owner.user_id, "list")
         page = await self._memories.page(owner, narrow_of(query), cursor_of(query), limit_of(query))
         following = None if page.next is None else str(page.next)
         await send_json(send, 200, MemoryPage(items=[item_view(item) for item in page.items], next=following))
@@ -55,16 +55,17 @@ class MemoriesApi:
         """Keep a memory, or messages as they were said. Raises `InvalidRequest`, `Conflict`."""
         self._access.write(caller)
         asked = decode(_add, await request.body(self._body_limit))
-        self._access.check(caller, asked.user_id)
+        self._access.speak(request, caller, asked.user_id)
+        writer = (caller.workspace_id, self._access.key_of(caller))
         if (asked.content is None) == (asked.messages is None):
             raise InvalidRequest("send `content`, or `messages`", param="content")
         if asked.content is not None:
-            kept = await self._memories.add(item_of(asked, caller.workspace_id))
+            kept = await self._memories.add(item_of(asked, writer))
             assert kept.item_id is not None, "a refused memory raises"
             ids = [kept.item_id]
         else:
             redactor = self._memories.redactor(caller.workspace_id)
-            messages = messages_of(_as_ingest(asked), caller.workspace_id, self._clock.now(), redactor)
+            messages = messages_of(_as_ingest(asked), writer, self._clock.now(), redactor)
             await self._memories.say(messages)
             ids = ids_of(messages)
         found = {item.id: item for item in await self._memories.store.by_id(caller.workspace_id, ids)}
@@ -75,7 +76,7 @@ class MemoriesApi:
         """The memories of a user that fit a query, best first. Raises `InvalidRequest`."""
         self._access.read(caller)
         asked = decode(_search, await request.body(self._body_limit))
-        self._access.check(caller, asked.user_id)
+        await self._access.see(request, caller, asked.user_id, "search")
         owner = owner_of(caller.workspace_id, asked.user_id)
         found = await self._memories.search(owner, asked.query, search_filters(asked), EVERYTHING, asked.limit)
         await send_json(send, 200, MemoryList(items=[item_view(one.item, one.score) for one in found]))
@@ -93,18 +94,18 @@ class MemoriesApi:
         thread = ids["thread_id"] or ids["run_id"]
         doomed = Doomed(thread_id=thread, agent_id=ids["agent_id"], app_id=ids["app_id"])
         if ids["user_id"] is not None:
-            self._access.check(caller, ids["user_id"])
+            await self._access.meet(request, caller, ids["user_id"])
             gone = await self._memories.delete_all(owner_of(caller.workspace_id, ids["user_id"]), doomed)
         else:
-            self._access.everybody(caller)
-            gone = await self._memories.delete_of(caller.workspace_id, doomed)
+            gone = await self._memories.delete_of(caller.workspace_id, doomed, self._access.everybody(caller))
         await self._deleted(send, request, gone, "Memories deleted successfully!")
 
     async def show(self, request: Request, send: Send, caller: Caller) -> None:
         """One memory, or its history. Raises `NotFound`, also for another workspace's."""
         self._access.read(caller)
         name, rest = _named(request)
-        item = await self._item(caller, name)
+        item = await self._memories.get(caller.workspace_id, item_id(name))
+        await self._access.see_item(request, caller, item.user_id, "item")
         if rest == "history":
             versions = await self._memories.history(caller.workspace_id, item.id)
             mem0 = speaks_mem0(request)
@@ -123,7 +124,7 @@ class MemoriesApi:
             raise NotFound(f"{request.path} is not served here", code="unknown_path")
         body = await request.body(self._body_limit)
         asked = edit_of(body) if speaks_mem0(request) else decode(_edit, body)
-        item = await self._item(caller, name)
+        item = await self._item(request, caller, name)
         changed = await self._memories.edit(caller.workspace_id, item.id, changes_of(asked))
         await send_json(send, 200, _view(request, changed))
 
@@ -133,13 +134,13 @@ class MemoriesApi:
         name, rest = _named(request)
         if rest:
             raise NotFound(f"{request.path} is not served here", code="unknown_path")
-        item = await self._item(caller, name)
+        item = await self._item(request, caller, name)
         gone = await self._memories.delete(caller.workspace_id, item.id)
         await self._deleted(send, request, gone, "Memory deleted successfully!")
 
-    async def _item(self, caller: Caller, name: str) -> StoredItem:
+    async def _item(self, request: Request, caller: Caller, name: str) -> StoredItem:
         item = await self._memories.get(caller.workspace_id, item_id(name))
-        self._access.check_item(caller, item.user_id)
+        await self._access.meet_item(request, caller, item.user_id)
         return item
 
     async def _deleted(self, send: Send, request: Request, gone: Removed, told: str) -> None:

@@ -53,7 +53,7 @@ class PeopleApi:
             raise NotFound(f"{request.path} is not served here", code="unknown_path")
         workspace_id = caller.workspace_id
         item = await self._memories.get(workspace_id, item_id(name))
-        self._access.check_item(caller, item.user_id)
+        await self._access.see_item(request, caller, item.user_id, "item")
         sources = await self._sources(workspace_id, item)
         if rest:
             answer: Any = Raw(item=item_view(item), sources=[item_view(one) for one in sources])
@@ -66,7 +66,7 @@ class PeopleApi:
         self._access.write(caller)
         asked = decode(_feedback, await request.body(self._body_limit))
         item = await self._memories.get(caller.workspace_id, _judged(asked.item_id))
-        self._access.check_item(caller, item.user_id)
+        await self._access.meet_item(request, caller, item.user_id)
         judged = (asked.feedback_type, asked.value, asked.comment)
         found = await self._memories.judge(caller.workspace_id, item.id, judged)
         await send_json(send, 200, FeedbackAnswer(item_id=str(item.id), **msgspec.structs.asdict(found)))
@@ -76,7 +76,7 @@ class PeopleApi:
         self._access.read(caller)
         query = request.query()
         owner, limit = user_of(query, caller.workspace_id), limit_of(query)
-        self._access.check(caller, owner.user_id)
+        await self._access.see(request, caller, owner.user_id, "threads")
         found = await self._memories.store.threads(owner, cursor_of(query), None, limit + 1)
         shown = found[:limit]
         following = str(shown[-1].thread_no) if len(found) > limit else None
@@ -87,7 +87,7 @@ class PeopleApi:
         self._access.read(caller)
         query = request.query()
         owner, limit = user_of(query, caller.workspace_id), limit_of(query)
-        self._access.check(caller, owner.user_id)
+        await self._access.see(request, caller, owner.user_id, "thread")
         thread = await self._memories.thread(owner, _thread_name(request))
         behind = cursor_of(query) or 0
         found = await self._memories.store.thread_items(caller.workspace_id, thread.thread_no, behind, limit + 1)
@@ -103,7 +103,7 @@ class PeopleApi:
         """Delete one thread of a user, with what was drawn from it alone. Raises `NotFound`, `InvalidRequest`."""
         self._access.write(caller)
         owner = user_of(request.query(), caller.workspace_id)
-        self._access.check(caller, owner.user_id)
+        await self._access.meet(request, caller, owner.user_id)
         thread = await self._memories.thread(owner, _thread_name(request))
         gone = await self._memories.delete_all(owner, Doomed(thread_id=thread.thread_id))
         await send_json(send, 200, Deleted(turns=gone.turns, facts=gone.facts))
@@ -112,7 +112,7 @@ class PeopleApi:
         """Everything about a user as JSON lines. The last line says `end`, or the export was cut off."""
         self._access.read(caller)
         owner = owner_of(caller.workspace_id, decode(_user, await request.body(self._body_limit)).user_id)
-        self._access.check(caller, owner.user_id)
+        await self._access.see(request, caller, owner.user_id, "export")
         lines = self._export.lines(owner)
         first = await anext(lines)
         kind = [(b"content-type", b"application/x-ndjson")]
@@ -126,7 +126,7 @@ class PeopleApi:
         """Erase a user from everywhere; the receipt counts what went. Raises `InvalidRequest`, `DatabaseAway`."""
         self._access.write(caller)
         user_id = decode(_user, await request.body(self._body_limit)).user_id
-        self._access.check(caller, user_id)
+        await self._access.meet(request, caller, user_id)
         actor = actor_of(caller)
         receipt = await self._erasure.erase(caller.workspace_id, user_id, actor.name, actor.client)
         await send_json(send, 200, receipt)

@@ -30,10 +30,13 @@ _METADATA_BYTES = 16 * 1024
 _LATEST_S = 253_402_300_799  # the end of the year 9999
 
 
-def messages_of(request: IngestRequest, workspace_id: str, now: datetime, redactor: Redactor) -> list[Message]:
+Writer = tuple[str, str | None]  # the workspace, and the key in whose name users are stored
+
+
+def messages_of(request: IngestRequest, writer: Writer, now: datetime, redactor: Redactor) -> list[Message]:
     """What an ingest asks to store, in order and redacted. `now` dates what has no time of its own."""
     given, kind = _given(request)
-    thread = _thread(request, workspace_id, given)
+    thread = _thread(request, writer, given)
     metadata = redactor.json(json_of(request.metadata, "metadata"))
     usual = moment(request.created_at, "created_at") or now
     counts: dict[tuple[str, str | None, str], int] = {}
@@ -64,14 +67,14 @@ def ids_of(messages: list[Message]) -> list[UUID]:
     return list(dict.fromkeys(ids))
 
 
-def item_of(request: AddRequest, workspace_id: str) -> NewItem:
+def item_of(request: AddRequest, writer: Writer) -> NewItem:
     """A memory that a caller writes. Without a thread it stands in one of its own, named by its words."""
     content = clean(request.content or "")
     name = content_thread([content]) if request.thread_id is None else bounded_id(request.thread_id)
-    owner = owner_of(workspace_id, request.user_id)
+    owner = owner_of(writer[0], request.user_id)
     implicit = request.thread_id is None
     return NewItem(
-        thread=Thread(owner, name, implicit, _id(request.agent_id), _id(request.app_id)),
+        thread=Thread(owner, name, implicit, _id(request.agent_id), _id(request.app_id), writer[1]),
         kind=request.kind,
         content=content,
         origin="caller",
@@ -159,14 +162,14 @@ def _given(request: IngestRequest) -> tuple[list[IngestMessage], Kind]:
     return [IngestMessage(role="user", content=request.content)], kind
 
 
-def _thread(request: IngestRequest, workspace_id: str, given: list[IngestMessage]) -> Thread:
-    owner = owner_of(workspace_id, request.user_id)
+def _thread(request: IngestRequest, writer: Writer, given: list[IngestMessage]) -> Thread:
+    owner = owner_of(writer[0], request.user_id)
     if request.thread_id is not None:
         name = bounded_id(request.thread_id)
     else:
         name = content_thread([text for one in given for text in (one.id or "", one.role, one.content)])
     agent, app = _id(request.agent_id), _id(request.app_id)
-    return Thread(owner, name, implicit=request.thread_id is None, agent_id=agent, app_id=app)
+    return Thread(owner, name, request.thread_id is None, agent, app, writer[1])
 
 
 def _id(value: str | None) -> str | None:

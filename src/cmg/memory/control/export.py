@@ -28,6 +28,7 @@ class Export:
         The last line has `"type": "end"`; an export without it was cut off.
         """
         head = {"type": "export", "format": FORMAT, "user_id": owner.user_id, "workspace_id": owner.workspace_id}
+        head["subject"] = await self._store.subject(owner)  # who looked at the user stands under it in the audit trail
         yield _line({**head, "at": rfc3339(self._clock.time())})
         threads = items = 0
         before: int | None = None

@@ -117,11 +117,11 @@ class Memories:
         await self._service.settle(owner)
         return await self.removal.remove(owner, doomed)
 
-    async def delete_of(self, workspace_id: str, doomed: Doomed) -> Removed:
-        """Delete what belongs to an agent, an application or a thread, over all users."""
+    async def delete_of(self, workspace_id: str, doomed: Doomed, key_id: str | None) -> Removed:
+        """Delete what belongs to an agent, an application or a thread, over all users whom a key reaches."""
         removed, seen = Removed(), set[str]()
         # Whoever goes on writing meanwhile is not waited for.
-        while users := set(await self.removal.owners(workspace_id, doomed)) - seen:
+        while users := set(await self.removal.owners(workspace_id, doomed, key_id)) - seen:
             seen |= users
             for user_id in sorted(users):
                 gone = await self.removal.remove(Owner(workspace_id, user_id), doomed)

@@ -93,12 +93,16 @@ class Narrow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Whose(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose items, over all users of a workspace: those of any of these users, agents, applications or threads."""
+    """Whose items, over all users of a workspace: those of any of these users, agents, applications or threads.
+
+    `key_id`: only users whom this key stored, and everybody's; None: all.
+    """
 
     users: list[str] = []
     agents: list[str] = []
     apps: list[str] = []
     threads: list[str] = []
+    key_id: str | None = None
 
     @property
     def one_user(self) -> str | None:

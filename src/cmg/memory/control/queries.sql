@@ -23,7 +23,8 @@ SELECT coalesce(json_agg(row_to_json(i)), '[]') FROM (
                 SELECT thread_no FROM memory_threads WHERE workspace_id = $1 AND thread_id = ANY($5::text[]))))
         AND i.retired_at IS NULL AND (i.expires_at IS NULL OR i.expires_at > $6)
         AND ($7::text IS NULL OR to_jsonb(i) @@ $7::text::jsonpath)
-    ORDER BY i.seq DESC LIMIT $8 OFFSET $9
+        AND ($8::text IS NULL OR i.key_id IS NULL OR i.key_id = $8)
+    ORDER BY i.seq DESC LIMIT $9 OFFSET $10
 ) i;
 
 -- name: count_entity_items
@@ -35,7 +36,8 @@ WHERE i.workspace_id = $1
         OR i.thread_no = ANY(ARRAY(
             SELECT thread_no FROM memory_threads WHERE workspace_id = $1 AND thread_id = ANY($5::text[]))))
     AND i.retired_at IS NULL AND (i.expires_at IS NULL OR i.expires_at > $6)
-    AND ($7::text IS NULL OR to_jsonb(i) @@ $7::text::jsonpath);
+    AND ($7::text IS NULL OR to_jsonb(i) @@ $7::text::jsonpath)
+    AND ($8::text IS NULL OR i.key_id IS NULL OR i.key_id = $8);
 
 -- name: entity_users
 -- The users who have items of these agents, applications or threads, those that were active last, a bounded number.
@@ -45,6 +47,7 @@ WHERE workspace_id = $1 AND user_no = ANY(ARRAY(
     WHERE workspace_id = $1 AND (agent_id = ANY($2::text[]) OR app_id = ANY($3::text[])
         OR thread_no = ANY(ARRAY(
             SELECT thread_no FROM memory_threads WHERE workspace_id = $1 AND thread_id = ANY($4::text[]))))))
+    AND ($6::text IS NULL OR key_id IS NULL OR key_id = $6)
 ORDER BY updated_at DESC LIMIT $5;
 
 -- name: items_by_id
@@ -93,6 +96,10 @@ SELECT coalesce(json_agg(row_to_json(i)), '[]') FROM (
     ORDER BY i.seq LIMIT $4
 ) i;
 
+-- name: subject
+-- What a user is called in the audit trail.
+SELECT subject FROM memory_users WHERE workspace_id = $1 AND user_id = $2;
+
 -- name: summaries
 -- The summaries of one user's threads, as JSON.
 SELECT coalesce(json_agg(row_to_json(s)), '[]') FROM (
@@ -104,21 +111,29 @@ SELECT coalesce(json_agg(row_to_json(s)), '[]') FROM (
 ) s;
 
 -- name: entities
--- Users, agents, applications and named threads that have items, a bounded number of each, as JSON.
+-- Users, agents, applications and named threads that have items, of the users whom a key ($3; null: any) reaches, a bounded
+-- number of each, as JSON.
 SELECT coalesce(json_agg(row_to_json(e)), '[]') FROM (
     (SELECT 'user' AS type, u.user_id AS name, u.turns AS items,
         coalesce((SELECT min(h.created_at) FROM memory_threads h WHERE h.user_no = u.user_no), u.updated_at) AS created_at,
         u.updated_at
-    FROM memory_users u WHERE u.workspace_id = $1 AND u.turns > 0 ORDER BY u.user_no DESC LIMIT $2)
+    FROM memory_users u WHERE u.workspace_id = $1 AND u.turns > 0 AND ($3::text IS NULL OR u.key_id IS NULL OR u.key_id = $3)
+    ORDER BY u.user_no DESC LIMIT $2)
     UNION ALL
     (SELECT 'agent', t.agent_id, count(*), min(t.recorded_at), max(t.recorded_at)
-    FROM memory_turns t WHERE t.workspace_id = $1 AND t.agent_id IS NOT NULL GROUP BY t.agent_id LIMIT $2)
+    FROM memory_turns t WHERE t.workspace_id = $1 AND t.agent_id IS NOT NULL AND ($3::text IS NULL OR EXISTS (
+        SELECT FROM memory_users u WHERE u.user_no = t.user_no AND (u.key_id IS NULL OR u.key_id = $3)))
+    GROUP BY t.agent_id LIMIT $2)
     UNION ALL
     (SELECT 'app', t.app_id, count(*), min(t.recorded_at), max(t.recorded_at)
-    FROM memory_turns t WHERE t.workspace_id = $1 AND t.app_id IS NOT NULL GROUP BY t.app_id LIMIT $2)
+    FROM memory_turns t WHERE t.workspace_id = $1 AND t.app_id IS NOT NULL AND ($3::text IS NULL OR EXISTS (
+        SELECT FROM memory_users u WHERE u.user_no = t.user_no AND (u.key_id IS NULL OR u.key_id = $3)))
+    GROUP BY t.app_id LIMIT $2)
     UNION ALL
     (SELECT 'run', h.thread_id, 1, h.created_at, h.updated_at
-    FROM memory_threads h WHERE h.workspace_id = $1 AND NOT h.implicit ORDER BY h.thread_no DESC LIMIT $2)
+    FROM memory_threads h WHERE h.workspace_id = $1 AND NOT h.implicit AND ($3::text IS NULL OR EXISTS (
+        SELECT FROM memory_users u WHERE u.user_no = h.user_no AND (u.key_id IS NULL OR u.key_id = $3)))
+    ORDER BY h.thread_no DESC LIMIT $2)
 ) e;
 
 -- name: hold_user
@@ -146,6 +161,7 @@ WHERE u.workspace_id = $1 AND u.user_no = ANY(ARRAY(
     WHERE t.workspace_id = $1 AND ($2::text IS NULL OR t.agent_id = $2) AND ($3::text IS NULL OR t.app_id = $3)
         AND ($4::text IS NULL OR t.thread_no = ANY(ARRAY(
             SELECT thread_no FROM memory_threads WHERE workspace_id = $1 AND thread_id = $4)))))
+    AND ($6::text IS NULL OR u.key_id IS NULL OR u.key_id = $6)
 ORDER BY u.user_id LIMIT $5;
 
 -- name: mark_deleted

@@ -87,9 +87,9 @@ class Removal:
                 await store.drop_empty_threads(conn, owner.workspace_id, user)
         return removed
 
-    async def owners(self, workspace_id: str, doomed: Doomed) -> list[str]:
-        """The users whom a delete without a user reaches, at most 1,000."""
-        wanted = (doomed.agent_id, doomed.app_id, doomed.thread_id, _OWNERS)
+    async def owners(self, workspace_id: str, doomed: Doomed, key_id: str | None) -> list[str]:
+        """The users whom a delete without a user reaches, at most 1,000; of a key's own ones, unless that is None."""
+        wanted = (doomed.agent_id, doomed.app_id, doomed.thread_id, _OWNERS, key_id)
         return await store.owners(self._database, workspace_id, wanted)
 
     async def delete_operations(self, owner: Owner) -> int:

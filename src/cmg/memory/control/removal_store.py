@@ -46,7 +46,7 @@ async def drop_user(conn: Connection, workspace_id: str, user: int) -> None:
 
 
 async def owners(database: Database, workspace_id: str, wanted: tuple[Any, ...]) -> list[str]:
-    """Users who have something of an agent, an application or a thread; `wanted`: these and how many users."""
+    """Users who have something of an agent, an application or a thread; `wanted`: these, how many, the key."""
     rows = await database.fetch(_SQL["entity_owners"], workspace_id, *wanted, timeout_s=_STEP_S)
     return [row[0] for row in rows]
 

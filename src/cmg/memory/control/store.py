@@ -45,7 +45,8 @@ class ControlStore:
         if whose.one_user is not None:
             owner = Owner(workspace_id, whose.one_user)
             return await self.items(owner, Narrow(predicate=predicate), None, limit, offset=offset)
-        found = await self._value("list_entity_items", workspace_id, *self._of(whose, predicate), limit, offset)
+        given = (*self._of(whose, predicate), limit, offset)
+        found = await self._value("list_entity_items", workspace_id, *given)
         return _items.decode(found)
 
     async def count_of(self, workspace_id: str, whose: Whose, predicate: str | None) -> int:
@@ -54,7 +55,7 @@ class ControlStore:
 
     async def users_of(self, workspace_id: str, whose: Whose, limit: int) -> list[str]:
         """The users who have items of these agents, applications or threads."""
-        given = (whose.agents, whose.apps, whose.threads, limit)
+        given = (whose.agents, whose.apps, whose.threads, limit, whose.key_id)
         return [row[0] for row in await self._rows("entity_users", workspace_id, *given)]
 
     async def by_id(self, workspace_id: str, ids: Sequence[UUID], predicate: str | None = None) -> list[StoredItem]:
@@ -81,9 +82,14 @@ class ControlStore:
         """The current items of a thread, in their order."""
         return _items.decode(await self._value("thread_items", workspace_id, thread_no, behind, limit))
 
-    async def entities(self, workspace_id: str) -> list[Entity]:
-        """Users, agents, applications and threads that have items, at most 500 of each."""
-        return _entities.decode(await self._value("entities", workspace_id, _ENTITIES))
+    async def entities(self, workspace_id: str, key_id: str | None) -> list[Entity]:
+        """Users, agents, applications and threads that have items and a key reaches, at most 500 of each."""
+        return _entities.decode(await self._value("entities", workspace_id, _ENTITIES, key_id))
+
+    async def subject(self, owner: Owner) -> str | None:
+        """The user's name in the audit trail."""
+        found = await self._value("subject", *owner)
+        return None if found is None else f"user:{found}"
 
     async def summaries(self, owner: Owner, behind: int, limit: int) -> list[StoredSummary]:
         """The summaries of one user's threads behind a number, in the threads' order."""
@@ -102,7 +108,7 @@ class ControlStore:
 
     def _of(self, whose: Whose, predicate: str | None) -> tuple[Any, ...]:
         now: datetime = self._clock.now()
-        return (whose.users, whose.agents, whose.apps, whose.threads, now, predicate)
+        return (whose.users, whose.agents, whose.apps, whose.threads, now, predicate, whose.key_id)
 
     async def _value(self, query: str, *args: Any) -> Any:
         return await self._database.fetchval(_SQL[query], *args, timeout_s=_READ_S)

@@ -20,7 +20,7 @@ from cmg.memory.items.models import ITEM_CHARACTERS, Changes, Kept, NewItem, Ver
 from cmg.memory.items.removal import Removal
 from cmg.memory.items.salience import Weights, salience
 from cmg.memory.items.store import Holding, ItemStore
-from cmg.memory.models import Owner, Thread
+from cmg.memory.models import Owner, Thread, UserOfAnotherKey
 from cmg.memory.policies import Policies
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.cleaning import clean
@@ -40,13 +40,16 @@ class ItemWriter:
         self._removal = Removal(self._store, self._vectors)
 
     async def put(self, conn: Connection, items: Sequence[NewItem]) -> list[Kept]:
-        """Keep items, in their order and redacted; returns what became of each."""
+        """Keep items, in their order and redacted; returns what became of each. Raises `UserOfAnotherKey`."""
         if not items:
             return []
         items = [self._redacted(item) for item in items]
         now = self._clock.now()
         latest = max(item.created_at or now for item in items)  # what was drawn does not make its thread look newer
-        numbers = await self._turns.hold(conn, (item.thread for item in items), min(now, latest))
+        threads = {item.thread for item in items}
+        numbers = await self._turns.hold(conn, threads, min(now, latest), self._policies.shares)
+        if len(numbers) < len(threads):
+            raise UserOfAnotherKey
         workspaces = {item.thread.owner.workspace_id for item in items}
         said = await self._store.said(conn, {one for item in items for one in item.sources}, workspaces)
         kept = []

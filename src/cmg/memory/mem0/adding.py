@@ -6,12 +6,13 @@ from uuid import UUID
 import msgspec
 
 from cmg.identity.models import Caller
+from cmg.kit.asgi import Request
 from cmg.kit.clock import Clock
 from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.kit.ids import uuid7
 from cmg.memory.api.access import Access
 from cmg.memory.api.control_schemas import AddRequest
-from cmg.memory.api.reading import ids_of, item_of, messages_of
+from cmg.memory.api.reading import Writer, ids_of, item_of, messages_of
 from cmg.memory.api.schemas import IngestRequest
 from cmg.memory.control.memories import Memories
 from cmg.memory.control.models import StoredItem
@@ -29,20 +30,21 @@ class Adding:
         self._memories, self._database, self._access, self._clock = memories, database, access, clock
         self._store = MemoryStore()
 
-    async def add(self, asked: Add, caller: Caller) -> tuple[UUID, list[StoredItem]]:
-        """The event's id and the items. Raises `InvalidRequest`, `Conflict`."""
+    async def add(self, asked: Add, request: Request, caller: Caller) -> tuple[UUID, list[StoredItem]]:
+        """The event's id and the items. Raises `InvalidRequest`, `Forbidden`, `Conflict`."""
         wanted = ingest_of(asked)
-        self._access.check(caller, wanted.user_id)
+        self._access.speak(request, caller, wanted.user_id)
         if not wanted.messages:
             raise InvalidRequest("there is no message of a user or an assistant", param="messages")
         expires = expires_of(asked)
         workspace_id = caller.workspace_id
+        writer = (workspace_id, self._access.key_of(caller))
         if asked.infer and expires is None:
-            messages = messages_of(wanted, workspace_id, self._clock.now(), self._memories.redactor(workspace_id))
+            messages = messages_of(wanted, writer, self._clock.now(), self._memories.redactor(workspace_id))
             await self._memories.say(messages)
             ids = ids_of(messages)
         else:
-            ids = await self._each(wanted, expires, workspace_id)
+            ids = await self._each(wanted, expires, writer)
         found = {item.id: item for item in await self._memories.store.by_id(workspace_id, ids)}
         items = [found[one] for one in dict.fromkeys(ids) if one in found]
         return await self._note(wanted, workspace_id, items), items
@@ -54,7 +56,7 @@ class Adding:
             raise NotFound("there is no such event, or it is older than events are kept", param="id")
         return row
 
-    async def _each(self, wanted: IngestRequest, expires: str | None, workspace_id: str) -> list[UUID]:
+    async def _each(self, wanted: IngestRequest, expires: str | None, writer: Writer) -> list[UUID]:
         ids = []
         for place, message in enumerate(wanted.messages or ()):
             if not 1 <= len(message.content) <= ITEM_CHARACTERS:
@@ -71,7 +73,7 @@ class Adding:
                 created_at=wanted.created_at,
                 expires_at=expires,
             )
-            kept = await self._memories.add(item_of(memory, workspace_id))
+            kept = await self._memories.add(item_of(memory, writer))
             if kept.item_id is not None:
                 ids.append(kept.item_id)
         return ids

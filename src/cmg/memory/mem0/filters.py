@@ -172,7 +172,7 @@ def _whose(name: str, operators: Mapping[str, Any]) -> Whose | None:
         operand = operators.get(operator)
         if operand is not None and operand != "*":
             values = operand if isinstance(operand, list) else [operand]
-            return Whose(**{field: [bounded_id(str(one)) for one in values]})
+            return msgspec.structs.replace(Whose(), **{field: [bounded_id(str(one)) for one in values]})
     return None
 
 
@@ -193,7 +193,12 @@ def _any(parts: Sequence[Filter]) -> Filter:
 
 
 def _union(one: Whose, other: Whose) -> Whose:
-    return Whose(**{name: [*getattr(one, name), *getattr(other, name)] for name in Whose.__struct_fields__})
+    return Whose(
+        users=[*one.users, *other.users],
+        agents=[*one.agents, *other.agents],
+        apps=[*one.apps, *other.apps],
+        threads=[*one.threads, *other.threads],
+    )
 
 
 def _and(parts: Sequence[str]) -> str:

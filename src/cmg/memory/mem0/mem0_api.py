@@ -56,7 +56,7 @@ class Mem0Api:
         """Remember messages. Raises `InvalidRequest`."""
         self._access.write(caller)
         asked = decode(_add, await request.body(self._body_limit))
-        event_id, items = await self._adding.add(asked, caller)
+        event_id, items = await self._adding.add(asked, request, caller)
         results = [{**mem0_view(item), "event": "ADD"} for item in items]
         told = {"message": "Memories were added.", "status": "SUCCEEDED", "event_id": str(event_id)}
         await send_json(send, 200, {**told, "results": results})
@@ -67,12 +67,13 @@ class Mem0Api:
         asked = decode(_all, await request.body(self._body_limit))
         page, size = _page(request.query())
         filters = _with_more(asked.filters, asked.categories, (asked.start_date, asked.end_date))
-        wanted, whose = self._filter(filters, caller)
+        wanted, whose = await self._filter(filters, request, caller)
         predicate = None if wanted.told else wanted.predicate
         count = await self._memories.store.count_of(caller.workspace_id, whose, predicate)
         found = await self._memories.store.items_of(
             caller.workspace_id, whose, predicate, limit=size, offset=(page - 1) * size
         )
+        await self._access.saw(request, caller, {item.user_id for item in found}, "list")
         answer = {
             "count": count,
             "next": _link(request, page + 1, size) if page < ceil(count / size) else None,
@@ -86,10 +87,11 @@ class Mem0Api:
         self._access.read(caller)
         asked = decode(_find, await request.body(self._body_limit))
         filters = _with_more(asked.filters, asked.categories, (None, None), asked.metadata)
-        wanted, whose = self._filter(filters, caller)
+        wanted, whose = await self._filter(filters, request, caller)
         users_alone = wanted.told and not (whose.agents or whose.apps or whose.threads)
         narrow = Narrow(predicate=None if users_alone else wanted.predicate)
         found = await self._memories.search_of(caller.workspace_id, whose, asked.query, narrow, asked.top_k)
+        await self._access.saw(request, caller, {one.item.user_id for one in found}, "search")
         best = max((one.score for one in found), default=0.0)
         scored = [(one.item, max(0.0, one.score / best) if best > 0 else 0.0) for one in found]
         kept = [(item, score) for item, score in scored if score >= (asked.threshold or 0.0)]
@@ -99,7 +101,9 @@ class Mem0Api:
     async def event(self, request: Request, send: Send, caller: Caller) -> None:
         """How an add stands: done when it was answered. Raises `NotFound`."""
         self._access.write(caller)
-        row = await self._adding.event(caller.workspace_id, item_id(request.path.removeprefix("/v1/event/").strip("/")))
+        name = request.path.removeprefix("/v1/event/").strip("/")
+        row = await self._adding.event(caller.workspace_id, item_id(name))
+        await self._access.meet_item(request, caller, row["user_id"])
         answer = {
             "id": str(row["id"]),
             "event_type": "ADD",
@@ -113,8 +117,7 @@ class Mem0Api:
     async def entities(self, _request: Request, send: Send, caller: Caller) -> None:
         """Users, agents, applications and runs that have memories, at most 500 of each."""
         self._access.read(caller)
-        self._access.everybody(caller)
-        found = await self._memories.store.entities(caller.workspace_id)
+        found = await self._memories.store.entities(caller.workspace_id, self._access.everybody(caller))
         results = [_entity_view(one) for one in found]
         await send_json(send, 200, {"count": len(results), "next": None, "previous": None, "results": results})
 
@@ -127,11 +130,11 @@ class Mem0Api:
         if kind not in _TYPES or not name:
             raise NotFound(f"{request.path} is not served here", code="unknown_path")
         if kind == "user":
-            self._access.check(caller, name)
+            await self._access.meet(request, caller, name)
             await self._memories.delete_all(owner_of(caller.workspace_id, name))
         else:
-            self._access.everybody(caller)
-            await self._memories.delete_of(caller.workspace_id, Doomed(**{_TYPES[kind]: name}))
+            doomed = Doomed(**{_TYPES[kind]: name})
+            await self._memories.delete_of(caller.workspace_id, doomed, self._access.everybody(caller))
         await send_json(send, 200, {"message": "Entity deleted successfully!"})
 
     async def batch_update(self, request: Request, send: Send, caller: Caller) -> None:
@@ -140,7 +143,7 @@ class Mem0Api:
         asked = decode(_batch, await request.body(self._body_limit)).memories
         for one in asked:
             item = await self._memories.get(caller.workspace_id, item_id(one.memory_id or ""))
-            self._access.check_item(caller, item.user_id)
+            await self._access.meet_item(request, caller, item.user_id)
             await self._memories.edit(caller.workspace_id, item.id, changes_of(edit_from(one)))
         await send_json(send, 200, {"message": f"Successfully updated {len(asked)} memories"})
 
@@ -150,7 +153,7 @@ class Mem0Api:
         asked = decode(_batch, await request.body(self._body_limit)).memories
         for one in asked:
             item = await self._memories.get(caller.workspace_id, item_id(one.memory_id or ""))
-            self._access.check_item(caller, item.user_id)
+            await self._access.meet_item(request, caller, item.user_id)
             await self._memories.delete(caller.workspace_id, item.id)
         await send_json(send, 200, {"message": f"Successfully deleted {len(asked)} memories"})
 
@@ -159,7 +162,7 @@ class Mem0Api:
         self._access.write(caller)
         asked = decode(_opinion, await request.body(self._body_limit))
         item = await self._memories.get(caller.workspace_id, item_id(asked.memory_id))
-        self._access.check_item(caller, item.user_id)
+        await self._access.meet_item(request, caller, item.user_id)
         if asked.feedback is not None:
             judged = _OPINIONS.get(asked.feedback)
             if judged is None:
@@ -168,7 +171,7 @@ class Mem0Api:
         told = {"feedback": asked.feedback, "feedback_reason": asked.feedback_reason}
         await send_json(send, 200, {"id": str(item.id), "memory_id": str(item.id), **told})
 
-    def _filter(self, filters: dict[str, Any], caller: Caller) -> tuple[Filter, Whose]:
+    async def _filter(self, filters: dict[str, Any], request: Request, caller: Caller) -> tuple[Filter, Whose]:
         """The filter and whose items it can reach; one that names nobody is refused."""
         wanted = compiled(filters)
         if wanted.whose is None:
@@ -176,10 +179,10 @@ class Mem0Api:
                 "`filters` must name a `user_id`, `agent_id`, `app_id` or `run_id`", param="filters.user_id"
             )
         for user_id in wanted.whose.users:
-            self._access.check(caller, user_id)
+            await self._access.meet(request, caller, user_id)
         if wanted.whose.agents or wanted.whose.apps or wanted.whose.threads:
             self._access.everybody(caller)
-        return wanted, wanted.whose
+        return wanted, msgspec.structs.replace(wanted.whose, key_id=self._access.wall(caller))
 
 
 def _with_more(

@@ -26,7 +26,7 @@ class NoteClient:
         )
         if answer.error is not None:
             raise AskFailed(answer.error)
-        return Recollection(answer.text, answer.items, answer.tokens, "ok", answer.ids)
+        return Recollection(answer.text, answer.items, answer.tokens, answer.status, answer.ids)
 
     async def ready(self) -> None:
         """Raises `AskFailed` while the process cannot be reached."""

@@ -8,7 +8,7 @@ import msgspec
 from cmg.kit.turns import Recollection
 from cmg.ledger import tokens
 from cmg.memory.condensing.condenser import Condensed, Condenser, of_turns
-from cmg.memory.models import Filters, Hit, Owner, Thread
+from cmg.memory.models import Filters, Hit, Owner, Thread, UserOfAnotherKey
 from cmg.memory.notes.messages import LeftOut, Wish, digest, digests
 from cmg.memory.packing import pack
 from cmg.memory.ranking.finder import NO_FILTERS, Finder, Wanted
@@ -20,6 +20,7 @@ NOTE_LINES = 64
 _SPARE = 1.2  # more than the budget is fetched: repeated contents and those in the request fall out
 _SPARE_TOKENS = 100
 NOTHING = Recollection(None, 0, 0, "ok")
+OF_ANOTHER_KEY = Recollection(None, 0, 0, "other_key")
 
 
 class NoteMaker:
@@ -33,9 +34,12 @@ class NoteMaker:
         room = wish.token_budget - frame_tokens()
         if room <= 0:
             return NOTHING
-        if wish.left_out is not None:
-            return await self._standing_for(wish, wish.left_out, timeout_s)
-        return _noted(await self._found(wish, room, timeout_s), room, wish.present)
+        try:
+            if wish.left_out is not None:
+                return await self._standing_for(wish, wish.left_out, timeout_s)
+            return _noted(await self._found(wish, room, timeout_s), room, wish.present)
+        except UserOfAnotherKey:
+            return OF_ANOTHER_KEY
 
     async def _standing_for(self, wish: Wish, left_out: LeftOut, timeout_s: float) -> Recollection:
         """The note that stands for what a call leaves out: a summary, and what was recalled."""
@@ -57,6 +61,7 @@ class NoteMaker:
             token_budget=int(room * _SPARE) + _SPARE_TOKENS,
             floor=NOTE_FLOOR,
             filters=NO_FILTERS if wish.kinds is None else Filters(kinds=wish.kinds),
+            key_id=wish.key_id,
         )
         await self._recent.settle(owner)
         return await self._finder.find(wanted, timeout_s)

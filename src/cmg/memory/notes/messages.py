@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from cmg.kit.turns import Turn
+from cmg.kit.turns import MemoryStatus, Turn
 
 _DIGEST_BYTES = 8
 
@@ -23,7 +23,8 @@ class Wish(msgspec.Struct, frozen=True, array_like=True):
     """The note that a call wants. `until` is on the machine's monotonic clock: later nobody waits for it.
 
     `token_budget`: of the whole note. `kinds`: a JSON list, None: any. `present`: digests of what the request holds.
-    `left_out`: what the note is to stand for, if the call is shortened.
+    `left_out`: what the note is to stand for, if the call is shortened. `key_id`: who asks, if only its own users are
+    read.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Wish(msgspec.Struct, frozen=True, array_like=True):
     kinds: str | None
     present: frozenset[bytes]
     left_out: LeftOut | None = None
+    key_id: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
@@ -47,6 +49,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     tokens: int = 0
     error: str | None = None
     ids: tuple[bytes, ...] = ()
+    status: MemoryStatus = "ok"
 
 
 def digest(content: str) -> bytes:

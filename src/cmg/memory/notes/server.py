@@ -59,7 +59,7 @@ class NoteServer:
         try:
             async with asyncio.timeout(max(left, 0)):
                 found = await self._maker.make(wish, left)
-            answer = Answer(wish.number, found.text, found.items, found.tokens, ids=found.ids)
+            answer = Answer(wish.number, found.text, found.items, found.tokens, ids=found.ids, status=found.status)
         except (DatabaseAway, TimeoutError) as error:
             answer = Answer(wish.number, error=str(error) or "there was not enough time")
         except Exception as error:  # noqa: BLE001  the call goes on without a note, the next one is tried

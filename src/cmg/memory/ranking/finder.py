@@ -8,7 +8,7 @@ import numpy as np
 
 from cmg.kit.clock import Clock
 from cmg.memory.embedding.query_embedder import QueryEmbedder, QueryVector
-from cmg.memory.models import Filters, Hit, Owner
+from cmg.memory.models import Filters, Hit, Owner, UserOfAnotherKey, walled
 from cmg.memory.ranking.corpus import Corpus, Flags
 from cmg.memory.ranking.question import Question, asked
 from cmg.memory.ranking.scoring import Scores, score
@@ -32,6 +32,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """One search. `limit`: passages at most; `token_budget` bounds their tokens, with `for_note` those of their lines.
 
     `floor`: leave out what holds less than this share of the best passage's words, unless it means nearly the same.
+    `key_id`: the key that asks, where it reads its own users alone.
     """
 
     owner: Owner
@@ -41,6 +42,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     token_budget: int | None = None
     floor: float = 0.0
     filters: Filters = NO_FILTERS
+    key_id: str | None = None
 
 
 class Finder:
@@ -53,8 +55,10 @@ class Finder:
         self._samples: OrderedDict[tuple[Owner, int], tuple[float, list[int]]] = OrderedDict()
 
     async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
-        """The passages, best first. Raises `DatabaseAway`."""
+        """The passages, best first. Raises `UserOfAnotherKey`, `DatabaseAway`."""
         profile = await self._profile(wanted.owner, timeout_s)
+        if profile is not None and walled(wanted.key_id, profile.key_id):
+            raise UserOfAnotherKey
         if profile is None or not (wanted.query or wanted.purpose):
             return []
         query, purpose = (wanted.query, wanted.purpose) if wanted.query else (wanted.purpose or "", None)
@@ -74,7 +78,7 @@ class Finder:
                 return []
             chosen, totals = _chosen(corpus, question, wanted)
             seqs = corpus.seq[chosen].tolist()
-            hits = await self._store.passages(conn, wanted.owner, seqs)
+            hits = await self._store.passages(conn, wanted.owner, seqs, wanted.key_id)
         scores = dict(zip(seqs, totals, strict=True))
         return [msgspec.structs.replace(hit, score=scores[hit.seq]) for hit in hits]
 

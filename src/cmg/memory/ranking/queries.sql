@@ -1,10 +1,10 @@
 -- name: profile
--- A user's number of passages, the names under which the newest of them were said as a JSON list, and the model.
+-- A user's number of passages, the names under which the newest of them were said as a JSON list, the model and the key.
 -- JSON, since the driver would ask the server for the codec of an array on every new connection.
 SELECT u.turns, (
     SELECT coalesce(json_agg(DISTINCT name), '[]')::text FROM (
         SELECT name FROM memory_turns WHERE user_no = u.user_no ORDER BY seq DESC LIMIT 64
-    ) newest WHERE name IS NOT NULL), u.vector_model_no
+    ) newest WHERE name IS NOT NULL), u.vector_model_no, u.key_id
 FROM memory_users u WHERE u.workspace_id = $1 AND u.user_id = $2;
 
 -- name: corpus
@@ -171,11 +171,13 @@ FROM passages;
 SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true);
 
 -- name: passages
--- The given passages ($3) of one user, in the given order, with what is given out of them, as one JSON value.
+-- The given passages ($3) of one user, in the given order, with what is given out of them, as one JSON value; of a user
+-- whom another key than the one that asks ($4, if it matters) stored, none.
 SELECT coalesce(json_agg(json_build_array(t.id, 0, t.tokens, t.note_tokens, t.kind, t.role, t.name, h.thread_id, h.implicit,
     t.message_id, t.seq, extract(epoch FROM t.created_at), t.content) ORDER BY given.place), '[]')
 FROM memory_users u
 CROSS JOIN unnest($3::text::bigint[]) WITH ORDINALITY AS given (seq, place)
 JOIN memory_turns t ON t.user_no = u.user_no AND t.seq = given.seq
 JOIN memory_threads h ON h.thread_no = t.thread_no
-WHERE u.workspace_id = $1 AND u.user_id = $2;
+WHERE u.workspace_id = $1 AND u.user_id = $2
+    AND ($4::text IS NULL OR u.key_id IS NULL OR u.key_id = $4);

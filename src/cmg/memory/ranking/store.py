@@ -27,12 +27,14 @@ _NUMBERS = (">i8", ">i8", ">i8", ">i4", "?", ">i4", "?", ">f4", ">i4", "?", ">f8
 class Profile(NamedTuple):
     """A user as a question meets them: the number of passages, who takes part in the conversations, and the model.
 
-    `model_no`: by whose vectors the user is searched; 0: by those of the current one.
+    `model_no`: by whose vectors the user is searched; 0: by those of the current one. `key_id`: which key stored the
+    user.
     """
 
     passages: int
     people: list[str]
     model_no: int
+    key_id: str | None
 
 
 class Sizes(NamedTuple):
@@ -61,7 +63,7 @@ class RankingStore:
     async def profile(self, conn: Connection, owner: Owner) -> Profile | None:
         """None for a user of whom nothing is stored."""
         row = await conn.fetchrow(self._sql["profile"], *owner)
-        return None if row is None else Profile(row[0], _names.decode(row[1]), row[2])
+        return None if row is None else Profile(row[0], _names.decode(row[1]), row[2], row[3])
 
     async def sample(self, conn: Connection, owner: Owner, size: int) -> list[int]:
         """The numbers of so many of a user's passages, drawn by chance that is the same each time."""
@@ -108,11 +110,16 @@ class RankingStore:
         )
         return None if row is None or row[0] is None else _corpus(row, with_vectors=asked.vector is not None)
 
-    async def passages(self, conn: Connection, owner: Owner, seqs: Sequence[int]) -> list[Hit]:
-        """What these numbers stand for, in their order, with a score of 0."""
+    async def passages(
+        self, conn: Connection, owner: Owner, seqs: Sequence[int], key_id: str | None = None
+    ) -> list[Hit]:
+        """What these numbers stand for, in their order, with a score of 0; nothing of a user whom the key may not read.
+
+        A profile may be seconds old: this is where no word leaves the database for the wrong key.
+        """
         if not seqs:
             return []
-        return _hits.decode(await conn.fetchval(self._sql["passages"], *owner, array(seqs)))
+        return _hits.decode(await conn.fetchval(self._sql["passages"], *owner, array(seqs), key_id))
 
 
 def by_index(passages: int) -> bool:

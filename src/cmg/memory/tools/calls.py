@@ -70,6 +70,7 @@ class Tools:
     async def _add(self, asked: AddMemory, request: Request, caller: Caller) -> dict[str, Any]:
         self._access.write(caller)
         owner = self._owner(asked, request, caller)
+        self._access.speak(request, caller, owner.user_id)
         memory = AddRequest(
             user_id=owner.user_id,
             agent_id=asked.agent_id,
@@ -77,54 +78,59 @@ class Tools:
             content=asked.content,
             metadata=asked.metadata,
         )
-        kept = await self._memories.add(item_of(memory, caller.workspace_id))
+        kept = await self._memories.add(item_of(memory, (caller.workspace_id, self._access.key_of(caller))))
         assert kept.item_id is not None, "a refused memory raises"
         return _shown(await self._memories.get(caller.workspace_id, kept.item_id))
 
     async def _search(self, asked: SearchMemories, request: Request, caller: Caller) -> dict[str, Any]:
         self._access.read(caller)
         owner = self._owner(asked, request, caller)
+        await self._access.see(request, caller, owner.user_id, "search")
         found = await self._memories.search(owner, asked.query, Filters(), EVERYTHING, asked.limit)
         return {"items": [_shown(one.item, one.score) for one in found]}
 
     async def _list(self, asked: GetMemories, request: Request, caller: Caller) -> dict[str, Any]:
         self._access.read(caller)
         owner = self._owner(asked, request, caller)
+        await self._access.see(request, caller, owner.user_id, "list")
         before = cursor_of({} if asked.cursor is None else {"cursor": asked.cursor})
         page = await self._memories.page(owner, EVERYTHING, before, asked.limit)
         following = None if page.next is None else str(page.next)
         return {"items": [_shown(item) for item in page.items], "next": following}
 
-    async def _get(self, asked: GetMemory, _request: Request, caller: Caller) -> dict[str, Any]:
+    async def _get(self, asked: GetMemory, request: Request, caller: Caller) -> dict[str, Any]:
         self._access.read(caller)
-        return _shown(await self._item(asked.memory_id, caller))
+        item = await self._memories.get(caller.workspace_id, item_id(asked.memory_id))
+        await self._access.see_item(request, caller, item.user_id, "item")
+        return _shown(item)
 
-    async def _update(self, asked: UpdateMemory, _request: Request, caller: Caller) -> dict[str, Any]:
+    async def _update(self, asked: UpdateMemory, request: Request, caller: Caller) -> dict[str, Any]:
         self._access.write(caller)
-        item = await self._item(asked.memory_id, caller)
+        item = await self._item(asked.memory_id, request, caller)
         return _shown(await self._memories.edit(caller.workspace_id, item.id, Changes(content=asked.content)))
 
-    async def _delete(self, asked: GetMemory, _request: Request, caller: Caller) -> dict[str, Any]:
+    async def _delete(self, asked: GetMemory, request: Request, caller: Caller) -> dict[str, Any]:
         self._access.write(caller)
-        item = await self._item(asked.memory_id, caller)
+        item = await self._item(asked.memory_id, request, caller)
         gone = await self._memories.delete(caller.workspace_id, item.id)
         return {"deleted": gone.items}
 
     async def _delete_all(self, asked: DeleteAllMemories, request: Request, caller: Caller) -> dict[str, Any]:
         self._access.write(caller)
-        gone = await self._memories.delete_all(self._owner(asked, request, caller))
+        owner = self._owner(asked, request, caller)
+        await self._access.meet(request, caller, owner.user_id)
+        gone = await self._memories.delete_all(owner)
         return {"deleted": gone.items}
 
-    async def _item(self, name: str, caller: Caller) -> StoredItem:
+    async def _item(self, name: str, request: Request, caller: Caller) -> StoredItem:
         item = await self._memories.get(caller.workspace_id, item_id(name))
-        self._access.check_item(caller, item.user_id)
+        await self._access.meet_item(request, caller, item.user_id)
         return item
 
     def _owner(self, asked: Whose, request: Request, caller: Caller) -> Owner:
         user_id = asked.user_id or request.header(_USER)
         if not user_id:
             raise InvalidRequest("say whose memory it is: `user_id`, or the header x-cmg-user", param="user_id")
-        self._access.check(caller, user_id)
         return owner_of(caller.workspace_id, user_id)
 
 

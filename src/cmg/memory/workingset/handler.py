@@ -1,6 +1,5 @@
 """Raw ASGI handler of `/v1/workingset`."""
 
-from collections.abc import Callable
 from uuid import UUID
 
 import msgspec
@@ -24,23 +23,22 @@ _SEARCH_S = 5.0
 _HITS = 40
 _decode = msgspec.json.Decoder(WorkingSetRequest)
 _DRAWN, _SAID = (Filters(kinds=msgspec.json.encode(kinds).decode()) for kinds in (FACT_KINDS, SAID_KINDS))
-Require = Callable[[Caller, str], None]
 
 
 class WorkingSetApi:
-    """Builds working sets. `require` raises `Forbidden` when a caller lacks a scope."""
+    """Builds working sets."""
 
     def __init__(
-        self, service: MemoryService, database: Database, require: Require, body_limit: int, clock: Clock
+        self, service: MemoryService, database: Database, access: Access, body_limit: int, clock: Clock
     ) -> None:
-        self._service, self._require, self._body_limit, self._clock = service, require, body_limit, clock
-        self._store, self._access = WorkingSetStore(database), Access(require)
+        self._service, self._access, self._body_limit, self._clock = service, access, body_limit, clock
+        self._store = WorkingSetStore(database)
 
     async def handle(self, request: Request, send: Send, caller: Caller) -> None:
         """What one needs to go on: of the thread first, then of the user. Raises `InvalidRequest`, `DatabaseAway`."""
-        self._require(caller, "memory:read")
+        self._access.read(caller)
         asked = decode(_decode, await request.body(self._body_limit))
-        self._access.check(caller, asked.user_id)
+        await self._access.see(request, caller, asked.user_id, "working set")
         if not (asked.query or asked.purpose):
             raise InvalidRequest("send a `purpose`, or a `query`", param="purpose")
         owner = owner_of(caller.workspace_id, asked.user_id)
