@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "memory": ("records", "Export or erase what is stored about a person."),
     "incidents": ("incidents.commands", "Declare, show and close incidents."),
     "logs": ("monitoring.logs", "Search and follow what was logged."),
+    "eval": ("evaluation.command", "Measure how well the memory finds what is asked for."),
     "timeseries": ("archives", "Import samples of metrics."),
     "alerts": ("monitoring.alerts", "Test rule files."),
     "catalogue": ("monitoring.catalogue", "Write the files of Prometheus, Alertmanager and Grafana."),
@@ -30,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "health": ("doctor", "Tell the level of everything on this machine."),
     "doctor": ("doctor", "Check the settings and everything they point to."),
 }
+_NAMED = {"eval": "evaluate"}  # whose name is one of Python's own
 USAGE, NO, GOOD = 2, 1, 0
 INTERRUPTED = 130
 
@@ -43,7 +45,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  as above
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(importlib.import_module(f"cmg.cli.{COMMANDS[cmd_name][0]}"), cmd_name)
+        found = getattr(importlib.import_module(f"cmg.cli.{COMMANDS[cmd_name][0]}"), _NAMED.get(cmd_name, cmd_name))
         return found if isinstance(found, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  as above
