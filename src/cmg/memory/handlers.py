@@ -23,7 +23,7 @@ from cmg.memory.api.schemas import (
     Source,
 )
 from cmg.memory.models import Hit, Message, owner_of, walled
-from cmg.memory.packing import pack
+from cmg.memory.packing import by_thread, pack
 from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
 from cmg.memory.store import MemoryStore
@@ -111,6 +111,8 @@ class MemoryApi:
             budget = self._service.token_budget
         hits = await self._service.find(_wanted(asked, (caller.workspace_id, key_id), budget), _SEARCH_S)
         taken = pack(hits, _tokens, token_budget=budget, max_items=asked.max_items)
+        if asked.order == "thread":
+            taken = by_thread(taken)
         used = sum(hit.tokens for hit in taken)
         answer = RecallAnswer(
             items=[_item(hit) for hit in taken],

@@ -1,6 +1,6 @@
 """Which of the passages that were found are given out: best first, each content once, never above the budget."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -35,6 +35,14 @@ def pack(
         seen.add(hit.content)
         taken.append(hit)
     return taken
+
+
+def by_thread(hits: Sequence[Hit]) -> list[Hit]:
+    """The same hits: the thread with the best one first, each thread in the order in which it was said."""
+    places: dict[str, int] = {}
+    for place, hit in enumerate(hits):
+        places.setdefault(hit.thread_id, place)
+    return sorted(hits, key=lambda hit: (places[hit.thread_id], hit.created_at, hit.seq))
 
 
 def _own_first(hits: list[Hit]) -> list[Hit]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmg.memory.models import Hit
-from cmg.memory.packing import pack
+from cmg.memory.packing import by_thread, pack
 
 AT = 1.7e9
 
@@ -45,3 +45,9 @@ def test_what_the_assistant_repeated_is_given_out_as_the_users_word() -> None:
     repeated = msgspec.structs.replace(_hit("on 3 May", 5), role="assistant", score=2.0)
     taken = pack([repeated, other, said], lambda hit: hit.tokens)
     assert taken == [msgspec.structs.replace(said, score=2.0), other]
+
+
+def test_threads_come_by_their_best_hit_and_each_in_its_own_order() -> None:
+    told = [("a", 2), ("b", 9), ("a", 1), ("c", 5), ("b", 3)]
+    hits = [msgspec.structs.replace(_hit(f"{t}{seq}", 1), thread_id=t, seq=seq, created_at=AT + seq) for t, seq in told]
+    assert [hit.content for hit in by_thread(hits)] == ["a1", "a2", "b3", "b9", "c5"]

@@ -83,7 +83,8 @@ class RecallFilters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class RecallRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to find. `max_items` alone sets no token limit, `token_budget` alone no item limit; neither: a note's size.
 
-    `as_of`: answer from what was known then. `thread_id` is where the question is asked, it narrows nothing.
+    `as_of`: answer from what was known then. `thread_id` is where the question is asked, it narrows nothing. `order`:
+    best first, or the best thread first with its items as they were said.
     """
 
     user_id: Id
@@ -95,6 +96,7 @@ class RecallRequest(msgspec.Struct, frozen=True, kw_only=True):
     kinds: Annotated[list[str], Meta(max_length=20)] | None = None
     filters: RecallFilters | None = None
     as_of: Moment | None = None
+    order: Literal["score", "thread"] = "score"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +124,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecallAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The items, best first. `tokens_available`: what is left of the budget; null without one."""
+    """The items in the order that was asked for. `tokens_available`: what is left of the budget; null without one."""
 
     items: list[Item]
     tokens_used: int

@@ -10,6 +10,7 @@ from cmg.kit.clock import Clock
 from cmg.memory.embedding.query_embedder import QueryEmbedder, QueryVector
 from cmg.memory.models import Filters, Hit, Owner, UserOfAnotherKey, walled
 from cmg.memory.ranking.corpus import Corpus, Flags
+from cmg.memory.ranking.purposes import kinds_for, steered
 from cmg.memory.ranking.question import Question, asked
 from cmg.memory.ranking.scoring import Scores, score
 from cmg.memory.ranking.store import ALL_RANKED, Asked, Profile, RankingStore, Sizes, by_index
@@ -55,7 +56,24 @@ class Finder:
         self._samples: OrderedDict[tuple[Owner, int], tuple[float, list[int]]] = OrderedDict()
 
     async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
-        """The passages, best first. Raises `UserOfAnotherKey`, `DatabaseAway`."""
+        """The passages, best first. Raises `UserOfAnotherKey`, `DatabaseAway`.
+
+        The kinds that a purpose is after lead, and are searched for by themselves: facts drawn from turns are else left
+        to their turns.
+        """
+        kinds, given = kinds_for(wanted.purpose), wanted.filters.kinds
+        if not kinds:
+            return await self._search(wanted, timeout_s)
+        if given is not None:
+            found = await self._search(wanted, timeout_s)
+            others, after = ([one for one in found if (one.kind in kinds) is led] for led in (False, True))
+            return steered(others, after, kinds, wanted.limit)
+        filters = msgspec.structs.replace(wanted.filters, kinds=msgspec.json.encode(kinds).decode())
+        of_kinds = msgspec.structs.replace(wanted, filters=filters)
+        both = await asyncio.gather(self._search(wanted, timeout_s), self._search(of_kinds, timeout_s))
+        return steered(*both, kinds, wanted.limit)
+
+    async def _search(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
         profile = await self._profile(wanted.owner, timeout_s)
         if profile is not None and walled(wanted.key_id, profile.key_id):
             raise UserOfAnotherKey
