@@ -26,7 +26,7 @@ def _dataset(folder: Path) -> Path:
 async def test_it_prints_what_was_found_and_leaves_nothing_behind(api: Api, service: Service, tmp_path: Path) -> None:
     command = [str(CMG), "eval", "memory", "--dataset", str(_dataset(tmp_path)), "--url", service.url, "--json"]
     environ = {**os.environ, "CMG_BOOTSTRAP_KEY": service.key}
-    done = subprocess.run(command, capture_output=True, env=environ, timeout=120, check=False)  # noqa: ASYNC221
+    done = subprocess.run(command, capture_output=True, env=environ, timeout=120, check=False)  # noqa: ASYNC221  the service has processes of its own
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     (row,) = told["table"]
@@ -38,7 +38,7 @@ async def test_it_prints_what_was_found_and_leaves_nothing_behind(api: Api, serv
 async def test_a_refused_key_is_told_and_ends_with_one(service: Service, tmp_path: Path) -> None:
     wrong = ["--url", service.url, "--key", "cmg_no_thatisnokeyatall"]
     command = [str(CMG), "eval", "memory", "--dataset", str(_dataset(tmp_path)), *wrong, "--json"]
-    done = subprocess.run(command, capture_output=True, timeout=120, check=False)  # noqa: ASYNC221
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False)  # noqa: ASYNC221  the service has processes of its own
     assert done.returncode == 1
     assert json.loads(done.stdout)["errors"] > 0
     assert "401" in json.loads(done.stdout)["error_examples"][0]

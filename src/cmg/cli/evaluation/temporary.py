@@ -32,7 +32,7 @@ def temporary_service(data_dir: Path | None = None) -> Iterator[tuple[str, str]]
         own = {"CMG_DATA_DIR": str(folder), "CMG_PORT": str(port), "CMG_BOOTSTRAP_KEY": key}
         log = stack.enter_context((folder / "eval.log").open("wb"))
         command = [sys.executable, "-m", "cmg", "serve"]
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={**kept, **own}, cwd=folder)  # noqa: S603  our own
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**kept, **own}, cwd=folder)  # noqa: S603  this program, no words of anybody
         stack.callback(_stop, process)
         url = f"http://127.0.0.1:{port}"
         _wait(process, url, folder / "eval.log")

@@ -79,9 +79,9 @@ class UserTokens:
 def public_key(pem: str) -> tuple[Any, str]:
     """A public key and the algorithm it checks. Raises `ValueError` for what is none that tokens may be signed for."""
     # Loaded where a workspace uses tokens: 12 MB that other processes need not hold.
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  as said
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: PLC0415  as said
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415  as said
 
     try:
         key = load_pem_public_key(pem.encode())
