@@ -1,6 +1,7 @@
 """Users of one key, tried with another key of the same workspace; what administrators read of somebody is audited."""
 
 import asyncio
+import secrets
 import time
 from typing import Any
 
@@ -17,9 +18,9 @@ TOLD = "The treasure is under the oak"
 
 
 @pytest.fixture
-def workspace(service: Service, user: str) -> str:
+def workspace(service: Service) -> str:
     """A workspace of the test's own."""
-    name = f"keys-{user}".lower()[:60]
+    name = f"keys-{secrets.token_hex(6)}"
     service.call("POST", "/admin/v1/workspaces", {"id": name, "name": "Keys"})
     return name
 
@@ -132,9 +133,12 @@ async def test_a_call_for_another_keys_user_goes_on_without_memory(api: Api, use
     await _store(api, user, key)
     said = await api.chat("sim/memory", user=user, key=key, messages=[{"role": "user", "content": "treasure oak?"}])
     assert "oak" in said.text
-    walled = await api.chat("sim/memory", user=user, key=other, messages=[{"role": "user", "content": "treasure oak?"}])
-    assert (walled.status, walled.headers["x-cmg-memory-status"]) == (200, "other_key")
-    assert walled.headers["x-cmg-memory-items"] == "0"
+    for _ in range(10):
+        walled = await api.chat("sim/memory", "treasure oak?", user=user, key=other)
+        assert (walled.status, walled.headers["x-cmg-memory-items"]) == (200, "0")
+        if walled.headers["x-cmg-memory-status"] != "degraded":  # a busy machine may miss the deadline
+            break
+    assert walled.headers["x-cmg-memory-status"] == "other_key"
     hidden = [{"role": "user", "content": "Forged by a call"}]
     written = await api.chat("sim/echo", user=user, key=other, messages=hidden, memory={"mode": "write"})
     assert written.status == 200

@@ -67,11 +67,11 @@ class Finder:
         if given is not None:
             found = await self._search(wanted, timeout_s)
             others, after = ([one for one in found if (one.kind in kinds) is led] for led in (False, True))
-            return steered(others, after, kinds, wanted.limit)
+            return steered(others, after, wanted.limit)
         filters = msgspec.structs.replace(wanted.filters, kinds=msgspec.json.encode(kinds).decode())
         of_kinds = msgspec.structs.replace(wanted, filters=filters)
         both = await asyncio.gather(self._search(wanted, timeout_s), self._search(of_kinds, timeout_s))
-        return steered(*both, kinds, wanted.limit)
+        return steered(*both, wanted.limit)
 
     async def _search(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
         profile = await self._profile(wanted.owner, timeout_s)

@@ -1,16 +1,15 @@
 """What a purpose is after: kinds of items, by the words that name them (docs/api). English, as the patterns are."""
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-
-import msgspec
+from itertools import accumulate
 
 from cmg.memory.items.models import FACT_KINDS, SAID_KINDS
 from cmg.memory.models import Hit
 from cmg.memory.text.terms import stem_of, words
 
-LEAD = 1.0  # of score, for kinds that the purpose is after: less than a named person, more than any one list
+LEAD = 0.5  # of score, for kinds that the purpose is after: more than any one list moves a passage by a deviation
 _CHARACTERS = 1000
 # Every rule of which a word stands in the purpose counts; so does the name of a kind itself.
 RULES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -43,16 +42,22 @@ def _rules() -> tuple[tuple[frozenset[str], tuple[str, ...]], ...]:
     return tuple((frozenset(map(stem_of, text.split())), kinds) for text, kinds in (*RULES, *named))
 
 
-def steered(found: Sequence[Hit], of_kinds: Sequence[Hit], kinds: Collection[str], limit: int) -> list[Hit]:
-    """Two lists as one: each stays in its order, the better of the two heads comes first, kinds of the purpose lead."""
-    lists = [deque(_leading(found, kinds)), deque(_leading(of_kinds, kinds))]
+def steered(found: Sequence[Hit], of_kinds: Sequence[Hit], limit: int) -> list[Hit]:
+    """What was found and what was found of the purpose's kinds, as one list without repetitions.
+
+    Each stays in its order. They are laid side by side by their best hits, since scores depend on what is searched; the
+    purpose's kinds then lead.
+    """
+    lists = [deque(_placed(of_kinds, LEAD)), deque(_placed(found, 0.0))]
     taken: dict[str, Hit] = {}
     while len(taken) < limit and any(lists):
-        best = max((one for one in lists if one), key=lambda one: one[0].score)
-        hit = best.popleft()
+        best = max((one for one in lists if one), key=lambda one: one[0][0])
+        _, hit = best.popleft()
         taken.setdefault(hit.id, hit)
     return list(taken.values())
 
 
-def _leading(hits: Sequence[Hit], kinds: Collection[str]) -> list[Hit]:
-    return [msgspec.structs.replace(one, score=one.score + LEAD) if one.kind in kinds else one for one in hits]
+def _placed(hits: Sequence[Hit], lead: float) -> Iterator[tuple[float, Hit]]:
+    """Hits with what they are compared by: how far behind the best they are; nothing overtakes what precedes it."""
+    behind = accumulate((one.score - hits[0].score for one in hits), min)
+    return ((place + lead, one) for place, one in zip(behind, hits, strict=True))

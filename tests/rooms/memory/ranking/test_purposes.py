@@ -39,12 +39,11 @@ def hit(name: str, score: float, kind: str = "message") -> Hit:
 
 
 def test_two_lists_keep_their_orders_and_each_item_comes_once() -> None:
-    found = [hit("a", 5.0), hit("b", 3.0), hit("neighbour", 4.0), hit("log", 2.0, "log")]
-    after = [hit("log", 2.0, "log"), hit("task", 2.1, "task")]
-    merged = steered(found, after, {"task", "log"}, 10)
-    assert [one.id for one in merged] == ["a", "log", "task", "b", "neighbour"]
-    assert [one.score for one in merged[1:3]] == [2.0 + LEAD, 2.1 + LEAD]
-    assert [one.id for one in steered(found, after, {"task", "log"}, 2)] == ["a", "log"]
+    found = [hit("a", 5.0), hit("b", 4.8), hit("neighbour", 4.9), hit("log", 2.0, "log")]
+    after = [hit("log", 2.0, "log"), hit("task", 2.0 - LEAD - 0.1, "task"), hit("far", -5.0, "task")]
+    assert [one.id for one in steered(found, after, 10)] == ["log", "a", "task", "b", "neighbour", "far"]
+    assert [one.id for one in steered(found, after, 2)] == ["log", "a"]
+    assert [one.id for one in steered(found, [], 9)] == ["a", "b", "neighbour", "log"]
 
 
 async def _kinds(memory: Memory, purpose: str | None, **more: object) -> list[str]:
