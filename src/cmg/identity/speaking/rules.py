@@ -15,7 +15,7 @@ class Speaking:
 
     def __init__(self, clock: Clock, instruments: Instruments) -> None:
         self._tokens = UserTokens(clock)
-        self._refused = instruments.series("cmg_security_events_total", "user_token_refused")
+        self._refused = instruments.series("cmg_security_events_total", "authz_fail")
 
     def check(self, caller: Caller, user_id: str, token: str | None, param: str = "user_id") -> None:
         """Raise `Forbidden` unless the caller may speak for this user; a token that is sent must be the user's."""

@@ -62,12 +62,11 @@ class Finder:
         to their turns.
         """
         kinds, given = kinds_for(wanted.purpose), wanted.filters.kinds
+        if given is not None:
+            allowed = set(msgspec.json.decode(given, type=list[str]))
+            kinds = tuple(kind for kind in kinds if kind in allowed)
         if not kinds:
             return await self._search(wanted, timeout_s)
-        if given is not None:
-            found = await self._search(wanted, timeout_s)
-            others, after = ([one for one in found if (one.kind in kinds) is led] for led in (False, True))
-            return steered(others, after, wanted.limit)
         filters = msgspec.structs.replace(wanted.filters, kinds=msgspec.json.encode(kinds).decode())
         of_kinds = msgspec.structs.replace(wanted, filters=filters)
         both = await asyncio.gather(self._search(wanted, timeout_s), self._search(of_kinds, timeout_s))
