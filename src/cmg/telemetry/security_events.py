@@ -15,6 +15,7 @@ Event = Literal[
     "authn_token_created",
     "authz_change",
     "authz_fail",
+    "sensitive_read",
     "session_created",
     "session_expired",
     "session_renewed",
