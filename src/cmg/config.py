@@ -147,6 +147,7 @@ class TimeseriesSettings(Part, frozen=True):
     raw_days: Annotated[int, Meta(ge=1)] = 30
     coarse_days: Annotated[int, Meta(ge=1)] = 365  # at a resolution of five minutes
     targets: list[TargetSettings] = []
+    rule_files: list[Path] = []  # evaluated beside the catalogue's
 
 
 class LogSettings(Part, frozen=True):

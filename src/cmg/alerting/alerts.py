@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from cmg.alerting.desk import Desk
-from cmg.alerting.lifecycle.pipeline import look_again, receive
+from cmg.alerting.lifecycle.pipeline import receive
 from cmg.alerting.models import Alert, Decision, Group, Notification, Report
+from cmg.alerting.setup.compiled import Setup
 from cmg.alerting.store import AlertFilter
 from cmg.alerting.world import Changes
 from cmg.audit.models import Entry
@@ -20,6 +22,7 @@ _MESSAGES_SHOWN = 500
 _BATCH = 500
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 Act = Callable[[Changes, Group, str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,13 @@ class Alerts:
             await self._desk.change(workspace_id, lambda changes, batch=batch: receive(changes, batch), batch)  # type: ignore[misc]
         return len(reports)
 
-    async def look_again(self, workspace_id: str) -> None:
-        """Take up what was held and no longer has to be."""
-        await self._desk.change(workspace_id, look_again)
+    async def change(self, workspace_id: str, decide: Callable[[Changes], T]) -> T:
+        """Let a decision of the service itself change a workspace's alerts. Raises `DatabaseAway`."""
+        return await self._desk.change(workspace_id, decide)
+
+    async def setup(self, workspace_id: str) -> Setup:
+        """Everything a workspace configured."""
+        return await self._desk.store.setup(self._database, workspace_id)
 
     async def page(self, by: Actor, wanted: AlertFilter) -> list[Alert]:
         """A page of alerts, those heard of last first."""

@@ -9,7 +9,7 @@ Severity = Literal["P1", "P2", "P3", "P4"]
 GroupStatus = Literal["open", "acknowledged", "snoozed", "resolved"]
 TimerKind = Literal["wait", "escalate", "remind", "resume", "redial"]
 NotificationState = Literal["pending", "sending", "sent", "failed", "cancelled"]
-Occasion = Literal["page", "remind", "flapping", "resolved", "test", "watch"]
+Occasion = Literal["page", "remind", "flapping", "acknowledged", "resolved", "test"]
 
 SEVERITIES: tuple[Severity, ...] = ("P1", "P2", "P3", "P4")
 RESPONSE_S: dict[Severity, float] = {"P1": 300, "P2": 1800, "P3": 7200, "P4": 86_400}

@@ -15,6 +15,13 @@ UPDATE alerting_heads SET generation = $2, setup = $3 WHERE workspace_id = $1;
 -- cross-workspace: the pager cares for all of them.
 SELECT workspace_id, generation FROM alerting_heads ORDER BY workspace_id;
 
+-- name: take_lease
+-- Take a lease that has run out, or keep one's own.
+INSERT INTO alerting_leases (name, holder, until) VALUES ($1, $2, $4)
+ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+WHERE alerting_leases.holder = excluded.holder OR alerting_leases.until <= $3
+RETURNING holder;
+
 -- name: documents
 -- Everything that a workspace configured.
 SELECT kind, id, body::text AS body FROM alerting_documents WHERE workspace_id = $1 ORDER BY kind, id;
@@ -114,6 +121,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb)
 ON CONFLICT (workspace_id, key) DO UPDATE SET
     state = excluded.state, claimed_until = excluded.claimed_until, changed = excluded.changed, body = excluded.body
 WHERE alerting_notifications.state <> 'sent' OR excluded.state = 'sent';
+
+-- name: count_sent
+-- How many of these messages were sent or taken back already: they are nobody's to claim.
+SELECT count(*) FROM alerting_notifications
+WHERE workspace_id = $1 AND key = ANY($2::text[]) AND state IN ('sent', 'cancelled', 'failed');
 
 -- name: insert_decision
 -- Keep why somebody was, or was not, told.

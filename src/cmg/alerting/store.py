@@ -69,6 +69,10 @@ class AlertingStore:
         """Workspace → number of its last change."""
         return {row["workspace_id"]: row["generation"] for row in await reader.fetch(self._sql["workspaces"])}
 
+    async def take_lease(self, database: Database, name: str, holder: str, span: tuple[datetime, datetime]) -> bool:
+        """Take a lease that nobody holds, or keep one's own, from one moment until another."""
+        return await database.fetchval(self._sql["take_lease"], name, holder, *span) is not None
+
     async def setup(self, reader: Reader, workspace_id: str) -> Setup:
         """Every document of a workspace."""
         rows = await reader.fetch(self._sql["documents"], workspace_id)
@@ -93,7 +97,7 @@ class AlertingStore:
         since = (world.workspace_id, world.generation)
         world.take(
             _read(_ALERT, await conn.fetch(self._sql["alerts_since"], *since)),
-            _read(_GROUP, await conn.fetch(self._sql["groups_since"], *since)),
+            await self.groups_since(conn, *since),
         )
         for row in await conn.fetch(self._sql["timers_since"], *since):
             timer = _TIMER.decode(row["body"])
@@ -106,20 +110,30 @@ class AlertingStore:
     async def changed(self, reader: Reader, workspace_id: str, after: int) -> tuple[list[Group], list[Alert], int]:
         """Groups and alerts that were changed after a number, and a number up to which none of them is missing."""
         generation = (await self.workspaces(reader)).get(workspace_id, 0)
-        groups = _read(_GROUP, await reader.fetch(self._sql["groups_since"], workspace_id, after))
+        groups = await self.groups_since(reader, workspace_id, after)
         return groups, _read(_ALERT, await reader.fetch(self._sql["alerts_since"], workspace_id, after)), generation
+
+    async def groups_since(self, conn: Any, workspace_id: str, generation: int) -> list[Group]:
+        """The groups that were changed after a number."""
+        return _read(_GROUP, await conn.fetch(self._sql["groups_since"], workspace_id, generation))
 
     async def older(self, reader: Reader, workspace_id: str, fingerprints: Sequence[str]) -> list[Alert]:
         """Alerts that are no longer in memory."""
         return _read(_ALERT, await reader.fetch(self._sql["alerts_by_fingerprints"], workspace_id, list(fingerprints)))
 
-    async def write(self, conn: Any, changes: Changes, generation: int, setup: int) -> None:
-        """Keep changes under their number. Raises `Overtaken` when a timer of theirs is not ours to claim."""
+    async def write(self, conn: Any, changes: Changes, generation: int, setup: int, *, strict: bool = True) -> None:
+        """Keep changes under their number. Raises `Overtaken` when a timer or message of theirs is not ours to claim.
+
+        Not `strict`: what others claimed stays theirs.
+        """
         mine, number = changes.world.workspace_id, generation
         if changes.fired:
             claimed = await conn.fetch(self._sql["claim_timers"], mine, sorted(changes.fired), at(changes.now), number)
-            if len(claimed) != len(changes.fired):
+            if strict and len(claimed) != len(changes.fired):
                 raise Overtaken
+        sending = [one.key for one in changes.notifications.values() if one.state == "sending"]
+        if sending and strict and await conn.fetchval(self._sql["count_sent"], mine, sending):
+            raise Overtaken
         await conn.executemany(
             self._sql["put_alert"], [_alert_row(mine, number, one) for one in changes.alerts.values()]
         )

@@ -28,6 +28,15 @@ class World:
     inhibitors: Inhibitors = field(default_factory=Inhibitors)
     _members: dict[str, set[str]] = field(default_factory=dict)
 
+    def copy(self) -> "World":
+        """Another world of the same (values never change), to decide on."""
+        made = World(self.workspace_id, self.setup, self.generation)
+        made.alerts, made.groups = dict(self.alerts), dict(self.groups)
+        made.timers, made.outbox = dict(self.timers), dict(self.outbox)
+        made.inhibitors = self.inhibitors.copy()
+        made._members = {name: set(one) for name, one in self._members.items()}
+        return made
+
     def configure(self, setup: Setup) -> None:
         """Decide by other documents from now on."""
         self.setup = setup

@@ -16,11 +16,13 @@ from cmg.alerting.alerts import Alerts
 from cmg.alerting.api import document_routes as alerting_document_routes
 from cmg.alerting.api import routes as alerting_routes
 from cmg.alerting.desk import Desk
+from cmg.alerting.evaluation.prometheus_api import WithRules
 from cmg.alerting.setup.configuring import Configuring
-from cmg.alerting.setup.sealing import Sealer, master_keys
+from cmg.alerting.standby.local_copy import LocalCopy
 from cmg.analytics import routes as analytics_routes
 from cmg.analytics.panels import Panels
 from cmg.app import control_plane
+from cmg.app.alerting.paging import PagingParts, build_paging, build_sealer
 from cmg.app.control_plane import ASGI, Doors
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.forward import Forwarder, Within
@@ -239,7 +241,6 @@ def _services(
 ) -> Services:
     audit, policies = AuditTrail(database, clock), _policies(settings, feed)
     desk = Desk(database, audit, clock)
-    sealer = Sealer(lambda: master_keys(settings.master_key, settings.data_dir))
     return Services(
         settings=settings,
         dsn=dsn,
@@ -255,9 +256,9 @@ def _services(
         effect=EffectReports(database, lambda: feed.current.workspaces, clock),
         desk=desk,
         alerts=Alerts(desk, database, clock),
-        configuring=Configuring(database, audit, clock, sealer),
         logbook=build_logbook(settings, database, audit, clock, instruments),
         incidents=build_room(settings, database, audit, clock),
+        configuring=Configuring(database, audit, clock, build_sealer(settings)),
     )
 
 
@@ -656,7 +657,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     mounts: Mapping[str, ASGI] = {}
     prometheus: timeseries_routes.Prometheus | None = None
     if orders.duties.monitor:
-        prometheus, watching = _time_series(orders, resources, base.database, metrics, instruments)
+        prometheus, watching = _monitoring(orders, resources, services, metrics, instruments)
         routers.append(timeseries_routes.router(prometheus))
         work += watching
     if orders.duties.gateways or orders.duties.control_plane:
@@ -745,21 +746,25 @@ def _traces(
     return Tracer(orders.settings.traces, outbox, clock, instruments), [receiver.run(), outbox.run()]
 
 
-def _time_series(
-    orders: Orders, resources: Resources, database: Database, metrics: MergedMetrics, instruments: Instruments
+def _monitoring(
+    orders: Orders, resources: Resources, services: Services, metrics: MergedMetrics, instruments: Instruments
 ) -> tuple[timeseries_routes.Prometheus, list[Work]]:
-    """Who answers PromQL: on what this process scrapes and keeps, or the Prometheus of the settings; and its work."""
-    settings = orders.settings
+    """Who answers PromQL, on what this process scrapes and keeps or far away; that work, rules and paging."""
+    settings, clock = orders.settings, SystemClock()
+    services.desk.standby = LocalCopy(settings.data_dir / "alerting")
+    parts = PagingParts(settings, services.desk, services.alerts, clock, instruments)
     if (far := _far_prometheus(settings, resources)) is not None:
         resources.watch(remote_probe(lambda: far.answer("query", {"query": ["1"]})))
-        return far, []
+        return far, build_paging(parts, resources, None).work()
     folder = settings.data_dir / "timeseries"
-    monitor = Monitor(settings.timeseries, folder, database, SystemClock(), instruments)
+    monitor = Monitor(settings.timeseries, folder, services.database, clock, instruments)
     resources.add(Resource("time series", monitor.close))
     resources.watch(freshness_probe(monitor.newest, settings.timeseries.scrape_interval_s, SystemClock()))
     monitor.restore()
     own = OwnMetrics(f"{settings.host}:{settings.port}", metrics.collect)
-    return monitor, [monitor.run([own])]
+    paging = build_paging(parts, resources, monitor)
+    shown = monitor if paging.evaluator is None else WithRules(monitor, paging.evaluator)
+    return shown, [monitor.run([own]), *paging.work()]
 
 
 def _far_prometheus(settings: Settings, resources: Resources) -> RemotePrometheus | None:

@@ -817,6 +817,58 @@ METRICS: tuple[Metric, ...] = (
         "Time of a call that was not spent waiting for upstreams.",
         buckets=FAST_BUCKETS_S,
     ),
+    # alerting
+    Metric(
+        "cmg_notifications_total",
+        "counter",
+        "Attempts to send a notification, by kind of channel and outcome (sent, again, failed).",
+        ("kind", "outcome"),
+        series=40,
+        optional="only once somebody was told of an alert",
+    ),
+    Metric(
+        "cmg_notification_repeats_total",
+        "counter",
+        "Notifications that may have been sent twice, since their sender died between sending and keeping it.",
+        ("kind",),
+        series=15,
+        optional="only after a sender was killed",
+    ),
+    Metric(
+        "cmg_alerting_late_seconds",
+        "gauge",
+        "How late the oldest timer or notification was that the pager found due in its last round.",
+        merge="max",
+    ),
+    Metric(
+        "cmg_alerting_leader_up",
+        "gauge",
+        "1 in the process that pages, 0 in those that stand by.",
+        merge="sum",
+    ),
+    Metric(
+        "cmg_rule_evaluations_total",
+        "counter",
+        "Evaluations of rules, by outcome (good, failed).",
+        ("outcome",),
+        series=2,
+        optional="only where rules are evaluated",
+    ),
+    Metric(
+        "cmg_rule_groups_late_seconds",
+        "gauge",
+        "By how much the latest group of rules missed the moment at which it was to be evaluated.",
+        merge="max",
+        optional="only where rules are evaluated",
+    ),
+    Metric(
+        "cmg_heartbeats_total",
+        "counter",
+        "Pings of the watchdog's URLs, by outcome (sent, failed, withheld).",
+        ("outcome",),
+        series=3,
+        optional="only where a heartbeat is configured",
+    ),
 )
 
 BY_NAME: dict[str, Metric] = {metric.name: metric for metric in METRICS}

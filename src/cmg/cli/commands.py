@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "logs": ("monitoring.logs", "Search and follow what was logged."),
     "eval": ("evaluation.command", "Measure how well the memory finds what is asked for."),
     "timeseries": ("archives", "Import samples of metrics."),
-    "alerts": ("monitoring.alerts", "Test rule files."),
+    "alerts": ("monitoring.alerts", "Show alerts and act on them, check the set-up, test rule files."),
     "catalogue": ("monitoring.catalogue", "Write the files of Prometheus, Alertmanager and Grafana."),
     "backup": ("archives", "Write everything that is stored to one file."),
     "restore": ("archives", "Fill an empty place from a backup."),

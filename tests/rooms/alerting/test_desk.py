@@ -84,7 +84,7 @@ async def test_workspaces_do_not_see_each_other(alerts, admin, desk):
     await alerts.receive("default", [DOWN])
     with pytest.raises(NotFound):
         await alerts.story(admin, uuid4().hex)
-    assert sorted(await desk.workspaces()) == ["default", "other"]
+    assert sorted(await desk.heads()) == ["default", "other"]
 
 
 async def test_an_alert_tells_why_somebody_was_paged(alerts, desk, admin):

@@ -3,7 +3,7 @@
 import msgspec
 
 from cmg.alerting.escalation.contacts import places
-from cmg.alerting.escalation.telling import Telling, put, resolve_group
+from cmg.alerting.escalation.telling import Telling, put, resolve_group, tell_acknowledged
 from cmg.alerting.models import Decision, Group, GroupStatus
 from cmg.alerting.setup.documents import EscalationPolicy, Target
 from cmg.alerting.world import Changes
@@ -18,6 +18,7 @@ def acknowledge(changes: Changes, group: Group, by: str) -> None:
     policy = changes.world.setup.policies.get(group.policy_id or "")
     minutes = policy.acknowledgement_minutes if policy else _DEFAULT_ACK_MINUTES
     _pause(changes, group, by, "acknowledged", changes.now + minutes * 60)
+    tell_acknowledged(changes, group, by)
 
 
 def snooze(changes: Changes, group: Group, by: str, minutes: int) -> None:

@@ -107,6 +107,14 @@ def resolve_group(changes: Changes, group: Group, reason: str, by: str | None = 
     changes.decide(Decision(at=changes.now, event=reason, outcome=outcome, group_id=group.id))
 
 
+def tell_acknowledged(changes: Changes, group: Group, by: str) -> None:
+    """PagerDuty escalates as well: where it heard of the group, it hears that somebody cares for it."""
+    channels = changes.world.setup.channels
+    for place in _quiet_places(changes, group) if group.told_at is not None else ():
+        if channels[place.channel].kind == "pagerduty":
+            put(changes, group, place, Telling("acknowledged", f"acknowledged {group.round}", f"{by} acknowledged it"))
+
+
 def _quiet_places(changes: Changes, group: Group) -> list[Place]:
     setup = changes.world.setup
     policy = setup.policies.get(group.policy_id or "")

@@ -98,10 +98,10 @@ def _resume(changes: Changes, group: Group, timer: Timer) -> None:
 
 
 def _redial(changes: Changes, group: Group, timer: Timer) -> None:
-    """A call that nobody picked up; `timer.notification` is channel, address and target of it."""
+    """A call that nobody picked up; `timer.notification` is channel, address, target and receipt of it."""
     if group.status != "open":
         return
-    channel, address, target = timer.notification.split("\n")
+    channel, address, target, _ = timer.notification.split("\n")
     telling = Telling("page", f"redial {timer.number}.{group.round}.{group.step}", "nobody picked up")
     put(changes, group, Place(target, channel, address), telling)
     changes.decide(

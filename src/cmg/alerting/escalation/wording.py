@@ -5,8 +5,8 @@ from cmg.alerting.world import World
 from cmg.kit.clock import rfc3339
 
 _HEADS: dict[Occasion, str] = {
-    "page": "", "remind": "Still open: ", "flapping": "Flapping: ", "resolved": "Resolved: ", "test": "Test: ",
-    "watch": "",
+    "page": "", "remind": "Still open: ", "flapping": "Flapping: ", "acknowledged": "Acknowledged: ",
+    "resolved": "Resolved: ", "test": "Test: ",
 }  # fmt: skip
 _SHOWN = 10
 

@@ -51,6 +51,8 @@ def _pass(case: Case, stages: tuple[Stage, ...], event: str) -> None:
         case.changes.put_alert(case.alert)
     if began_to_flap and not case.alert.firing:
         tell_flapping(case.changes, case.alert)
+    if verdict.outcome == "stop":
+        return  # the alert counts its reports itself
     if case.report is None and before is not None and before.held == case.alert.held:
         return  # nothing is new but the time
     case.changes.decide(
@@ -72,4 +74,4 @@ def _held(verdict: Verdict) -> str:
 def _outcome(case: Case, verdict: Verdict) -> str:
     if verdict.outcome == "pass":
         return "goes to the group's people" if case.alert.firing else "over"
-    return "held" if verdict.outcome == "hold" else "known already"
+    return "held"

@@ -140,7 +140,7 @@ class Contact(Document):
     """Where somebody is reached: the address on a channel (a number, a mail address, a user)."""
 
     channel: DocumentId
-    address: Text = ""
+    address: Annotated[str, Field(max_length=2000, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")] = ""
 
 
 class Responder(Document):

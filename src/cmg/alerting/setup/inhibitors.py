@@ -14,6 +14,14 @@ class Inhibitors:
         self._rules = dict(rules or {})
         self._firing: dict[str, dict[tuple[str, ...], set[str]]] = {name: {} for name in self._rules}
 
+    def copy(self) -> "Inhibitors":
+        """The same, to change."""
+        made = Inhibitors(self._rules)
+        made._firing = {
+            rule: {values: set(one) for values, one in known.items()} for rule, known in self._firing.items()
+        }
+        return made
+
     def take(self, alert: Alert) -> None:
         """Note whether it is a firing source now."""
         for name, rule in self._rules.items():

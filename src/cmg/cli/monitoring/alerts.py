@@ -1,10 +1,11 @@
-"""Rules and alerts: `cmg alerts test`."""
+"""Rules and alerts: `cmg alerts …`."""
 
 import asyncio
 from pathlib import Path
 
 import click
 
+from cmg.cli.monitoring.paging import COMMANDS
 from cmg.cli.printing import json_option, print_json
 from cmg.kit.clock import SystemClock
 from cmg.kit.errors import InvalidRequest
@@ -50,3 +51,7 @@ def _print(difference: Difference) -> None:
 
 def _line(told: Told) -> str:
     return "  ".join(told)
+
+
+for one in COMMANDS:
+    alerts.add_command(one)

@@ -1,0 +1,84 @@
+"""What every channel is given, and what it answers."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import aiohttp
+
+from cmg.alerting.models import Notification, Occasion, Severity
+
+
+class TryLater(Exception):
+    """The receiver cannot take it now (429, 5xx, no connection); `after_s` is what it asked for, if it did."""
+
+    def __init__(self, why: str, after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.after_s = after_s
+
+
+class Refused(Exception):
+    """The receiver will never take it (a wrong address, a wrong secret)."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """`reference` is the same for a message however often it is sent, `group` for all messages of a group.
+
+    `at`: when it is sent.
+    """
+
+    reference: str
+    group: str
+    occasion: Occasion
+    severity: Severity
+    subject: str
+    body: str
+    at: float
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.occasion == "resolved"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where to: the address of a person on a channel, and the channel's own settings and opened secrets."""
+
+    address: str
+    settings: Mapping[str, str]
+    secrets: Mapping[str, str]
+
+    def setting(self, name: str, default: str | None = None) -> str:
+        """A setting. Raises `Refused` when it is needed and not there."""
+        value = self.settings.get(name) or default
+        if value is None:
+            raise Refused(f"the channel has no setting `{name}`")
+        return value
+
+    def secret(self, name: str) -> str:
+        """A secret. Raises `Refused`."""
+        if not self.secrets.get(name):
+            raise Refused(f"the channel has no secret `{name}`")
+        return self.secrets[name]
+
+    def to(self, setting: str) -> str:
+        """The person's address, else the channel's own. Raises `Refused`."""
+        return self.address or self.setting(setting)
+
+
+class Send(Protocol):
+    """Sends one message; returns what the receiver calls it. Raises `TryLater`, `Refused`."""
+
+    async def __call__(self, message: Message, to: Destination, session: aiohttp.ClientSession) -> str:
+        """See the class."""
+        ...
+
+
+def message_of(one: Notification, at: float) -> Message:
+    """The message of a row of the outbox, as it is sent now."""
+    reference = hashlib.sha256(one.key.encode()).hexdigest()[:24]
+    return Message(reference, one.group_id, one.occasion, one.severity, one.subject, one.body, at, one.facts)

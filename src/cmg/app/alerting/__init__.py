@@ -1,0 +1,1 @@
+"""Builds what evaluates rules and tells people of alerts, for the monitor and the command line."""

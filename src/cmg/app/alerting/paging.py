@@ -1,0 +1,99 @@
+"""Builds what tells people of alerts: rules evaluated on this machine's samples, the pager, the watchdog."""
+
+import os
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from cmg.alerting.alerts import Alerts
+from cmg.alerting.delivery.heartbeat import Heartbeat
+from cmg.alerting.delivery.pager import Pager
+from cmg.alerting.delivery.sender import Sender
+from cmg.alerting.desk import Desk
+from cmg.alerting.evaluation.evaluator import Evaluator
+from cmg.alerting.evaluation.reporting import Reporting
+from cmg.alerting.evaluation.rule_files import catalogue, of_paths
+from cmg.alerting.setup.sealing import Sealer, master_keys
+from cmg.app.processes.resources import Resource, Resources
+from cmg.config import Settings
+from cmg.identity.models import DEFAULT_WORKSPACE
+from cmg.kit.clock import Clock
+from cmg.kit.ids import public_id
+from cmg.telemetry.instruments import Instruments
+from cmg.timeseries.monitor import Monitor
+from cmg.timeseries.rules.alerts import Surroundings
+from cmg.timeseries.rules.evaluation import Evaluation
+
+_LATE_S = 60.0
+
+
+def build_sealer(settings: Settings) -> Sealer:
+    """Under the master key of the settings or of the data dir."""
+    return Sealer(lambda: master_keys(settings.master_key, settings.data_dir))
+
+
+def build_sender(
+    settings: Settings, desk: Desk, clock: Clock, instruments: Instruments, session: aiohttp.ClientSession
+) -> Sender:
+    """A sender on open connections."""
+    return Sender(desk, build_sealer(settings), clock, instruments, lambda: session)
+
+
+@dataclass(frozen=True)
+class Paging:
+    """The parts, for whoever runs them and shows them."""
+
+    pager: Pager
+    heartbeat: Heartbeat
+    evaluator: Evaluator | None
+
+    def work(self) -> list[Coroutine[Any, Any, None]]:
+        """What runs until cancelled."""
+        rules = [] if self.evaluator is None else [self.evaluator.run()]
+        return [self.pager.run(), self.heartbeat.run(), *rules]
+
+
+@dataclass(frozen=True)
+class PagingParts:
+    """What it is built on."""
+
+    settings: Settings
+    desk: Desk
+    alerts: Alerts
+    clock: Clock
+    instruments: Instruments
+
+
+def build_paging(parts: PagingParts, resources: Resources, monitor: Monitor | None) -> Paging:
+    """Build it inside the loop. `monitor`: where samples are; None: a Prometheus elsewhere evaluates rules.
+
+    Raises `RuleFileError` and `OSError` for a rule file that cannot be used.
+    """
+    session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), trust_env=True)
+    resources.add(Resource("notification connections", session.close))
+    desk, clock, instruments = parts.desk, parts.clock, parts.instruments
+    sender = build_sender(parts.settings, desk, clock, instruments, session)
+    me = f"{socket.gethostname()}-{os.getpid()}-{public_id(4)}"
+    pager = Pager(desk, sender, clock, instruments, me)
+    evaluator = None if monitor is None else _evaluator(parts, monitor, pager)
+
+    def wrong() -> str:
+        if not pager.leads:
+            return "another process pages"
+        if pager.late_s > _LATE_S:
+            return f"the pager is {pager.late_s:.0f} s late"
+        return "" if evaluator is None or evaluator.fresh else "rules were not evaluated at their last moment"
+
+    return Paging(pager, Heartbeat(desk, wrong, clock, instruments, lambda: session), evaluator)
+
+
+def _evaluator(parts: PagingParts, monitor: Monitor, pager: Pager) -> Evaluator:
+    settings = parts.settings
+    surroundings = Surroundings({}, f"http://{settings.host}:{settings.port}")
+    groups = [group for file in (*catalogue(), *of_paths(settings.timeseries.rule_files)) for group in file.groups]
+    evaluations = [Evaluation(one, monitor.engine.instant, monitor.keep, surroundings) for one in groups]
+    port = Reporting(parts.alerts, DEFAULT_WORKSPACE, lambda: pager.leads)
+    return Evaluator(evaluations, port, parts.clock, parts.instruments)

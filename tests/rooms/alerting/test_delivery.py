@@ -1,0 +1,250 @@
+"""Messages go out once: over failures, busy receivers, kills at every step, and two monitors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from cmg.alerting.delivery.heartbeat import Heartbeat
+from cmg.alerting.delivery.pager import LEASE_S, Pager
+from cmg.alerting.delivery.sender import Sender
+from cmg.alerting.desk import Desk
+from cmg.alerting.escalation.actions import acknowledge
+from cmg.alerting.models import Report
+from support.alerting_world import TIERS, document
+from support.fake_receivers import Receivers, channels_at, receiving
+
+pytestmark = pytest.mark.usefixtures("people")
+DOWN = Report(labels={"alertname": "Down", "severity": "critical", "component": "db"})
+
+
+class Killed(BaseException):
+    """kill -9: nothing of the process runs on."""
+
+
+@pytest.fixture
+async def receivers() -> AsyncIterator[Receivers]:
+    async with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as made:
+        yield made
+
+
+@pytest.fixture
+async def people(configuring, admin, receivers) -> dict[str, Any]:
+    """Four tiers on real adapters: SMS, voice and PagerDuty, with ntfy behind the SMS."""
+    channels = channels_at(receivers.url)
+    channels["sms"]["fallback"] = "ntfy"
+    for name in ("ntfy", "sms", "voice", "pagerduty"):
+        await configuring.put(admin, "channels", name, document("channels", channels[name]))
+    contacts = [{"channel": "sms", "address": "+15550001"}, {"channel": "voice", "address": "+15550002"}]
+    for who in TIERS:
+        await configuring.put(admin, "responders", who, document("responders", {"name": who, "contacts": contacts}))
+    steps = [{"after_minutes": minutes, "targets": [{"responder": who}]} for who, minutes in TIERS.items()]
+    policy = {"name": "All", "steps": steps, "channels": {"P1": ["sms"]}}
+    await configuring.put(admin, "escalation-policies", "default", document("escalation-policies", policy))
+    await configuring.put(admin, "handling", "default", document("handling", {"wait_seconds": 0}))
+    return policy
+
+
+@pytest.fixture
+def monitor(database, audit, clock, instruments, sealer, session):
+    """Makes a monitor: a desk, a sender and a pager of its own, as a process would have."""
+
+    def made(name: str) -> Pager:
+        desk = Desk(database, audit, clock)
+        return Pager(desk, Sender(desk, sealer, clock, instruments, lambda: session), clock, instruments, name)
+
+    return made
+
+
+async def passed(clock, pager: Pager, seconds: float, step: float = 5.0) -> None:
+    """Let time pass, a round of the pager every few seconds."""
+    for _ in range(int(seconds / step)):
+        clock.advance(step)
+        await pager.round()
+
+
+def sms(receivers: Receivers) -> list[str]:
+    return [one.body["Body"].splitlines()[-1] for one in receivers.got if one.path.endswith("/Messages.json")]
+
+
+async def test_nobody_answers_and_four_messages_go_out_in_an_hour(monitor, alerts, receivers, clock):
+    pager = monitor("a")
+    await alerts.receive("default", [DOWN])
+    await pager.round()
+    assert len(sms(receivers)) == 1
+    await passed(clock, pager, 59 * 60, step=30)
+    assert len(sms(receivers)) == 3
+    await passed(clock, pager, 120, step=30)
+    assert len(sms(receivers)) == len(set(sms(receivers))) == 4
+
+
+async def test_a_busy_receiver_gets_it_when_it_asked_for_it(monitor, alerts, receivers, clock):
+    receivers.failures = [(429, {"retry-after": "7"}, {})]
+    pager = monitor("a")
+    await alerts.receive("default", [DOWN])
+    await pager.round()
+    await passed(clock, pager, 5)
+    assert len(receivers.got) == 1
+    await passed(clock, pager, 5)
+    assert len(receivers.got) == 2
+
+
+async def test_a_dead_channel_falls_to_the_next_and_raises_its_own_alert(monitor, alerts, receivers, clock, desk):
+    receivers.failures = [(500, {}, {})] * 3
+    pager = monitor("a")
+    await alerts.receive("default", [DOWN])
+    await pager.round()
+    await passed(clock, pager, 60)
+    called = [one.path.rsplit("/", 1)[1] for one in receivers.got[:4]]
+    assert called == ["Messages.json"] * 3 + ["Calls.json"], "then the person's next contact"
+    names = {one.name for one in (await desk.change("default", lambda changes: list(changes.world.alerts.values())))}
+    assert names == {"Down", "NotificationChannelFailing"}
+
+
+async def test_a_wrong_secret_is_not_tried_again(monitor, alerts, receivers):
+    receivers.failures = [(401, {}, {"message": "Authenticate"})]
+    pager = monitor("a")
+    await alerts.receive("default", [DOWN])
+    await pager.round()
+    assert [one.path.rsplit("/", 1)[1] for one in receivers.got][:2] == ["Messages.json", "Calls.json"]
+
+
+async def test_an_acknowledgement_while_it_is_sent_stops_all_that_follows(monitor, alerts, receivers, clock, desk):
+    receivers.failures = [(503, {}, {})]
+    pager = monitor("a")
+    await alerts.receive("default", [DOWN])
+    await pager.round()
+    await desk.change("default", lambda changes: acknowledge(changes, next(iter(changes.world.groups.values())), "ada"))
+    await passed(clock, pager, 30 * 60, step=30)
+    assert len(receivers.got) == 1
+
+
+STEPS = ["before the claim", "after the claim", "while it is sent", "before it is kept", "after it is kept"]
+
+
+@pytest.mark.parametrize("tier", range(4))
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_kill_at_any_step_loses_no_page(monitor, alerts, receivers, clock, step, tier):
+    first = monitor("first")
+    await alerts.receive("default", [DOWN])
+    for minutes in (15, 15, 30)[:tier]:
+        await first.round()
+        clock.advance(minutes * 60)
+    assert len(sms(receivers)) == tier
+    _arm(first, step)
+    with pytest.raises(Killed):
+        await first.round()
+    second = monitor("second")
+    await passed(clock, second, LEASE_S + 45)
+    new = sms(receivers)[tier:]
+    assert len(set(new)) == 1, "a repeat has the same reference"
+    assert len(new) == (2 if step in {"while it is sent", "before it is kept"} else 1)
+
+
+def _arm(pager: Pager, step: str) -> None:
+    """Kill the process when it comes to this step."""
+    desk = pager._desk
+    real, sends = desk.change, pager._sender._sent
+
+    async def change(*given, **named):
+        names = given[1].__code__.co_names
+        claims, settles = "claim" in names, "settle" in names
+        if (step == "before the claim" and claims) or (step == "before it is kept" and settles):
+            raise Killed
+        kept = await real(*given, **named)
+        if (step == "after the claim" and claims and kept) or (step == "after it is kept" and settles):
+            raise Killed
+        return kept
+
+    async def sent(*given):
+        receipt = await sends(*given)
+        raise Killed(receipt)
+
+    desk.change = change
+    if step == "while it is sent":
+        pager._sender._sent = sent
+
+
+async def test_of_two_monitors_one_pages_and_the_other_takes_over(monitor, alerts, receivers, clock):
+    one, other = monitor("one"), monitor("other")
+    await one.round()
+    await other.round()
+    assert (one.leads, other.leads) == (True, False)
+    await alerts.receive("default", [DOWN])
+    await asyncio.gather(one.round(), other.round())
+    assert len(sms(receivers)) == 1
+    await passed(clock, other, LEASE_S + 5)
+    assert other.leads
+    await passed(clock, other, 15 * 60, step=60)
+    assert len(sms(receivers)) == 2
+
+
+async def test_a_channel_never_sends_more_than_its_rate(configuring, admin, monitor, alerts, receivers, clock):
+    slow = {**channels_at(receivers.url)["sms"], "per_minute": 2}
+    await configuring.put(admin, "channels", "sms", document("channels", slow))
+    await configuring.put(admin, "handling", "default", document("handling", {"wait_seconds": 0, "storm_groups": 99}))
+    pager = monitor("a")
+    await alerts.receive("default", [Report(labels={"alertname": f"A{n}", "severity": "P1"}) for n in range(5)])
+    await pager.round()
+    assert len(sms(receivers)) == 2
+    await passed(clock, pager, 60)
+    assert len(sms(receivers)) == 4
+    await passed(clock, pager, 60)
+    assert len(sms(receivers)) == 5
+
+
+async def test_a_call_that_nobody_picks_up_is_made_again(people, configuring, admin, monitor, alerts, receivers, clock):
+    policy = {**people, "channels": {"P1": ["voice"]}, "redial_seconds": 60, "redials": 2}
+    await configuring.put(admin, "escalation-policies", "default", document("escalation-policies", policy))
+    pager = monitor("a")
+    await alerts.receive("default", [DOWN])
+    await pager.round()
+    calls = lambda: sum(one.path.endswith("/Calls.json") for one in receivers.got)  # noqa: E731  it is read four times
+    assert calls() == 1
+    await passed(clock, pager, 65)
+    assert calls() == 2
+    receivers.call_status = "completed"
+    await passed(clock, pager, 300)
+    assert calls() == 2, "the second one was picked up"
+
+
+async def test_pagerduty_hears_of_an_acknowledgement_and_the_end(configuring, admin, monitor, alerts, receivers, desk):
+    policy = {"name": "PD", "steps": [{"after_minutes": 0, "targets": [{"channel": "pagerduty"}]}]}
+    await configuring.put(admin, "escalation-policies", "default", document("escalation-policies", policy))
+    pager = monitor("a")
+    await alerts.receive("default", [DOWN])
+    await pager.round()
+    await desk.change("default", lambda changes: acknowledge(changes, next(iter(changes.world.groups.values())), "ada"))
+    await pager.round()
+    await alerts.receive("default", [Report(labels=DOWN.labels, firing=False)])
+    await pager.round()
+    events = [one.body for one in receivers.got]
+    assert [one["event_action"] for one in events] == ["trigger", "acknowledge", "resolve"]
+    assert len({one["dedup_key"] for one in events}) == 1
+
+
+async def test_the_watchdog_calls_while_all_works_and_is_silent_when_it_does_not(
+    configuring, admin, monitor, receivers, clock, instruments, session
+):
+    check = {"url": f"{receivers.url}/beat", "every_seconds": 60}
+    await configuring.put(admin, "heartbeats", "outside", document("heartbeats", check))
+    pager, wrong = monitor("a"), [""]
+    watchdog = Heartbeat(pager._desk, lambda: wrong[0], clock, instruments, lambda: session)
+    await pager.round()
+    for _ in range(24):
+        clock.advance(5)
+        await watchdog.round()
+    assert len(receivers.got) == 2
+    wrong[0] = "the pager is 90 s late"
+    for _ in range(24):
+        clock.advance(5)
+        await watchdog.round()
+    assert len(receivers.got) == 2
