@@ -23,17 +23,12 @@ def _call(client: openai.OpenAI) -> None:
         list(client.chat.completions.create(model="sim/echo", messages=said, stream=True))
 
 
-def _rules(prometheus: ScrapingPrometheus) -> list[dict[str, Any]]:
-    found = prometheus.ask("/api/v1/rules")
-    return [rule for group in found["data"]["groups"] for rule in group["rules"]]
-
-
 async def test_every_rule_is_evaluated_on_the_services_own_metrics(service: Service, client: openai.OpenAI) -> None:
     with ScrapingPrometheus(service.url, service.key, rule_files()) as prometheus:
 
         async def evaluated() -> list[dict[str, Any]] | None:
             await asyncio.to_thread(_call, client)
-            rules = await asyncio.to_thread(_rules, prometheus)
+            rules = await asyncio.to_thread(prometheus.rules)
             return rules if rules and all(rule["health"] != "unknown" for rule in rules) else None
 
         rules = await eventually(evaluated, 60, "every rule was evaluated")

@@ -107,3 +107,8 @@ class ScrapingPrometheus(PrometheusServer):
 
     def _make_blocks(self) -> None:
         """There are no samples of before."""
+
+    def rules(self) -> list[dict[str, Any]]:
+        """How each rule stands: `name`, `health` (unknown, ok, err), `lastError`."""
+        with urllib.request.urlopen(f"{self.url}/api/v1/rules", timeout=10) as answer:
+            return [rule for group in json.load(answer)["data"]["groups"] for rule in group["rules"]]
