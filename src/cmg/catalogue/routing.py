@@ -39,6 +39,7 @@ CATEGORIES = (
     "dependency",
     "freshness",
     "jobs",
+    "logs",
     "performance",
     "security",
     "slo",

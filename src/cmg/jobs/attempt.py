@@ -11,6 +11,7 @@ import msgspec
 from pgqueuer.core.executors import AbstractEntrypointExecutor
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Context, Job
+from structlog.contextvars import bound_contextvars
 
 from cmg.jobs import store
 from cmg.kit.clock import Clock
@@ -67,7 +68,8 @@ class AttemptExecutor(AbstractEntrypointExecutor):
         started = self.surroundings.clock.monotonic()
         outcome = "done"
         try:
-            await self._counted(job)
+            with bound_contextvars(**{"cmg.job": self.kind.name, "cmg.job_id": int(job.id)}):  # of its log lines
+                await self._counted(job)
         except RetryRequested:
             outcome = "retried"
             raise

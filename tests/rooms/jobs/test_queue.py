@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import asyncpg
 import pytest
+import structlog
 from pgqueuer.core.listeners import (
     PGNoticeEventListener,
     default_event_router,
@@ -40,6 +41,19 @@ async def enqueue(database: Database, jobs: Jobs, name: str, payload: object = N
     """Enqueue in a transaction of its own."""
     async with database.transaction() as connection:
         return await jobs.enqueue(connection, name, payload, **options)
+
+
+async def test_lines_of_a_job_name_it(database, make_jobs):
+    jobs, seen = make_jobs(), []
+
+    async def handler(_payload):
+        seen.append(structlog.contextvars.get_contextvars())
+
+    jobs.register("told", handler)
+    async with running(jobs):
+        number = await enqueue(database, jobs, "told")
+        await eventually(lambda: asyncio.sleep(0, seen), 10)
+    assert seen[0] == {"cmg.job": "told", "cmg.job_id": number}
 
 
 async def test_enqueued_job_runs_with_its_payload(database, make_jobs):

@@ -19,6 +19,7 @@ from cmg.telemetry.lines.encoding import LINE_BYTES, encoded, pseudonym
 from cmg.telemetry.lines.request import REQUEST
 from cmg.telemetry.lines.spool import SEGMENT_BYTES, Spool
 from cmg.telemetry.lines.writing import LineWriter
+from cmg.telemetry.tracing.trace import Trace, enter
 from support.processes import wait_until
 
 SECRETS = {
@@ -179,3 +180,14 @@ def test_a_spool_takes_no_more_than_its_bound(tmp_path: Path) -> None:
     assert taken == [True] * 6 + [False] * 14
     next(iter(sorted(tmp_path.glob("*.ndjson")))).unlink()
     assert spool.append(data)
+
+
+async def test_lines_of_a_job_carry_its_trace(spooled: Path) -> None:
+    async def job() -> None:
+        enter(Trace("01a224eb4a977604a05be746d072c0fc", None, 0.0, 0.0))
+        structlog.stdlib.get_logger("cmg.test.job").info("at work")
+
+    await asyncio.create_task(job())
+    wait_until(lambda: bool(lines(spooled)), 5, "the line is written")
+    (line,) = lines(spooled)
+    assert (line["trace.id"], line["span.id"]) == ("01a224eb4a977604a05be746d072c0fc", "a05be746d072c0fc")

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from cmg.kit.ids import uuid7_hex
-from cmg.telemetry.tracing.trace import Trace
+from cmg.telemetry.tracing.trace import Trace, current
 
 Scope = MutableMapping[str, Any]
 # The whole ASGI scope, so that a request that logs nothing pays for one assignment (50 ns) and nothing more.
@@ -26,7 +26,7 @@ def add_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> 
     """A processor: the ids of the request, its trace, its workspace and its key, unless the line names others."""
     scope = REQUEST.get()
     if scope is None:
-        return event
+        return _of_trace(event, current())
     event.setdefault("cmg.request_id", request_id(scope))
     caller = scope.get("cmg.caller")
     if caller is not None:
@@ -36,6 +36,14 @@ def add_request(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> 
     if trace is not None:
         event.setdefault("trace.id", trace)
         event.setdefault("span.id", span)
+    return event
+
+
+def _of_trace(event: MutableMapping[str, Any], trace: Trace | None) -> MutableMapping[str, Any]:
+    """Outside of a request: the trace of the job that runs, if one does."""
+    if trace is not None:
+        event.setdefault("trace.id", trace.id)
+        event.setdefault("span.id", f"{trace.span:016x}")
     return event
 
 
