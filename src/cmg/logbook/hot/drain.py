@@ -63,7 +63,7 @@ class LogDrain:
                 backoff = min(backoff * 2, _BACKOFF_S[1])
                 continue
             backoff = _BACKOFF_S[0]
-            await asyncio.sleep(BUSY_S if count else IDLE_S)
+            await asyncio.sleep(0 if count >= MOST_LINES else BUSY_S if count else IDLE_S)
 
     async def drain_once(self) -> int:
         """A round over all files, a bounded part of each; returns how many lines were stored. Raises `DatabaseAway`."""

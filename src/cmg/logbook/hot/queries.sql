@@ -14,6 +14,29 @@ WHERE at >= $1 AND at <= $2 AND (at, line_no) < ($2, $3)
     AND ($11::text IS NULL OR search @@ websearch_to_tsquery('simple', $11))
 ORDER BY at DESC, line_no DESC LIMIT $12;
 
+-- name: page_by_words
+-- The same for lines that hold rare words: all of them are found first, by the index of words, up to a number that tells
+-- that they are not rare; one row comes at least, which says how many they were.
+WITH found AS MATERIALIZED (
+    SELECT at, line_no, severity, logger, service, message, fields, workspace_id, request_id, trace_id, user_hash,
+        pattern_no
+    FROM log_lines
+    WHERE at >= $1 AND at <= $2 AND search @@ websearch_to_tsquery('simple', $11) LIMIT $13
+)
+SELECT (SELECT count(*) FROM found) AS candidates, page.*
+FROM (VALUES (1)) AS one LEFT JOIN LATERAL (
+    SELECT * FROM found
+    WHERE (at, line_no) < ($2, $3)
+        AND ($4::text IS NULL OR workspace_id = $4)
+        AND ($5::smallint IS NULL OR severity >= $5)
+        AND ($6::text IS NULL OR logger = $6 OR starts_with(logger, $6 || '.'))
+        AND ($7::text IS NULL OR request_id = $7)
+        AND ($8::text IS NULL OR trace_id = $8)
+        AND ($9::text IS NULL OR service = $9)
+        AND ($10::bigint IS NULL OR pattern_no = $10)
+    ORDER BY at DESC, line_no DESC LIMIT $12
+) AS page ON true;
+
 -- name: newer
 -- Lines with numbers above one, in their order, by everything that a search may name.
 SELECT at, line_no, severity, logger, service, message, fields, workspace_id, request_id, trace_id, user_hash,

@@ -30,6 +30,7 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 MASK = "***"
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def redact(text: str) -> str:
@@ -43,20 +44,23 @@ def suspect(line: bytes) -> bool:
 
 
 @lru_cache(maxsize=2048)
-def is_secret_name(name: str) -> bool:
+def is_secret_name(name: object) -> bool:
     """Whether a field of this name holds a secret, whatever its value looks like."""
-    return _NAMED.search(name) is not None
+    return isinstance(name, str) and _NAMED.search(name) is not None
 
 
 def without_named(event: Mapping[Any, Any]) -> dict[Any, Any]:
     """The fields with `***` for every value that stands under the name of a secret, at any depth."""
-    return {name: _named(name, value) for name, value in event.items()}
+    return {
+        name: value if type(value) in _PLAIN and not is_secret_name(name) else _named(name, value)
+        for name, value in event.items()
+    }
 
 
 def _named(name: Any, value: Any) -> Any:
     if isinstance(value, Mapping):
         return without_named(value)
-    if isinstance(name, str) and value and not isinstance(value, bool) and is_secret_name(name):
+    if value and not isinstance(value, bool) and is_secret_name(name):
         return MASK
     if isinstance(value, list | tuple):
         return [without_named(one) if isinstance(one, Mapping) else one for one in value]
