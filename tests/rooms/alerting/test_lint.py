@@ -4,7 +4,9 @@ import copy
 
 import pytest
 
+from cmg.alerting.evaluation.rule_files import catalogue
 from cmg.alerting.setup.lint import lint_rules, lint_setup
+from cmg.catalogue.metrics import METRICS
 from cmg.timeseries.rules.files import RuleFile
 from support.alerting_world import setup_of, tiers
 from support.fake_receivers import channels_at
@@ -69,3 +71,7 @@ def test_a_metric_that_nobody_emits_is_found():
 def test_an_alert_without_severity_or_runbook_is_found():
     told = [one.told for one in lint_rules(rules("up == 0"), set())]
     assert told == ["has no severity", "has no category", "has no runbook"]
+
+
+def test_nothing_is_wrong_with_the_rules_that_come_with_the_service():
+    assert list(lint_rules(list(catalogue()), {metric.name for metric in METRICS})) == []
