@@ -115,10 +115,7 @@ class MemorySettings(Part, frozen=True):
 
 
 class TraceSettings(Part, frozen=True):
-    """Which requests and jobs leave a trace, beside errors, and how long it is kept on this service's own database.
-
-    A model call is slow by its first token (or whole answer, where it is no stream), or by what the gateway took.
-    """
+    """Which requests and jobs leave a trace, beside errors; a call is slow by its first token or by the gateway."""
 
     enabled: bool = True
     per_second: Positive = 1  # ordinary ones of each process, so that a quiet service keeps all of them
@@ -127,6 +124,7 @@ class TraceSettings(Part, frozen=True):
     slow_request_ms: Positive = 1000
     slow_call_ms: Positive = 10_000
     slow_gateway_ms: Positive = 250
+    baggage: list[str] = []  # names of callers' W3C baggage that traces hold
     keep_hours: Annotated[int, Meta(ge=1, le=720)] = 48
     keep_most: Annotated[int, Meta(ge=100)] = 100_000
 
@@ -228,6 +226,7 @@ class Settings(Part, frozen=True):
     admin_password: str | None = None
     prometheus_url: str | None = None
     otlp_endpoint: str | None = None
+    capture_content: bool = False  # whether traces hold prompts and answers
     log_level: str = "info"
     shutdown_grace_s: Positive = 20
     metrics_allow: list[str] = []  # CIDRs that may read /metrics without a key
@@ -269,6 +268,7 @@ ENVIRONMENT: dict[str, str] = {
     "CMG_ADMIN_PASSWORD": "admin_password",
     "CMG_PROMETHEUS_URL": "prometheus_url",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "otlp_endpoint",
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "capture_content",
     "CMG_LOG_LEVEL": "log_level",
     "CMG_SHUTDOWN_GRACE_S": "shutdown_grace_s",
 }

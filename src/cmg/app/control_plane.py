@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 import cmg
 from cmg.app.forward import CLIENT_HEADER, REQUEST_HEADER
 from cmg.app.openapi.document import api_docs_router, openapi_document
+from cmg.app.processes.traced import Traced
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
 from cmg.identity.sessions.door import SessionDoor
@@ -22,6 +23,8 @@ from cmg.kit.permissions import PUBLIC, permission_of, routes_of
 from cmg.telemetry.lines.request import REQUEST
 from cmg.telemetry.logs import get_logger
 from cmg.telemetry.security_events import SecurityEvents
+from cmg.telemetry.tracing.trace import current
+from cmg.telemetry.tracing.tracer import Tracer
 
 _log = get_logger("cmg.app.control_plane")
 _PAGES = ("/docs", "/openapi.json")
@@ -42,7 +45,7 @@ class Doors:
     events: SecurityEvents | None = None
 
 
-def build(routers: Iterable[APIRouter], doors: Doors, mounts: Mapping[str, ASGI]) -> ASGI:
+def build(routers: Iterable[APIRouter], doors: Doors, mounts: Mapping[str, ASGI], tracer: Tracer) -> ASGI:
     """The whole application; `mounts` answer their path for every checked key and look at the scopes themselves.
 
     Raises `Unguarded` for a route without a permission.
@@ -50,7 +53,8 @@ def build(routers: Iterable[APIRouter], doors: Doors, mounts: Mapping[str, ASGI]
     app = documented(routers)
     check_permissions(app)
     app.state.events = doors.events
-    return _Callers(app, doors, mounts)
+    paths = {getattr(route.original_route, "endpoint"): str(route.path) for route in routes_of(app)}  # noqa: B009  typed as any route
+    return Traced(_Callers(app, doors, mounts), paths, tracer)
 
 
 def documented(routers: Iterable[APIRouter]) -> FastAPI:
@@ -109,6 +113,9 @@ class _Callers:
             else:
                 state["caller"] = await self._signed_in(scope, client)
             scope["cmg.caller"] = state["caller"]
+            trace = current()
+            if trace is not None and state["caller"] is not None:
+                trace.workspace_id = state["caller"].workspace_id
             if state["caller"] is None and not self._allowed_open(scope):
                 raise Unauthenticated(
                     "no API key; send `Authorization: Bearer cmg_…`, or sign in", headers=_challenge(scope["path"])

@@ -11,8 +11,10 @@ import aiohttp
 from yarl import URL
 
 from cmg.kit.asgi import ClientGone, Message, Receive, Request, Scope, Send
+from cmg.kit.clock import Clock
 from cmg.kit.errors import TooLarge, Unavailable
 from cmg.telemetry.lines.request import request_id
+from cmg.telemetry.tracing.trace import Trace
 
 CLIENT_HEADER = b"x-cmg-forwarded-client"
 REQUEST_HEADER = b"x-cmg-forwarded-request"
@@ -21,6 +23,8 @@ _HOP_BY_HOP = frozenset(
     | {b"transfer-encoding", b"host", b"expect", CLIENT_HEADER, REQUEST_HEADER}
 )
 _OURS = (CLIENT_HEADER, REQUEST_HEADER)
+KEPT_HEADER = b"x-cmg-trace-kept"  # backstage's word for a gateway; no client sees it
+_REASON_MOST = 20
 _TOTAL_S = 300.0
 _STARTING_S = 5.0
 
@@ -32,8 +36,8 @@ class Forwarder:
     answers under a URL and believes `X-Forwarded-For` from those it trusts (`trusted_proxies`).
     """
 
-    def __init__(self, backstage: Path | str, body_bytes: int) -> None:
-        self._limit = body_bytes
+    def __init__(self, backstage: Path | str, body_bytes: int, clock: Clock) -> None:
+        self._limit, self._clock = body_bytes, clock
         self._base, self._tells, connector = "http://backstage", CLIENT_HEADER, _connector(backstage)
         if isinstance(backstage, str):
             self._base, self._tells = backstage.rstrip("/"), b"x-forwarded-for"
@@ -47,12 +51,16 @@ class Forwarder:
 
     async def handle(self, request: Request, send: Send) -> None:
         """Ask backstage and pass its answer on as it comes. Raises `Unavailable` while it is away."""
+        trace: Trace = request.scope["cmg.trace"]
+        trace.tried = True  # backstage decides, so that what belongs together is kept together
+        mark = trace.begin("forward", self._clock.monotonic())
         path = request.scope.get("raw_path") or request.path.encode()
         query = request.scope["query_string"]
-        passed = [(name, value) for name, value in _end_to_end(request) if name != self._tells]
+        passed = [(name, value) for name, value in _end_to_end(request) if name not in (self._tells, b"traceparent")]
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in passed]
         headers.append((self._tells.decode(), request.client))
         headers.append((REQUEST_HEADER.decode(), request_id(request.scope)))
+        headers.append(("traceparent", trace.traceparent(mark)))
         target = path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
         url = URL(f"{self._base}{target}", encoded=True)  # the target goes on byte for byte
         try:
@@ -64,7 +72,9 @@ class Forwarder:
                 "the control plane is starting or away; try again in a moment", headers={"retry-after": "1"}
             ) from error
         async with answer:
+            trace.reason = trace.reason or answer.headers.get(KEPT_HEADER.decode(), "")[:_REASON_MOST]
             await _pass_on(answer, send)
+        trace.end(mark, self._clock.monotonic())
 
     async def _answer(self, request: Request, url: URL, headers: list[tuple[str, str]]) -> aiohttp.ClientResponse:
         """Backstage's answer; one that is starting is waited for, since nothing was sent to it yet."""
@@ -134,7 +144,7 @@ def _end_to_end(request: Request) -> list[tuple[bytes, bytes]]:
 
 async def _pass_on(answer: aiohttp.ClientResponse, send: Send) -> None:
     raw = [(name.lower(), value) for name, value in answer.raw_headers]
-    headers = [(name, value) for name, value in raw if name not in _HOP_BY_HOP]
+    headers = [(name, value) for name, value in raw if name not in _HOP_BY_HOP and name != KEPT_HEADER]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     async for piece in answer.content.iter_any():
         await send({"type": "http.response.body", "body": piece, "more_body": True})

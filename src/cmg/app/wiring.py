@@ -153,6 +153,7 @@ from cmg.telemetry.machine.process import ProcessFigures
 from cmg.telemetry.machine.sampling import sample
 from cmg.telemetry.merging import Departed
 from cmg.telemetry.tracing.outbox import Outbox
+from cmg.telemetry.tracing.record import Batch
 from cmg.telemetry.tracing.tracer import Tracer
 from cmg.timeseries.api import routes as timeseries_routes
 from cmg.timeseries.api.embedded import EmbeddedPrometheus
@@ -459,6 +460,8 @@ class _Base:
     prices: PriceBook
     catalogue: Catalogue
     known: LastKnownFile
+    outbox: Outbox
+    tracer: Tracer
 
 
 async def _base(orders: Orders, resources: Resources, clock: Clock, instruments: Instruments) -> _Base:
@@ -476,7 +479,9 @@ async def _base(orders: Orders, resources: Resources, clock: Clock, instruments:
     catalogue = Catalogue(database, prices, clock, built_in_models(settings))
     changes.subscribe("models", catalogue.changed)
     changes.on_reset(catalogue.load)
-    base = _Base(database, changes, feed, prices, catalogue, LastKnownFile(orders.last_known))
+    outbox = Outbox(orders.traces_socket, instruments)
+    tracer = Tracer(settings.traces, outbox, clock, instruments)
+    base = _Base(database, changes, feed, prices, catalogue, LastKnownFile(orders.last_known), outbox, tracer)
     await _learn(base)
     tokens.warm_up()
     return base
@@ -514,7 +519,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     socket = MetricsSocket(orders.runtime / f"gateway-{orders.worker}.metrics", instruments)
     await socket.open()
     resources.add(Resource("metrics", socket.close))
-    forwarder = Forwarder(orders.backstage_socket, settings.limits.body_bytes)
+    forwarder = Forwarder(orders.backstage_socket, settings.limits.body_bytes, clock)
     resources.add(Resource("forwarder", forwarder.close))
     network = HttpTransport(connections=settings.limits.connections)
     resources.add(Resource("upstream connections", network.close))
@@ -527,9 +532,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     resources.add(Resource("recall", notes.close))
     policies = _policies(settings, feed)
     memory = MemoryService(finder, notes, journal, policies, clock, instruments)
-    outbox = Outbox(orders.traces_socket, instruments)
-    tracer = Tracer(settings.traces, outbox, clock, instruments)
-    counting = (clock, instruments, tracer, catalogue.lists)
+    counting = (clock, instruments, base.tracer, catalogue.lists)
     recorder = Recorder(journal, memory, quota, prices, estimator, *counting)
     cache, speaking = _cache(settings, resources, clock, instruments), Speaking(clock, instruments)
     parts = GatewayParts(
@@ -561,9 +564,9 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     base.changes.subscribe(ERASURES, journal.begin_segment)
     routes.add("POST", "/v1/workingset", workingset.handle)
     forward = by_role(orders.role, forwarder.handle, _remote(orders, resources))
-    plane = DataPlane(routes, authenticator, forward, instruments, tracer, settings.trusted_proxies)
+    plane = DataPlane(routes, authenticator, forward, instruments, base.tracer, settings.trusted_proxies)
     watching = sample([_process("gateway", resources, instruments)], clock)
-    return Built(plane, [base.changes.run(), parts.breakers.run(), outbox.run(), watching])
+    return Built(plane, [base.changes.run(), parts.breakers.run(), base.outbox.run(), watching])
 
 
 def _cache(settings: Settings, resources: Resources, clock: Clock, instruments: Instruments) -> Cache:
@@ -577,7 +580,7 @@ def _remote(orders: Orders, resources: Resources) -> Handler | None:
     settings = orders.settings
     if orders.duties.control_plane or not settings.backstage_url:
         return None
-    remote = Forwarder(settings.backstage_url, settings.limits.body_bytes)
+    remote = Forwarder(settings.backstage_url, settings.limits.body_bytes, SystemClock())
     resources.add(Resource("other machine", remote.close))
     return remote.handle
 
@@ -650,7 +653,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     keeper = Keeper(base.known, base.feed, base.catalogue, clock)
     logging = await _logbook(orders, resources, base, services.logbook, instruments)
     work = [base.changes.run(), metrics.poll(), keeper.run(), *logging]
-    tracer, tracing = _traces(orders, resources, base.database, instruments)
+    tracing = [base.outbox.run(), *_traces(orders, resources, base.database, instruments)]
     work += [board.run(), *tracing, *_figures(orders, resources, base.database, cache, instruments)]
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [metrics_router(metrics, settings.metrics_allow)]
@@ -679,13 +682,15 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
             mounts, answering = _tools(services, memory, authenticator, instruments)
             work.append(answering)
     work.append(machine.prober(base.database).run())
-    application: Any = control_plane.build(routers, _doors(orders, resources, services, authenticator), mounts)
+    application: Any = control_plane.build(
+        routers, _doors(orders, resources, services, authenticator), mounts, base.tracer
+    )
     if not orders.duties.gateways:
         within = Within(application, settings.limits.body_bytes)
         forward = by_role(orders.role, within.handle, _remote(orders, resources))
         probes = _probes(resources, health_api(machine, authenticator))
         add_status_routes(probes, settings, clock)
-        application = DataPlane(probes, authenticator, forward, instruments, tracer, settings.trusted_proxies)
+        application = DataPlane(probes, authenticator, forward, instruments, base.tracer, settings.trusted_proxies)
     return Built(application, work)
 
 
@@ -734,16 +739,20 @@ def _tools(
     return {PATH: endpoint}, endpoint.run()
 
 
-def _traces(
-    orders: Orders, resources: Resources, database: Database, instruments: Instruments
-) -> tuple[Tracer, list[Work]]:
-    """Backstage's own traces, and what takes those of this machine's processes and stores them."""
-    clock = SystemClock()
-    receiver = Receiver(orders.traces_socket, TraceStore(database), clock, instruments, nobody)
+def _traces(orders: Orders, resources: Resources, database: Database, instruments: Instruments) -> list[Work]:
+    """What takes the traces of this machine's processes, stores them, and sends them to a collector."""
+    clock, endpoint, work = SystemClock(), orders.settings.otlp_endpoint, []
+    take: Callable[[Batch], None] = nobody
+    if endpoint:
+        from cmg.traces.exporting import Exporter  # noqa: PLC0415  15 MB that are not loaded for nothing
+
+        exporter = Exporter(endpoint, clock, instruments)
+        resources.add(Resource("trace collector", exporter.close))
+        take, work = exporter.take, [exporter.run()]
+    receiver = Receiver(orders.traces_socket, TraceStore(database), clock, instruments, take)
     receiver.open()
     resources.add(Resource("traces", receiver.close))
-    outbox = Outbox(orders.traces_socket, instruments)
-    return Tracer(orders.settings.traces, outbox, clock, instruments), [receiver.run(), outbox.run()]
+    return [receiver.run(), *work]
 
 
 def _monitoring(
@@ -830,7 +839,7 @@ def _working(
     """What a cluster needs once: jobs, the sync of models, vectors and facts of what was said."""
     clock, database = SystemClock(), services.database
     catalogue = CatalogueSync(upstreams, database, clock, instruments)
-    jobs = _jobs(services, clock, instruments)
+    jobs = _jobs(services, base.tracer, instruments)
     add_incident_jobs(jobs, services.incidents, services.settings)
     incidents = _incidents(services, instruments)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
@@ -859,10 +868,10 @@ def _backlog(sources: Sources, database: Database, clock: Clock, instruments: In
     return [Backlog(sources.current, VectorStore(database), IndexStore(database), clock, instruments).run()]
 
 
-def _jobs(services: Services, clock: Clock, instruments: Instruments) -> Jobs:
+def _jobs(services: Services, tracer: Tracer, instruments: Instruments) -> Jobs:
     """Retention: every table that grows has its purge here, or in its own upkeep."""
-    database, retention = services.database, services.settings.retention
-    jobs = Jobs(database, clock, instruments, log_days=retention.jobs_log_days)
+    database, retention, clock = services.database, services.settings.retention, tracer.clock
+    jobs = Jobs(database, clock, instruments, log_days=retention.jobs_log_days, tracer=tracer)
     idempotent = IdempotentCalls(database, clock, retention.idempotency_hours)
     items = ItemUpkeep(database, clock, services.policies)
     turns = MemoryRetention(database, clock, items, services.policies, retention.operations_days)

@@ -44,6 +44,12 @@ METRICS: tuple[Metric, ...] = (
         series=4,
     ),
     Metric(
+        "cmg_traces_exported_total",
+        "counter",
+        "Traces that a collector took.",
+        optional="only with OTEL_EXPORTER_OTLP_ENDPOINT",
+    ),
+    Metric(
         "cmg_traces_dropped_total",
         "counter",
         "Traces that were to be kept and got lost, by place (outbox, receiver, store, export).",

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "incidents": ("incidents.commands", "Declare, show and close incidents."),
     "logs": ("monitoring.logs", "Search and follow what was logged."),
     "eval": ("evaluation.command", "Measure how well the memory finds what is asked for."),
+    "traces": ("monitoring.traces", "Show where the time of requests and jobs went."),
     "timeseries": ("archives", "Import samples of metrics."),
     "alerts": ("monitoring.alerts", "Show alerts and act on them, check the set-up, test rule files."),
     "catalogue": ("monitoring.catalogue", "Write the files of Prometheus, Alertmanager and Grafana."),

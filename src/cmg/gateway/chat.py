@@ -10,7 +10,7 @@ from cmg.gateway.calls.admission import Estimate, admit, check_room, trace_of
 from cmg.gateway.calls.answer import read_chat_answer
 from cmg.gateway.calls.attempts import Recorded, first_good
 from cmg.gateway.calls.client_watch import ClientWatch
-from cmg.gateway.calls.description import recalled
+from cmg.gateway.calls.description import recalled, spoken
 from cmg.gateway.calls.ladder import Ladder
 from cmg.gateway.calls.usage import Usage
 from cmg.gateway.parts import GatewayParts
@@ -141,6 +141,8 @@ class ChatHandler:
         """Price what was used; the answer is remembered as it was said."""
         texts = () if usage is not None else chat.texts(call.left_out)
         call.said = said if call.keeps_answer else ""
+        if self._parts.settings.capture_content:
+            call.content = spoken(chat.messages, said)
         self._parts.recorder.price(call, used(usage, texts, said, other_bytes))
         if call.turns and said and call.keeps_answer:
             call.turns.append(Turn("assistant", said, self._parts.clock.time()))

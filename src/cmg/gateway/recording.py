@@ -18,7 +18,7 @@ from cmg.ledger.prices import PriceBook
 from cmg.ledger.quota.estimator import Estimator
 from cmg.ledger.quota.models import NOTHING, Grant, Quota
 from cmg.telemetry.instruments import Child, Instruments
-from cmg.telemetry.tracing.trace import Trace
+from cmg.telemetry.tracing.trace import Attributes, Trace
 from cmg.telemetry.tracing.tracer import Tracer
 
 Route = Literal["chat", "embeddings"]
@@ -32,7 +32,7 @@ class Call:
     """One call. Times are monotonic seconds; `waited_s` is the time spent waiting for upstreams and their pauses."""
 
     __slots__ = (
-        "asked", "attempt", "attempts", "caller", "candidate", "cost_nano", "cost_origin", "error_type",
+        "asked", "attempt", "attempts", "caller", "candidate", "content", "cost_nano", "cost_origin", "error_type",
         "finish_reason", "grant", "http_status", "id", "keeps_answer", "left_out", "memory_items", "memory_status",
         "memory_tokens", "model_answered", "note_room", "question", "recalled", "replayed", "route", "said", "scope",
         "started", "status", "stream", "trace", "ttft_s", "turns", "usage", "user", "waited_s", "written",
@@ -64,6 +64,7 @@ class Call:
         self.left_out: frozenset[int] = frozenset()  # places of the messages that the upstream does not get
         self.note_room = 0  # tokens for what stands for them
         self.recalled: tuple[bytes, ...] = ()  # ids of what the note holds
+        self.content: Attributes = {}  # what was said, only where traces shall hold it
         self.question = self.said = ""  # what was recalled for, and what was answered
 
 

@@ -18,6 +18,9 @@ from cmg.kit.clock import Clock
 from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.tracing import names
+from cmg.telemetry.tracing.trace import enter, leave
+from cmg.telemetry.tracing.tracer import Ended, Tracer
 
 JobHandler = Callable[[Any], Awaitable[object]]
 
@@ -50,6 +53,7 @@ class Surroundings:
     database: Database
     clock: Clock
     instruments: Instruments
+    tracer: Tracer
     running: set["asyncio.Task[Any]"]
 
 
@@ -65,8 +69,9 @@ class AttemptExecutor(AbstractEntrypointExecutor):
         task = asyncio.current_task()
         assert task is not None
         self.surroundings.running.add(task)
-        started = self.surroundings.clock.monotonic()
-        outcome = "done"
+        started, tracer = self.surroundings.clock.monotonic(), self.surroundings.tracer
+        outcome, trace = "done", tracer.start({}, started)
+        token = enter(trace)
         try:
             with bound_contextvars(**{"cmg.job": self.kind.name, "cmg.job_id": int(job.id)}):  # of its log lines
                 await self._counted(job)
@@ -78,7 +83,11 @@ class AttemptExecutor(AbstractEntrypointExecutor):
             raise
         finally:
             self.surroundings.running.discard(task)
-            name, elapsed_s = self.kind.name, self.surroundings.clock.monotonic() - started
+            leave(token)
+            ended = self.surroundings.clock.monotonic()
+            name, elapsed_s = self.kind.name, ended - started
+            trace.failed, trace.facts = outcome != "done", {names.OUTCOME: outcome, names.ATTEMPTS: job.attempts + 1}
+            tracer.finish(trace, Ended("job", name), ended)
             self.surroundings.instruments.series("cmg_jobs_total", name, outcome).inc()
             self.surroundings.instruments.series("cmg_job_duration_seconds", name).observe(elapsed_s)
 

@@ -18,12 +18,14 @@ from pgqueuer.core.executors import EntrypointExecutorParameters
 from pgqueuer.domain.errors import DuplicateJobError, FailingListenerError
 from pgqueuer.domain.models import Schedule
 
+from cmg.config import TraceSettings
 from cmg.jobs import store
 from cmg.jobs.attempt import OUTCOMES, AttemptExecutor, JobHandler, JobKind, Surroundings
 from cmg.kit.clock import Clock
 from cmg.storage.database import Connection, Database
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.tracing.tracer import Tracer
 
 __all__ = ["Backlog", "JobHandler", "Jobs"]
 
@@ -62,14 +64,23 @@ class Jobs:
     growing pauses, then held (`held()`); one that kills its process three times is held too.
     """
 
-    def __init__(self, database: Database, clock: Clock, instruments: Instruments, *, log_days: int = 7) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        instruments: Instruments,
+        *,
+        log_days: int = 7,
+        tracer: Tracer | None = None,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._instruments = instruments
         self._log_days = log_days
         self._kinds: dict[str, JobKind] = {}
         self.depths: dict[str, int] = {}  # jobs by status (queued, picked, failed), counted every 15 s
-        self._surroundings = Surroundings(database, clock, instruments, set())
+        tracer = tracer or Tracer(TraceSettings(), None, clock, instruments)
+        self._surroundings = Surroundings(database, clock, instruments, tracer, set())
         self._queuer: PgQueuer | None = None
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[Any] | None = None

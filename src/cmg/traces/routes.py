@@ -57,6 +57,7 @@ class SpanNode(BaseModel):
     span_id: str
     parent_id: str | None
     name: str
+    part: str
     kind: str
     status: str
     start_ms: float
@@ -71,6 +72,7 @@ class WhereItem(BaseModel):
 
     span_id: str
     name: str
+    part: str
     self_ms: float
     share: float
 

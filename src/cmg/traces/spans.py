@@ -12,7 +12,10 @@ _CLIENTS = frozenset({"attempt", "database", "cache", "forward"})
 
 
 class Span(msgspec.Struct, array_like=True, frozen=True):
-    """One span: ids as hex digits (`parent` empty: none is known), times in nanoseconds since the epoch."""
+    """One span: ids as hex digits (`parent` empty: none is known), times in nanoseconds since the epoch.
+
+    `part` says what it is: request, job, admission, recall, attempt, stream, record, database, cache, …
+    """
 
     id: str
     parent: str
@@ -22,6 +25,7 @@ class Span(msgspec.Struct, array_like=True, frozen=True):
     end_ns: int
     failed: bool
     attributes: dict[str, Any]
+    part: str = ""
 
 
 def spans_of(record: TraceRecord, whole: dict[str, Any]) -> list[Span]:
@@ -36,6 +40,7 @@ def spans_of(record: TraceRecord, whole: dict[str, Any]) -> list[Span]:
             _ns(record, record.ended),
             record.failed,
             whole,
+            record.kind,
         )
     ]
     for number, mark in enumerate(record.marks, 1):
@@ -44,26 +49,28 @@ def spans_of(record: TraceRecord, whole: dict[str, Any]) -> list[Span]:
             Span(
                 _id(record, number),
                 _id(record, mark.within),
-                _named(mark),
+                _named(record, mark),
                 "client" if mark.name in _CLIENTS else "internal",
                 _ns(record, mark.start),
                 _ns(record, max(end, mark.start)),
                 names.ERROR_TYPE in (mark.attributes or {}),
                 _attributes(record, mark),
+                mark.name,
             )
         )
     return found
 
 
-def _named(mark: Mark) -> str:
+def _named(record: TraceRecord, mark: Mark) -> str:
+    """Attempts and recall as the conventions for generative AI name them, queries by their own name."""
     told = mark.attributes or {}
     if mark.name == "attempt":
-        return f"attempt {told.get(names.PROVIDER)}/{told.get(names.REQUEST_MODEL)}"
+        return f"{record.attributes.get(names.OPERATION, 'attempt')} {told.get(names.REQUEST_MODEL)}"
+    if mark.name == "recall":
+        return str(told.get(names.OPERATION, mark.name))
     if mark.name == "database":
-        return f"database {told.get(names.QUERY)}"
-    if mark.name == "cache":
-        return f"cache {told.get(names.CACHE)}"
-    return mark.name
+        return str(told.get(names.QUERY))
+    return f"cache {told.get(names.CACHE)}" if mark.name == "cache" else mark.name
 
 
 def _attributes(record: TraceRecord, mark: Mark) -> dict[str, Any]:

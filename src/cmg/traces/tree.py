@@ -29,6 +29,7 @@ def _node(span: Span, below: dict[str, list[Span]], begin: int) -> dict[str, Any
         "span_id": span.id,
         "parent_id": span.parent or None,
         "name": span.name,
+        "part": span.part,
         "kind": span.kind,
         "status": "error" if span.failed else "ok",
         "start_ms": _ms(span.start_ns - begin),
@@ -62,6 +63,7 @@ def where(roots: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             {
                 "span_id": node["span_id"],
                 "name": node["name"],
+                "part": node["part"],
                 "self_ms": node["self_ms"],
                 "share": round(node["self_ms"] / total, 4) if total else 0.0,
             }

@@ -1,6 +1,9 @@
 """What the trace of a call tells of it, in OpenTelemetry's names: figures and names, never a word of anybody."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from cmg.kit.money import nano_to_usd
 from cmg.telemetry.tracing import names
@@ -8,8 +11,10 @@ from cmg.telemetry.tracing.trace import Attributes
 
 if TYPE_CHECKING:  # a call describes itself by this
     from cmg.gateway.recording import Call
+    from cmg.gateway.requests.chat_request import Message
     from cmg.gateway.routing.router import Candidate
 
+_CONTENT_BYTES = 16 * 1024
 OPERATIONS = {"chat": "chat", "embeddings": "embeddings"}
 
 
@@ -42,7 +47,19 @@ def described(call: "Call") -> Attributes:
         names.LEFT_OUT: len(call.left_out) or None,
         names.REPLAYED: call.replayed or None,
     }
+    told |= call.content
     return told | {name: value for name, value in known.items() if value is not None}
+
+
+def spoken(messages: "Sequence[Message]", said: str) -> Attributes:
+    """What was said, where the settings want it: in OpenTelemetry's form, as JSON, cut at a bound."""
+    asked = [{"role": one.role, "parts": [{"type": "text", "content": one.text}]} for one in messages]
+    answered = [{"role": "assistant", "parts": [{"type": "text", "content": said}]}]
+    return {names.INPUT_MESSAGES: _cut(asked), names.OUTPUT_MESSAGES: _cut(answered)}
+
+
+def _cut(value: list[dict[str, Any]]) -> str:
+    return msgspec.json.encode(value)[:_CONTENT_BYTES].decode("utf-8", "replace")
 
 
 def attempted(candidate: "Candidate") -> Attributes:

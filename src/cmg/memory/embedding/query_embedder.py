@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from cmg.kit.clock import Clock
 from cmg.memory.embedding.embedder import EmbeddingFailed, Model
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.tracing.trace import current
 
 CACHED = 1024
 CACHED_S = 60.0  # a person's words lie here no longer than this, nor does a model that was changed
@@ -100,6 +101,9 @@ class QueryEmbedder:
                 return []
             task = self._running[key] = asyncio.create_task(self._ask(key, model, text))
         await asyncio.wait((task,), timeout=timeout_s)
+        trace = current()
+        if trace is not None:
+            trace.add("embed", now, self._clock.monotonic())
         if not task.done():
             self._counts["late"].inc()
             return []

@@ -7,6 +7,7 @@ import msgspec
 from cmg.kit.turns import Recollection
 from cmg.memory.frames.client import AskFailed, FrameClient
 from cmg.memory.notes.messages import Answer, Wish
+from cmg.telemetry.tracing.trace import current
 
 _CONNECT_S = 0.5
 _encode = msgspec.msgpack.Encoder().encode
@@ -24,6 +25,9 @@ class NoteClient:
         answer = await self._client.ask(
             lambda number, until: _encode(msgspec.structs.replace(wish, number=number, until=until)), timeout_s
         )
+        trace = current()
+        if trace is not None and answer.marks:
+            trace.adopt(answer.marks)
         if answer.error is not None:
             raise AskFailed(answer.error)
         return Recollection(answer.text, answer.items, answer.tokens, answer.status, answer.ids)

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
@@ -50,6 +51,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     error: str | None = None
     ids: tuple[bytes, ...] = ()
     status: MemoryStatus = "ok"
+    marks: list[list[Any]] = []  # what making it took, for the call's trace
 
 
 def digest(content: str) -> bytes:

@@ -12,11 +12,13 @@ from cmg.memory.notes.messages import Answer, Wish
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
+from cmg.telemetry.tracing.trace import Trace, enter
 
 RUNNING = 512  # notes at once: what their calls' deadline lets one process make, and a little more
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Wish).decode
 _log = get_logger("cmg.memory.notes")
+_CALLERS = "0" * 32  # its marks go back to the call that asks; ids are given there
 
 
 class NoteServer:
@@ -56,12 +58,15 @@ class NoteServer:
 
     async def _answer(self, connection: FrameConnection, wish: Wish) -> None:
         left = wish.until - self._loop.time()
+        trace = Trace(_CALLERS, None, 0.0, 0.0)
+        enter(trace)
         try:
             async with asyncio.timeout(max(left, 0)):
                 found = await self._maker.make(wish, left)
-            answer = Answer(wish.number, found.text, found.items, found.tokens, ids=found.ids, status=found.status)
+            told = (found.text, found.items, found.tokens)
+            answer = Answer(wish.number, *told, ids=found.ids, status=found.status, marks=trace.marks)
         except (DatabaseAway, TimeoutError) as error:
-            answer = Answer(wish.number, error=str(error) or "there was not enough time")
+            answer = Answer(wish.number, error=str(error) or "there was not enough time", marks=trace.marks)
         except Exception as error:  # noqa: BLE001  the call goes on without a note, the next one is tried
             _log.exception("a note failed", error=type(error).__name__)
             answer = Answer(wish.number, error=type(error).__name__)

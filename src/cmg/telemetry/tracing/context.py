@@ -4,7 +4,8 @@ Source: W3C Trace Context (traceparent, tracestate). What does not fit the form 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from urllib.parse import unquote
 
 import msgspec
 
@@ -12,6 +13,7 @@ import msgspec
 _PARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _LENGTH = 55
 _STATE_MOST = 512
+_BAGGAGE_MOST, _VALUE_MOST = 8192, 200
 _NONE = (b"0" * 32, b"0" * 16)
 
 
@@ -35,6 +37,16 @@ def context_of(headers: Mapping[bytes, bytes]) -> Context | None:
     return Context(
         found[2].decode(), found[3].decode(), bool(int(found[4], 16) & 1), _state(headers.get(b"tracestate"))
     )
+
+
+def baggage_of(header: bytes | None, wanted: Collection[str]) -> dict[str, str]:
+    """The values of wanted names in a W3C `baggage` header."""
+    found: dict[str, str] = {}
+    for member in (header or b"")[:_BAGGAGE_MOST].decode("latin-1").split(","):
+        name, sign, value = member.partition(";")[0].partition("=")
+        if sign and name.strip() in wanted:
+            found[name.strip()] = unquote(value.strip())[:_VALUE_MOST]
+    return found
 
 
 def _state(given: bytes | None) -> str:

@@ -15,6 +15,8 @@ CACHE_CREATION_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 MEMORY_STORE = "gen_ai.memory.store.id"
 MEMORY_COUNT = "gen_ai.memory.record.count"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
 ERROR_TYPE = "error.type"
 
 # HTTP and databases.

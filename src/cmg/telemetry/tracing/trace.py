@@ -15,13 +15,13 @@ Mark = list[Any]
 class Trace:
     """Marks are numbered from 1. Times are the clock's monotonic seconds, but for `started_at` (epoch seconds).
 
-    `answer_s` and `own_s` are set for a model call: until its first token or whole answer, and what of that was ours.
+    `answer_s` and `own_s` are set for a model call: until its first token or whole answer, and what of it was ours.
     `facts` describe the whole once it is kept; `person` are the user and the thread that it names.
     """
 
     __slots__ = (
-        "answer_s", "asked", "facts", "failed", "id", "left_out", "marks", "own_s", "parent", "person", "reason",
-        "request_id", "span", "started", "started_at", "state", "tried", "within", "workspace_id",
+        "answer_s", "asked", "baggage", "facts", "failed", "id", "left_out", "marks", "own_s", "parent", "person",
+        "reason", "request_id", "span", "started", "started_at", "state", "tried", "within", "workspace_id",
     )  # fmt: skip
 
     def __init__(self, request_id: str, context: Context | None, started: float, started_at: float) -> None:
@@ -41,6 +41,7 @@ class Trace:
         self.answer_s: float | None = None
         self.own_s = 0.0
         self.facts: Attributes = {}
+        self.baggage: bytes | None = None  # of the caller, where some of it is wanted
         self.person: tuple[str | None, str | None] = (None, None)
         self.workspace_id: str | None = None
 
@@ -77,6 +78,15 @@ class Trace:
         if attributes:
             mark[4] = attributes if mark[4] is None else mark[4] | attributes
 
+    def adopt(self, marks: list[Mark]) -> None:
+        """What another process of this machine marked for it: on the same clock, and within what goes on here."""
+        before = len(self.marks)
+        room = MARKS_MAX - before
+        self.left_out += max(0, len(marks) - room)
+        for mark in marks[: max(0, room)]:
+            mark[3] = mark[3] + before if mark[3] else self.within
+            self.marks.append(mark)
+
     def span_of(self, number: int) -> int:
         """The id of the span that a mark becomes; 0 is the request itself."""
         return self.span + number
@@ -101,6 +111,9 @@ class Unmarked(Trace):
     def open(self, name: str, start: float, attributes: Attributes | None = None) -> int:  # noqa: ARG002  as a trace's
         """Nothing."""
         return 0
+
+    def adopt(self, marks: list[Mark]) -> None:
+        """Nothing."""
 
 
 _current: ContextVar[Trace | None] = ContextVar("cmg_trace", default=None)

@@ -10,7 +10,7 @@ from cmg.config import TraceSettings
 from cmg.kit.clock import Clock
 from cmg.kit.ids import uuid7_hex
 from cmg.telemetry.instruments import Instruments
-from cmg.telemetry.tracing.context import context_of
+from cmg.telemetry.tracing.context import baggage_of, context_of
 from cmg.telemetry.tracing.record import Kind, Mark, TraceRecord
 from cmg.telemetry.tracing.tail import Tail
 from cmg.telemetry.tracing.trace import Trace, Unmarked
@@ -39,13 +39,16 @@ class Tracer:
 
     def __init__(self, settings: TraceSettings, taker: Taker | None, clock: Clock, instruments: Instruments) -> None:
         self.clock, self._taker, self._instruments = clock, taker, instruments
-        self._tail = Tail(settings)
+        self._tail, self._wanted = Tail(settings), frozenset(settings.baggage)
         self._make = Trace if settings.enabled and taker is not None else Unmarked
 
     def start(self, headers: Mapping[bytes, bytes], started: float) -> Trace:
         """The trace of a request, which goes on with its caller's."""
         context = context_of(headers) if b"traceparent" in headers else None
-        return self._make(uuid7_hex(), context, started, self.clock.time())
+        trace = self._make(uuid7_hex(), context, started, self.clock.time())
+        if self._wanted:
+            trace.baggage = headers.get(b"baggage")
+        return trace
 
     def decide(self, trace: Trace, now: float) -> str:
         """Why the trace is kept, as far as that is known now; empty when it is not."""
@@ -65,6 +68,7 @@ class Tracer:
     def _keep(self, trace: Trace, ended: Ended, now: float) -> None:
         assert self._taker is not None
         user, thread = trace.person
+        carried = baggage_of(trace.baggage, self._wanted) if trace.baggage else {}
         record = TraceRecord(
             id=trace.id,
             request_id=trace.request_id,
@@ -82,7 +86,7 @@ class Tracer:
             workspace_id=trace.workspace_id,
             user=user,
             thread=thread,
-            attributes=trace.facts,
+            attributes={**trace.facts, **{f"baggage.{name}": value for name, value in carried.items()}},
             left_out=trace.left_out,
             marks=[Mark(*mark) for mark in trace.marks],
         )
