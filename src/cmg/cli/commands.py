@@ -15,7 +15,7 @@ from cmg.storage.errors import StorageError
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "Run the service on this machine."),
     "keys": ("identity", "Create, show, change and revoke API keys."),
-    "workspaces": ("identity", "Create and list workspaces."),
+    "workspaces": ("identity", "Create, change and list workspaces."),
     "accounts": ("people.accounts", "List, create, invite, help and disable people."),
     "usage": ("records", "Sum up calls, tokens and costs."),
     "audit": ("records", "Verify the audit trail."),

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import click
+import msgspec
 
 from cmg.cli.key_options import UNSET, fields_of, key_settings
 from cmg.cli.printing import json_option, print_fields, print_json, print_table
@@ -150,6 +151,26 @@ def create_workspace(*, name: str, workspace_id: str | None, timezone: str | Non
     fields = {"name": name, "id": workspace_id, "timezone": timezone}
     made = with_services(lambda services: services.workspaces.create(COMMAND_LINE, fields))
     (print_json if as_json else print_fields)(workspace_view(made))
+
+
+@workspaces.command("update")
+@click.argument("workspace_id")
+@click.option("--name", help="What people call it.")
+@click.option("--timezone", help="An IANA name; budgets' days begin at its midnight.")
+@click.option("--memory", help='Its memory policy, merged, as in {"retention_days": 30}; null: the default.')
+@json_option
+def update_workspace(workspace_id: str, *, as_json: bool, memory: str | None, **fields: str | None) -> None:
+    """Change settings; those not named stay. A running service knows within two seconds."""
+    given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    if memory is not None:
+        try:
+            given["memory"] = msgspec.json.decode(memory)
+        except msgspec.DecodeError as error:
+            raise click.UsageError(f"--memory is no JSON: {error}") from error
+    if not given:
+        raise click.UsageError("say what to change, as in --memory '{\"retention_days\": 30}'")
+    changed = with_services(lambda services: services.workspaces.update(COMMAND_LINE, workspace_id, given))
+    (print_json if as_json else print_fields)(workspace_view(changed))
 
 
 @workspaces.command("list")

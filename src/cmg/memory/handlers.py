@@ -1,5 +1,6 @@
 """Raw ASGI handlers of the memory's HTTP API."""
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -103,13 +104,15 @@ class MemoryApi:
         """What is remembered about a question, best first. Raises `InvalidRequest`, `Forbidden`, `DatabaseAway`."""
         self._access.read(caller)
         asked = decode(_recall, await request.body(self._body_limit))
-        key_id = await self._access.ask(request, caller, asked.user_id, "recall")
+        self._access.speak(request, caller, asked.user_id)
         if not (asked.query or asked.purpose):
             raise InvalidRequest("send a `query`, or a `purpose`", param="query")
         budget = asked.token_budget
         if budget is None and asked.max_items is None:
             budget = self._service.token_budget
-        hits = await self._service.find(_wanted(asked, (caller.workspace_id, key_id), budget), _SEARCH_S)
+        wanted = _wanted(asked, (caller.workspace_id, self._access.wall(caller)), budget)
+        noted = self._access.saw(request, caller, [asked.user_id], "recall")  # beside the search, before the answer
+        hits, _ = await asyncio.gather(self._service.find(wanted, _SEARCH_S), noted)
         taken = pack(hits, _tokens, token_budget=budget, max_items=asked.max_items)
         if asked.order == "thread":
             taken = by_thread(taken)

@@ -101,6 +101,13 @@ def test_workspaces_are_made_and_hold_keys(shell: Shell) -> None:
     assert [one["id"] for one in shell.json("keys", "list", "--workspace", "berlin")["items"]] == [key["id"]]
 
 
+def test_a_workspaces_memory_policy_is_changed(shell: Shell) -> None:
+    shell.json("workspaces", "create", "--name", "Rome", "--id", "rome")
+    changed = shell.json("workspaces", "update", "rome", "--memory", '{"retention_days": 30, "shared": true}')
+    assert (changed["memory"]["retention_days"], changed["memory"]["shared"]) == (30, True)
+    assert shell.json("workspaces", "update", "rome", "--memory", "null")["memory"]["retention_days"] is None
+
+
 def test_people_are_created_helped_and_disabled(shell: Shell) -> None:
     made = shell.json("accounts", "create", "Ada@example.org", "--role", "admin", "--name", "Ada")
     assert (made["email"], made["role"], made["must_change_password"]) == ("ada@example.org", "admin", True)

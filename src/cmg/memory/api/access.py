@@ -61,12 +61,6 @@ class Access:
         await self.meet(request, caller, user_id)
         await self.staff.note(request, caller, [user_id], what)
 
-    async def ask(self, request: Request, caller: Caller, user_id: str, what: str) -> str | None:
-        """The same for a search, which knows by itself whose the user is; returns the key that it has to be told."""
-        self.speak(request, caller, user_id)
-        await self.staff.note(request, caller, [user_id], what)
-        return self.wall(caller)
-
     async def meet_item(self, request: Request, caller: Caller, user_id: str) -> None:
         """Raise `NotFound` unless the caller may change what the item's user has: for the key there is none."""
         try:
