@@ -15,9 +15,14 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A communication to bring to people. `reference` is the same for the same message, for receivers that compare."""
+    """A communication to bring to people. `reference` is the same for the same message, for receivers that compare.
+
+    `group` is that of all messages of an incident; `over`: it tells of its end.
+    """
 
     reference: str
+    group: str
+    over: bool
     subject: str
     body: str
     severity: str
@@ -61,12 +66,3 @@ class Prober(Protocol):
     async def level(self) -> str:
         """The level that `/health` tells. Raises `ProbeFailed`."""
         ...
-
-
-class NoMessenger:
-    """Stands in where nothing can send: every channel is told to be unreachable, none is claimed to be reached."""
-
-    async def send(self, message: Message, channels: Sequence[str]) -> Sequence[Delivery]:
-        """Nothing is sent."""
-        del message
-        return [Delivery(channel, "not_sent", "no channels are configured") for channel in channels]

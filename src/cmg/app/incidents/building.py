@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import msgspec
 
+from cmg.alerting.setup.sealing import Sealer, master_keys
+
 from cmg.app.data_plane import Routes
 from cmg.app.incidents.components import SeenComponents
 from cmg.app.incidents.probing import HttpProber
@@ -16,9 +18,9 @@ from cmg.identity.keys import Keys
 from cmg.incidents.closing.checks import Checks
 from cmg.incidents.closing.closing import Closing
 from cmg.incidents.communication.announcing import Announcer
+from cmg.incidents.communication.sending import ChannelMessenger
 from cmg.incidents.desk import Desk
 from cmg.incidents.operation import Operation
-from cmg.incidents.ports import NoMessenger
 from cmg.incidents.review.actions import Actions
 from cmg.incidents.review.figures import Figures
 from cmg.incidents.review.plotting import LateSamples, Plots
@@ -46,6 +48,8 @@ _SECRETS = (
 def build_room(settings: Settings, database: Database, audit: AuditTrail, clock: Clock) -> Room:
     """The use cases of incidents."""
     samples = LateSamples()
+    sealer = Sealer(lambda: master_keys(settings.master_key, settings.data_dir))
+    messenger = ChannelMessenger(database, sealer, clock)
     desk, timelines = Desk(database, audit, clock), Timelines(audit, clock)
     checks = Checks(database, HttpProber(settings, Keys(database, audit, clock), clock), clock)
     review = Review(database, desk, Actions(database, desk, clock), Plots(database, samples, clock), clock)
@@ -57,7 +61,7 @@ def build_room(settings: Settings, database: Database, audit: AuditTrail, clock:
         review=review,
         samples=samples,
         figures=Figures(database, clock),
-        announcer=Announcer(database, desk, NoMessenger(), clock),
+        announcer=Announcer(database, desk, messenger, clock),
         operation=Operation(database, audit, clock),
         clock=clock,
     )

@@ -62,7 +62,14 @@ class Announcer:
         if channels:
             reference = f"{incident.name}/{said.id}"
             severity = SEVERITIES[incident.severity - 1]
-            message = Message(reference=reference, subject=said.subject, body=said.body, severity=severity)
+            message = Message(
+                reference=reference,
+                group=incident.name,
+                over=said.kind == "resolution",
+                subject=said.subject,
+                body=said.body,
+                severity=severity,
+            )
             found += await self._messenger.send(message, channels)
         told = tuple(msgspec.structs.asdict(one) for one in found)
         await store.save_deliveries(self._database, said.id, told)
