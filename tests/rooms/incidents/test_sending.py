@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from cmg.alerting.setup.configuring import Configuring
+from cmg.alerting.setup.documents import KINDS
 from cmg.alerting.setup.sealing import Sealer
 from cmg.incidents.communication.announcing import Announcer
 from cmg.incidents.communication.sending import ChannelMessenger
@@ -17,11 +18,11 @@ from support.fake_receivers import Receivers, channels_at, receiving
 @pytest.fixture
 async def receivers(world: World) -> AsyncIterator[Receivers]:
     """The fakes, and a channel to each in the service's own workspace."""
-    sealer = Sealer(lambda: [b"k" * 32])
+    sealer = Sealer(lambda: ["k" * 44])
     configuring = Configuring(world.database, world.audit, world.clock, sealer)
     async with receiving() as found:
         for name, body in channels_at(found.url).items():
-            await configuring.put(ANA, "channel", name, body)
+            await configuring.put(ANA, "channels", name, KINDS["channels"].model_validate(body))
         messenger = ChannelMessenger(world.database, sealer, SystemClock())
         world.announcer = Announcer(world.database, world.desk, messenger, world.clock)
         yield found
@@ -41,7 +42,11 @@ async def test_each_channel_gets_the_message_under_one_reference(world: World, r
         ("sms", "sent"),
     ]
     [hook] = [one for one in receivers.got if one.path == "/hook"]
-    assert (hook.body["reference"], hook.body["severity"], hook.body["status"]) == (f"{made.name}/{said.id}", "P2", "firing")
+    assert (hook.body["reference"], hook.body["severity"], hook.body["status"]) == (
+        f"{made.name}/{said.id}",
+        "P2",
+        "firing",
+    )
     assert "Words." in hook.body["text"]
     assert (await world.announcer.of([made.id]))[0].deliveries == said.deliveries
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 import msgspec
 
 from cmg.alerting.setup.sealing import Sealer, master_keys
-
 from cmg.app.data_plane import Routes
 from cmg.app.incidents.components import SeenComponents
 from cmg.app.incidents.probing import HttpProber
