@@ -9,7 +9,7 @@ from cmg.app import control_plane
 from cmg.app.control_plane import Doors
 from cmg.app.people.building import Ground, People, build_people
 from cmg.audit.trail import AuditTrail
-from cmg.config import Settings
+from cmg.config import Settings, TraceSettings
 from cmg.identity import routes as identity_routes
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.keys import Keys
@@ -19,6 +19,7 @@ from cmg.identity.workspaces import Workspaces
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.tracing.tracer import Tracer
 from support.manual_clock import ManualClock
 
 ROOT = COMMAND_LINE
@@ -102,5 +103,5 @@ async def build_town(database: Database, clock: ManualClock, instruments: Instru
     keys, workspaces = Keys(database, audit, clock), Workspaces(database, audit, clock)
     routers = [identity_routes.router(keys, workspaces, audit, clock), *people.routers()]
     doors = Doors(Authenticator(feed, clock, instruments), people.door, people.events)
-    app = control_plane.build(routers, doors, {})
+    app = control_plane.build(routers, doors, {}, Tracer(TraceSettings(), None, clock, instruments))
     return Town(app, people, keys, workspaces, audit, changes, clock, database, instruments)

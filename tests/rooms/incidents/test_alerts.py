@@ -9,6 +9,7 @@ import pytest
 from cmg.alerting.alerts import Alerts
 from cmg.alerting.desk import Desk as AlertingDesk
 from cmg.alerting.escalation.actions import acknowledge
+from cmg.alerting.lifecycle.pipeline import look_again
 from cmg.alerting.models import Notification, Report
 from cmg.alerting.store import AlertFilter
 from cmg.identity.models import DEFAULT_WORKSPACE
@@ -144,7 +145,7 @@ async def test_groups_of_the_real_alerting_are_followed_once_over_a_restart(worl
     await alerts.receive(DEFAULT_WORKSPACE, [Report(labels=told, firing=False)])
     for _ in range(20):
         world.clock.advance(60)
-        await alerts.look_again(DEFAULT_WORKSPACE)
+        await alerts.change(DEFAULT_WORKSPACE, look_again)
         await watch.look()
     assert (await world.desk.get(made.id)).status == "monitoring"
     assert [kind for kind, _ in await world.told(made)].count("declared") == 1
