@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from support.service import Service, ServiceOptions, upstream_toml
 
 EXAMPLES = 8
+ENDLESS = "/admin/v1/logs/tail"  # goes on until its caller leaves; tests of logs read it
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def test_no_generated_call_ends_in_a_server_error(plain: Service) -> None:
     assert status == 200
     schema = schemathesis.openapi.from_dict(document)
     schema.config.update(base_url=plain.url)
-    operations = [result.ok() for result in schema.get_all_operations()]
+    operations = [result.ok() for result in schema.exclude(path=ENDLESS).get_all_operations()]
     assert len(operations) >= 10
     failures: list[str] = []
     for operation in operations:

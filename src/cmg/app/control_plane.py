@@ -75,7 +75,7 @@ def documented(routers: Iterable[APIRouter]) -> FastAPI:
 
 def build_for_docs() -> FastAPI:
     """The application on services that are not connected: for its OpenAPI document and its routes."""
-    from cmg.app.wiring import routers_without_database  # noqa: PLC0415  wiring builds on this module
+    from cmg.app.wiring.control import routers_without_database  # noqa: PLC0415  wiring builds on this module
 
     return documented(routers_without_database())
 

@@ -1,4 +1,4 @@
-"""What the gateway is built from; `app/wiring.py` fills it in."""
+"""What the gateway is built from; `app/wiring/` fills it in."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What the gateway asks of its neighbours on the same floor; `app/wiring.py` puts the real ones in."""
+"""What the gateway asks of its neighbours on the same floor; `app/wiring/` puts the real ones in."""
 
 from collections.abc import Sequence
 from typing import Protocol

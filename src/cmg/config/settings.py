@@ -1,21 +1,10 @@
-"""Typed settings from `cmg.toml` and the environment (the environment wins).
+"""What can be set: one structure for each table of the settings file, with defaults."""
 
-An unknown or invalid setting stops the start: `SettingsError` names the file and the line, or the variable.
-"""
-
-import os
-import re
-import tomllib
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
-
-from cmg.kit.toml_lines import line_of
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0)]
@@ -25,10 +14,6 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 FileStoreUrl = Annotated[str, Meta(pattern=r"^(s3|gs|az|abfs|file|memory)://")]
 BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#@]+/?$")]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
-
-
-class SettingsError(Exception):
-    """A setting that is unknown or invalid; the message names where it stands and what to do."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -249,152 +234,3 @@ class Settings(Part, frozen=True):
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     retention: RetentionSettings = RetentionSettings()
-
-
-# Environment variable → setting. `<NAME>_FILE` names a file that holds the value instead.
-ENVIRONMENT: dict[str, str] = {
-    "CMG_HOST": "host",
-    "CMG_PORT": "port",
-    "CMG_CONSOLE_PORT": "console_port",
-    "CMG_DATA_DIR": "data_dir",
-    "CMG_WORKERS": "workers",
-    "CMG_DATABASE_URL": "database_url",
-    "CMG_REDIS_URL": "redis_url",
-    "CMG_BACKSTAGE_URL": "backstage_url",
-    "OPENROUTER_API_KEY": "openrouter_api_key",
-    "CMG_BOOTSTRAP_KEY": "bootstrap_key",
-    "CMG_MASTER_KEY": "master_key",
-    "CMG_ADMIN_EMAIL": "admin_email",
-    "CMG_ADMIN_PASSWORD": "admin_password",
-    "CMG_PROMETHEUS_URL": "prometheus_url",
-    "OTEL_EXPORTER_OTLP_ENDPOINT": "otlp_endpoint",
-    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "capture_content",
-    "CMG_LOG_LEVEL": "log_level",
-    "CMG_SHUTDOWN_GRACE_S": "shutdown_grace_s",
-}
-_OURS_BUT_NOT_SETTINGS = {"CMG_CONFIG", "CMG_TEST_REQUIRE"}
-
-
-def load(environ: Mapping[str, str] = os.environ, path: Path | None = None) -> Settings:
-    """Read the settings file (`path`, else `CMG_CONFIG`, else `./cmg.toml` if it exists) and the environment."""
-    file = path or (Path(environ["CMG_CONFIG"]) if environ.get("CMG_CONFIG") else None)
-    if file is None and Path("cmg.toml").exists():
-        file = Path("cmg.toml")
-    text, tree = _read_toml(file) if file else ("", {})
-    if file:
-        _convert(tree, lambda setting: line_of(file, text, setting))
-    origins = _overlay(tree, environ)
-    tree.setdefault("data_dir", "/var/lib/cmg" if os.geteuid() == 0 else "data")
-    settings = _convert(tree, lambda setting: origins.get(setting.split("[")[0].split(".")[0], setting))
-    place = partial(line_of, file, text) if file else str
-    for check in (_check_tls, _check_oidc, _check_embedder):
-        check(settings, place)
-    return _resolve_secrets(settings, environ, place)
-
-
-def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        text = file.read_text()
-        return text, tomllib.loads(text)
-    except OSError as error:
-        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file}: not valid TOML: {error}") from error
-
-
-def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Lay the environment over the file's tree; returns setting → variable that gave it."""
-    known = set(ENVIRONMENT) | {f"{name}_FILE" for name in ENVIRONMENT} | _OURS_BUT_NOT_SETTINGS
-    unknown = sorted(name for name in environ if name.startswith("CMG_") and name not in known)
-    if unknown:
-        raise SettingsError(f"environment variable {unknown[0]} is not a setting; known are: {', '.join(ENVIRONMENT)}")
-    origins = {}
-    for variable, setting in ENVIRONMENT.items():
-        value = _value_of(variable, environ)
-        if value is not None:
-            tree[setting] = value
-            origins[setting] = f"environment variable {variable}"
-    return origins
-
-
-def _value_of(variable: str, environ: Mapping[str, str]) -> str | None:
-    value, file = environ.get(variable), environ.get(f"{variable}_FILE")
-    if value and file:
-        raise SettingsError(f"both {variable} and {variable}_FILE are set; keep one")
-    if file:
-        try:
-            return Path(file).read_text().strip()
-        except OSError as error:
-            raise SettingsError(f"{variable}_FILE: {file} cannot be read: {error.strerror}") from error
-    return value or None
-
-
-def _convert(tree: dict[str, Any], place: Any) -> Settings:
-    try:
-        return msgspec.convert(tree, Settings, strict=False, dec_hook=lambda kind, value: kind(value))
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        setting = path.rstrip("`").lstrip(".")
-        unknown = re.search(r"unknown field `(.+?)`", message)
-        if unknown:
-            setting = f"{setting}.{unknown[1]}".lstrip(".")
-            message = "unknown setting"
-        raise SettingsError(f"{place(setting)}: {setting or 'settings'}: {message}") from error
-
-
-def _check_tls(settings: Settings, place: Any) -> None:
-    """Certificate and key come together, and can be read."""
-    pair = {"tls_certificate": settings.tls_certificate, "tls_key": settings.tls_key}
-    for name, path in pair.items():
-        if any(pair.values()) and not (path and os.access(path, os.R_OK)):
-            raise SettingsError(f"{place(name)}: {name}: {path or 'none'} cannot be read; both are needed")
-
-
-def _check_oidc(settings: Settings, place: Any) -> None:
-    """An identity provider is asked over TLS, or on this machine, and sends browsers back to where we are."""
-    parts, loopback = urlsplit(settings.oidc.issuer or ""), ("127.0.0.1", "::1", "localhost")
-    needs = {
-        "must be an https URL": parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in loopback),
-        "needs public_url: where browsers come back to": settings.public_url,
-        "needs oidc.roles: else nobody may do anything": settings.oidc.roles,
-    }
-    for told, met in needs.items():
-        if settings.oidc.issuer is not None and not met:
-            raise SettingsError(f"{place('oidc.issuer')}: oidc.issuer: {told}")
-
-
-def _check_embedder(settings: Settings, place: Any) -> None:
-    """An embedder `<upstream>/<model>` names an upstream that there is."""
-    upstream, slash, _ = settings.memory.embedder.partition("/")
-    known = [*(one.name for one in settings.upstreams), "openrouter", "sim"]
-    if slash and upstream not in known:
-        where = place("memory.embedder")
-        raise SettingsError(
-            f"{where}: memory.embedder: there is no upstream {upstream!r}; known are: {', '.join(known)}"
-        )
-
-
-def _resolve_secrets(settings: Settings, environ: Mapping[str, str], place: Any) -> Settings:
-    """Replace `env:NAME` and `file:PATH` in keys. A missing variable leaves an upstream unconfigured."""
-    resolved = []
-    for number, upstream in enumerate(settings.upstreams):
-        where = partial(place, f"upstreams[{number}].api_key")
-        key = _revealed(upstream.api_key, environ, where)
-        resolved.append(msgspec.structs.replace(upstream, api_key=key))
-    secret = _revealed(settings.oidc.client_secret, environ, partial(place, "oidc.client_secret"))
-    if settings.oidc.issuer and secret and secret.startswith("env:"):
-        raise SettingsError(f"{place('oidc.client_secret')}: oidc.client_secret: {secret[4:]} is not set")
-    oidc = msgspec.structs.replace(settings.oidc, client_secret=secret)
-    return msgspec.structs.replace(settings, upstreams=resolved, oidc=oidc)
-
-
-def _revealed(value: str | None, environ: Mapping[str, str], where: Callable[[], str]) -> str | None:
-    """What `env:NAME` or `file:PATH` names; anything else, and the name of a variable that is not set, as it is."""
-    if value and value.startswith("file:"):
-        try:
-            return Path(value[5:]).read_text().strip()
-        except OSError as error:
-            raise SettingsError(f"{where()}: {value[5:]} cannot be read: {error.strerror}") from error
-    if value and value.startswith("env:"):
-        return _value_of(value[4:], environ) or value
-    return value

@@ -1,0 +1,238 @@
+"""The backstage process: the background work of a machine, and the control plane."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cmg.analytics import routes as analytics_routes
+from cmg.analytics.panels import Panels
+from cmg.app import control_plane
+from cmg.app.control_plane import ASGI, Doors
+from cmg.app.data_plane import DataPlane
+from cmg.app.forward import Within
+from cmg.app.health import Machine, health_api, watch_processes, watch_stores, watch_upstreams
+from cmg.app.incidents.building import (
+    add_status_routes,
+    build_board,
+)
+from cmg.app.last_known import Keeper
+from cmg.app.logbook.building import Logbook
+from cmg.app.memory.control import Onlooker
+from cmg.app.memory.embedding import Sources
+from cmg.app.metrics_api import metrics_router
+from cmg.app.processes.metrics import MergedMetrics
+from cmg.app.processes.orders import Orders
+from cmg.app.processes.resources import Resource, Resources
+from cmg.app.roles import by_role
+from cmg.app.wiring.control import control_routers
+from cmg.app.wiring.groundwork import (
+    Base,
+    Built,
+    Work,
+    base_of,
+    cache_of,
+    own_instruments,
+    probes_of,
+    process_figures,
+    questions_of,
+    remote_of,
+    sources_of,
+    upstreams_of,
+)
+from cmg.app.wiring.monitoring import far_prometheus, monitoring_of
+from cmg.app.wiring.services import Services, services_of
+from cmg.app.wiring.starting import drain_of
+from cmg.app.wiring.working import working_of
+from cmg.health.probes.processes import Waiting
+from cmg.identity.authenticator import Authenticator
+from cmg.identity.snapshot import SnapshotFeed
+from cmg.identity.speaking.rules import Speaking
+from cmg.kit.clock import SystemClock
+from cmg.ledger.budget_events import BudgetWatch
+from cmg.ledger.usage_sink import UsageSink
+from cmg.logbook.hot.drain import LogDrain
+from cmg.logbook.levels.setting import TOPIC as LOG_LEVELS
+from cmg.logbook.shipping import LogShipper
+from cmg.memory.condensing.condenser import Condenser
+from cmg.memory.control.tombstone_store import erased
+from cmg.memory.notes.maker import NoteMaker
+from cmg.memory.ranking.finder import Finder
+from cmg.memory.recent import RecentWriters
+from cmg.memory.service import MemoryService
+from cmg.memory.tools.calls import Tools
+from cmg.storage.cache import Cache
+from cmg.storage.database import Database
+from cmg.storage.errors import DatabaseAway
+from cmg.storage.figures import DatabaseFigures
+from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.machine.host import HostFigures
+from cmg.telemetry.machine.sampling import sample
+from cmg.telemetry.merging import Departed
+from cmg.telemetry.tracing.record import Batch
+from cmg.timeseries.api import routes as timeseries_routes
+from cmg.traces.receiving import Receiver, nobody
+from cmg.traces.store import TraceStore
+
+_FLUSH_S = 3.0
+
+
+async def build_backstage(orders: Orders, resources: Resources) -> Built:
+    """The background work of one machine, and the control plane where its role has it."""
+    settings, clock, instruments = orders.settings, SystemClock(), own_instruments()
+    base = await base_of(orders, resources, clock, instruments)
+    services = services_of(settings, orders.dsn, base.database, base.feed, clock, instruments)
+    metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
+    machine = Machine(orders, resources, clock, instruments)
+    cache = cache_of(settings, resources, clock, instruments)
+    watch_stores(machine, base.database, cache)
+    upstreams = upstreams_of(settings, resources, clock)
+    sources = sources_of(orders, upstreams, resources)
+    board = build_board(settings, base.database, machine.reader().standing, clock, instruments)
+    keeper = Keeper(base.known, base.feed, base.catalogue, clock)
+    logging = await _logbook(orders, resources, base, services.logbook, instruments)
+    work = [base.changes.run(), metrics.poll(), keeper.run(), *logging]
+    tracing = [base.outbox.run(), *_traces(orders, resources, base.database, instruments)]
+    work += [board.run(), *tracing, *_figures(orders, resources, base.database, cache, instruments)]
+    authenticator = Authenticator(base.feed, clock, instruments)
+    routers = [metrics_router(metrics, settings.metrics_allow)]
+    mounts: Mapping[str, ASGI] = {}
+    prometheus: timeseries_routes.Prometheus | None = None
+    if orders.duties.monitor:
+        prometheus, watching = monitoring_of(orders, resources, services, metrics, instruments)
+        routers.append(timeseries_routes.router(prometheus))
+        work += watching
+    if orders.duties.gateways or orders.duties.control_plane:
+        routers.append(services.logbook.intake_router())
+    if orders.duties.drain:
+        waiting, draining = _draining(orders, resources, services, base.feed, instruments)
+        work += draining
+        watch_processes(machine, metrics, sources, waiting)
+        watch_upstreams(machine, upstreams, base.catalogue, metrics)
+    if orders.duties.jobs or orders.duties.control_plane:
+        if orders.duties.jobs:
+            work += working_of(base, resources, services, upstreams, sources, instruments)
+        if orders.duties.control_plane:
+            routers += control_routers(services, clock)
+            services.incidents.samples.source = prometheus or far_prometheus(settings, resources)
+            panels = Panels(base.database, services.incidents.samples.source)
+            routers.append(analytics_routes.router(panels, lambda: base.feed.current.workspaces, clock))
+            memory = _reading_memory(orders, sources, services, instruments)
+            mounts, answering = _tools(services, memory, authenticator, instruments)
+            work.append(answering)
+    work.append(machine.prober(base.database).run())
+    application: Any = control_plane.build(
+        routers, _doors(orders, resources, services, authenticator), mounts, base.tracer
+    )
+    if not orders.duties.gateways:
+        within = Within(application, settings.limits.body_bytes)
+        forward = by_role(orders.role, within.handle, remote_of(orders, resources))
+        probes = probes_of(resources, health_api(machine, authenticator))
+        add_status_routes(probes, settings, clock)
+        application = DataPlane(probes, authenticator, forward, instruments, base.tracer, settings.trusted_proxies)
+    return Built(application, work)
+
+
+def _reading_memory(orders: Orders, sources: Sources, services: Services, instruments: Instruments) -> MemoryService:
+    """The memory of a process that reads it and journals nothing."""
+    settings, clock, database = services.settings.memory, SystemClock(), services.database
+    questions = questions_of(sources, database, clock, instruments)
+    finder = Finder(database, questions, clock, settings.recall_deadline_ms / 1000 / 2)
+    reader = Onlooker(orders.spool)
+    maker = NoteMaker(finder, RecentWriters(reader.folder), Condenser(database, settings.summary_tokens))
+    return MemoryService(finder, maker, reader, services.policies, clock, instruments)
+
+
+def _figures(
+    orders: Orders, resources: Resources, database: Database, cache: Cache, instruments: Instruments
+) -> list[Work]:
+    """What looks at this process, its machine and the servers that it uses."""
+    settings, clock = orders.settings, SystemClock()
+    volumes = {"data": settings.data_dir, "root": Path("/")}
+    host = HostFigures(instruments, volumes, link_mbit=settings.machine.link_mbit)
+    work = [sample([process_figures("backstage", resources, instruments), host], clock)]
+    if settings.redis_url:
+        work.append(cache.watch())
+    if orders.duties.jobs or orders.duties.monitor:
+        work.append(DatabaseFigures(database, clock, instruments).run())
+    return work
+
+
+def _doors(orders: Orders, resources: Resources, services: Services, authenticator: Authenticator) -> Doors:
+    """Who lets callers in: keys everywhere, people where the control plane is."""
+    resources.add(Resource("people", services.people.close))
+    people = services.people.door if orders.duties.control_plane else None
+    return Doors(authenticator, people, services.people.events)
+
+
+def _tools(
+    services: Services, memory: MemoryService, authenticator: Authenticator, instruments: Instruments
+) -> tuple[Mapping[str, ASGI], Work]:
+    """MCP's endpoint at its path, and what runs beside it."""
+    from cmg.memory.tools.endpoint import PATH, McpEndpoint  # noqa: PLC0415  26 MB that the gateways need not load
+
+    speaking = Speaking(services.control.clock, instruments)
+    access = services.control.access(authenticator.require, speaking, instruments)
+    tools = Tools(services.control.memories(memory), access)
+    endpoint = McpEndpoint(tools, services.settings.limits.body_bytes)
+    return {PATH: endpoint}, endpoint.run()
+
+
+def _traces(orders: Orders, resources: Resources, database: Database, instruments: Instruments) -> list[Work]:
+    """What takes the traces of this machine's processes, stores them, and sends them to a collector."""
+    clock, endpoint, work = SystemClock(), orders.settings.otlp_endpoint, []
+    take: Callable[[Batch], None] = nobody
+    if endpoint:
+        from cmg.traces.exporting import Exporter  # noqa: PLC0415  15 MB that are not loaded for nothing
+
+        exporter = Exporter(endpoint, clock, instruments)
+        resources.add(Resource("trace collector", exporter.close))
+        take, work = exporter.take, [exporter.run()]
+    receiver = Receiver(orders.traces_socket, TraceStore(database), clock, instruments, take)
+    receiver.open()
+    resources.add(Resource("traces", receiver.close))
+    return [receiver.run(), *work]
+
+
+async def _logbook(
+    orders: Orders, resources: Resources, base: Base, logbook: Logbook, instruments: Instruments
+) -> list[Work]:
+    """What carries the log lines of this machine's processes into the database, and their levels to the processes."""
+    drain = LogDrain(logbook.lines, orders.log_spool, SystemClock(), instruments, logbook.patterns)
+    work: list[Work] = [drain.run()]
+    if orders.settings.otlp_endpoint:
+        shipper = LogShipper(orders.settings.otlp_endpoint, SystemClock(), instruments)
+        resources.add(Resource("log shipping", shipper.close))
+        drain.stored.append(shipper.take)
+        work.append(shipper.run())
+    base.changes.subscribe(LOG_LEVELS, logbook.uses.levels.changed)
+    base.changes.on_reset(logbook.uses.levels.load)
+    with contextlib.suppress(DatabaseAway):
+        await logbook.uses.levels.load()
+
+    async def flush() -> None:
+        async with asyncio.timeout(_FLUSH_S):
+            await drain.drain_all()
+
+    resources.add(Resource("log lines", flush))
+    return work
+
+
+def _draining(
+    orders: Orders, resources: Resources, services: Services, feed: SnapshotFeed, instruments: Instruments
+) -> tuple[Waiting, list[Work]]:
+    """What carries this machine's journals into the database, and looks at the budgets that were spent on.
+
+    Before it: how much waits.
+    """
+    clock, database = SystemClock(), services.database
+    watch = BudgetWatch(database, lambda: feed.current, services.keys.suspend_for_budget, clock, instruments)
+    drain = drain_of(services, orders, clock, instruments, UsageSink(watch.spent, erased))
+
+    async def flush() -> None:
+        async with asyncio.timeout(_FLUSH_S):
+            await drain.drain_all()
+
+    resources.add(Resource("drain", flush))
+    return drain.waiting, [drain.run(), watch.run(), services.control.keep_file()]

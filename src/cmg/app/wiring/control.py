@@ -1,0 +1,69 @@
+"""The routes of the control plane."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+
+from cmg.alerting.api import document_routes as alerting_document_routes
+from cmg.alerting.api import routes as alerting_routes
+from cmg.analytics import routes as analytics_routes
+from cmg.analytics.panels import Panels
+from cmg.app.metrics_api import metrics_router
+from cmg.app.processes.metrics import MergedMetrics
+from cmg.app.wiring.services import Services, services_of
+from cmg.config import Settings
+from cmg.identity import routes as identity_routes
+from cmg.identity.models import actor_of
+from cmg.identity.snapshot import SnapshotFeed
+from cmg.incidents import routes as incident_routes
+from cmg.kit.clock import Clock, SystemClock
+from cmg.ledger import routes as ledger_routes
+from cmg.ledger.budget_events import BudgetEvents
+from cmg.memory.effect import routes as effect_routes
+from cmg.storage.changes import ChangeFeed
+from cmg.storage.database import Database
+from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.merging import Departed
+from cmg.timeseries.api import routes as timeseries_routes
+from cmg.timeseries.api.embedded import EmbeddedPrometheus
+from cmg.timeseries.promql.engine import Engine
+from cmg.timeseries.store.chunk_store import ChunkStore
+from cmg.timeseries.store.head import Head
+from cmg.timeseries.store.index import SeriesIndex
+from cmg.timeseries.store.sample_source import SampleSource
+from cmg.traces import routes as trace_routes
+
+
+def _only_workspace(request: Request) -> str | None:
+    """The one workspace that a caller sees; None: all of them."""
+    return actor_of(request.state.caller).only_workspace
+
+
+def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
+    """Every router of the control plane that stands on `Services`."""
+    return [
+        identity_routes.router(services.keys, services.workspaces, services.audit, clock),
+        *services.people.routers(),
+        ledger_routes.router(services.usage, BudgetEvents(services.database)),
+        trace_routes.router(services.traces, _only_workspace),
+        effect_routes.router(services.effect),
+        alerting_routes.router(services.alerts),
+        alerting_document_routes.router(services.configuring),
+        services.logbook.router(),
+        incident_routes.router(services.incidents),
+    ]
+
+
+def routers_without_database() -> list[APIRouter]:
+    """The routers on services that are not connected: enough to read the API from, not to call it."""
+    clock, settings, instruments = SystemClock(), Settings(), Instruments()
+    database = Database("postgresql:///", clock=clock, instruments=instruments)
+    feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
+    metrics = MergedMetrics(Path(), instruments, Departed(Path("departed.metrics")), clock)
+    operations = metrics_router(metrics, settings.metrics_allow)
+    index = SeriesIndex()
+    source = SampleSource(Head(index, slots=1, most=1), index, ChunkStore(database, clock))
+    prometheus = timeseries_routes.router(EmbeddedPrometheus(source, Engine(source, clock), list, clock))
+    pictures = analytics_routes.router(Panels(database, None), dict, clock)
+    services = services_of(settings, "", database, feed, clock, instruments)
+    return [*control_routers(services, clock), operations, prometheus, pictures]

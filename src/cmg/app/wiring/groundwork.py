@@ -1,0 +1,170 @@
+"""What several processes are built from."""
+
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cmg.app.data_plane import Routes
+from cmg.app.forward import Forwarder
+from cmg.app.last_known import LastKnownFile, take_last_known
+from cmg.app.memory.embedding import Sources
+from cmg.app.processes.orders import Orders
+from cmg.app.processes.resources import Resource, Resources
+from cmg.config import Settings
+from cmg.gateway.routing.catalogue import Catalogue, built_in_models
+from cmg.gateway.routing.router import Router
+from cmg.gateway.routing.upstreams import Upstream, build_upstreams
+from cmg.gateway.upstreams.http_transport import HttpTransport
+from cmg.gateway.upstreams.simulator import SIMULATOR_MODELS, SimulatorTransport
+from cmg.health.handlers import HealthApi
+from cmg.identity.snapshot import SnapshotFeed
+from cmg.kit.asgi import Handler
+from cmg.kit.clock import Clock, SystemClock
+from cmg.ledger import tokens
+from cmg.ledger.prices import PriceBook
+from cmg.memory.embedding.query_embedder import QueryEmbedder
+from cmg.memory.vectors.models import KnownModels
+from cmg.memory.vectors.store import VectorStore
+from cmg.storage.cache import Cache
+from cmg.storage.changes import ChangeFeed
+from cmg.storage.database import Database
+from cmg.storage.errors import DatabaseAway
+from cmg.telemetry import logs
+from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.machine.process import ProcessFigures
+from cmg.telemetry.tracing.outbox import Outbox
+from cmg.telemetry.tracing.tracer import Tracer
+
+_POOL = 8
+Work = Coroutine[Any, Any, None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A process, ready to serve: its ASGI application and the work that runs beside it."""
+
+    application: Any
+    background: list[Work]
+
+
+def own_instruments() -> Instruments:
+    """The metrics of a process, which count its log lines too."""
+    instruments = Instruments()
+    logs.count_into(instruments)
+    return instruments
+
+
+def process_figures(name: str, resources: Resources, instruments: Instruments) -> ProcessFigures:
+    """The figures of this process."""
+    figures = ProcessFigures(name, instruments)
+
+    async def close() -> None:
+        figures.close()
+
+    resources.add(Resource("figures", close))
+    return figures
+
+
+@dataclass(frozen=True)
+class Base:
+    """What every process has: the database, what changes in it, and the snapshot of keys, models and prices."""
+
+    database: Database
+    changes: ChangeFeed
+    feed: SnapshotFeed
+    prices: PriceBook
+    catalogue: Catalogue
+    known: LastKnownFile
+    outbox: Outbox
+    tracer: Tracer
+
+
+async def base_of(orders: Orders, resources: Resources, clock: Clock, instruments: Instruments) -> Base:
+    """Open what every process has, and learn the present. Raises `DatabaseAway` where no last known helps."""
+    settings = orders.settings
+    database = Database(orders.dsn, clock=clock, instruments=instruments, max_size=_POOL)
+
+    async def reachable() -> None:
+        await database.ping()
+
+    needed = orders.duties.control_plane and not orders.duties.gateways
+    resources.add(Resource("database", database.close, reachable if needed else None))
+    await database.open()
+    changes, prices = ChangeFeed(database, clock), PriceBook(settings.prices)
+    feed = SnapshotFeed(database, changes, clock, instruments)
+    catalogue = Catalogue(database, prices, clock, built_in_models(settings))
+    changes.subscribe("models", catalogue.changed)
+    changes.on_reset(catalogue.load)
+    outbox = Outbox(orders.traces_socket, instruments)
+    tracer = Tracer(settings.traces, outbox, clock, instruments)
+    base = Base(database, changes, feed, prices, catalogue, LastKnownFile(orders.last_known), outbox, tracer)
+    await _learn(base)
+    tokens.warm_up()
+    return base
+
+
+async def _learn(base: Base) -> None:
+    """The present from the database; while that is away, the last known, until the change feed reaches it."""
+    try:
+        await base.changes.mark()
+        await base.feed.load()
+        await base.catalogue.load()
+    except DatabaseAway:
+        if not take_last_known(base.known, base.feed, base.catalogue):
+            raise
+        base.changes.lose_place()
+
+
+def cache_of(settings: Settings, resources: Resources, clock: Clock, instruments: Instruments) -> Cache:
+    """The cache of this process."""
+    cache = Cache(settings.redis_url, clock=clock, instruments=instruments)
+    resources.add(Resource("cache", cache.close))
+    return cache
+
+
+def remote_of(orders: Orders, resources: Resources) -> Handler | None:
+    """The control plane of another machine, if the settings name one and this machine has none."""
+    settings = orders.settings
+    if orders.duties.control_plane or not settings.backstage_url:
+        return None
+    remote = Forwarder(settings.backstage_url, settings.limits.body_bytes, SystemClock())
+    resources.add(Resource("other machine", remote.close))
+    return remote.handle
+
+
+def sources_of(orders: Orders, upstreams: Sequence[Upstream], resources: Resources) -> Sources:
+    """The embedders of this process."""
+    sources = Sources(orders, {upstream.name: upstream for upstream in upstreams})
+    if sources.current is not None:
+        resources.add(Resource("embedder", sources.close))
+    return sources
+
+
+def questions_of(sources: Sources, database: Database, clock: Clock, instruments: Instruments) -> QueryEmbedder | None:
+    """What gives the questions of recalls their vectors; None without an embedder."""
+    if sources.current is None:
+        return None
+    known = KnownModels(VectorStore(database), clock)
+    return QueryEmbedder(sources.current, sources.named, known, clock, instruments)
+
+
+def upstreams_of(settings: Settings, resources: Resources, clock: Clock) -> list[Upstream]:
+    """The upstreams of the settings, on connections of their own."""
+    network = HttpTransport()
+    resources.add(Resource("upstream connections", network.close))
+    return build_upstreams(settings, network, SimulatorTransport(clock))
+
+
+def router_of(upstreams: Sequence[Upstream], settings: Settings) -> Router:
+    """Who serves which model."""
+    return Router(upstreams, settings.routes, [entry["id"].removeprefix("sim/") for entry in SIMULATOR_MODELS])
+
+
+def probes_of(resources: Resources, health: HealthApi) -> Routes:
+    """The routes that say how the process is."""
+    routes = Routes()
+    routes.add_open("GET", "/livez", resources.livez)
+    routes.add_open("GET", "/readyz", resources.readyz)
+    for path, handler in health.routes().items():
+        routes.add_open("GET", path, handler)
+    return routes

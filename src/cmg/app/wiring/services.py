@@ -1,0 +1,153 @@
+"""The use cases of the control plane, and the database that they stand on."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from cmg.alerting.alerts import Alerts
+from cmg.alerting.desk import Desk
+from cmg.alerting.setup.configuring import Configuring
+from cmg.app.alerting.paging import build_sealer
+from cmg.app.incidents.building import (
+    build_room,
+)
+from cmg.app.logbook.building import Logbook, build_logbook
+from cmg.app.memory.control import MemoryControl, build_control
+from cmg.app.people.building import Ground, People, build_people
+from cmg.audit.trail import AuditTrail
+from cmg.config import Settings
+from cmg.identity.accounts.first_account import FirstAdministrator
+from cmg.identity.keys import Keys
+from cmg.identity.snapshot import SnapshotFeed
+from cmg.identity.workspaces import Workspaces
+from cmg.incidents.routes import Room
+from cmg.kit.clock import Clock, SystemClock
+from cmg.ledger.reports.usage_reports import UsageReports
+from cmg.memory.effect.report import EffectReports
+from cmg.memory.policies import Policies
+from cmg.storage.changes import ChangeFeed
+from cmg.storage.database import Database
+from cmg.storage.embedded import EmbeddedPostgres
+from cmg.storage.migrate import migrate
+from cmg.telemetry.instruments import Instruments
+from cmg.traces.reading import TraceReader
+from cmg.traces.store import TraceStore
+
+
+@dataclass(frozen=True)
+class FirstSecrets:
+    """Secrets made at the first start and shown once."""
+
+    administrator: FirstAdministrator | None
+    admin_key: str | None
+    first_key: str | None
+
+
+@dataclass(frozen=True)
+class Services:
+    """The use cases of the control plane, for backstage and the command line."""
+
+    settings: Settings
+    dsn: str
+    database: Database
+    audit: AuditTrail
+    keys: Keys
+    workspaces: Workspaces
+    people: People
+    usage: UsageReports
+    policies: Policies
+    traces: TraceReader
+    control: MemoryControl
+    effect: EffectReports
+    desk: Desk
+    alerts: Alerts
+    configuring: Configuring
+    logbook: Logbook
+    incidents: Room
+
+
+def services_of(
+    settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock, instruments: Instruments
+) -> Services:
+    """The use cases on a database, with the keys of a feed."""
+    audit, policies = AuditTrail(database, clock), policies_of(settings, feed)
+    desk = Desk(database, audit, clock)
+    return Services(
+        settings=settings,
+        dsn=dsn,
+        database=database,
+        audit=audit,
+        keys=Keys(database, audit, clock),
+        workspaces=Workspaces(database, audit, clock),
+        people=build_people(Ground(settings, database, audit, lambda: feed.current.workspaces, clock, instruments)),
+        usage=UsageReports(database, lambda: feed.current.workspaces, clock),
+        policies=policies,
+        control=build_control(settings, database, policies, clock),
+        traces=TraceReader(TraceStore(database), clock),
+        effect=EffectReports(database, lambda: feed.current.workspaces, clock),
+        desk=desk,
+        alerts=Alerts(desk, database, clock),
+        logbook=build_logbook(settings, database, audit, clock, instruments),
+        incidents=build_room(settings, database, audit, clock),
+        configuring=Configuring(database, audit, clock, build_sealer(settings)),
+    )
+
+
+def policies_of(settings: Settings, feed: SnapshotFeed) -> Policies:
+    """The memory policies of workspaces."""
+    return Policies(settings.memory, lambda: feed.current.workspaces)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the database is, and the embedded server if it is ours."""
+
+    dsn: str
+    embedded: EmbeddedPostgres | None = None
+
+    async def watch(self) -> None:
+        """Keep the embedded database running; returns at once when there is none."""
+        if self.embedded is not None:
+            await self.embedded.watch()
+
+
+@contextlib.asynccontextmanager
+async def database_place(settings: Settings) -> AsyncIterator[Place]:
+    """The database of the settings, which may be away, or the embedded one, started. Raises `StorageError`."""
+    if settings.database_url:
+        yield Place(settings.database_url)
+        return
+    embedded = EmbeddedPostgres(settings.data_dir, SystemClock())
+    dsn = await embedded.start()
+    try:
+        yield Place(dsn, embedded)
+    finally:
+        await embedded.stop()
+
+
+@contextlib.asynccontextmanager
+async def services_on(settings: Settings, dsn: str) -> AsyncIterator[Services]:
+    """The use cases on a database that is migrated first. Raises `StorageError`."""
+    clock = SystemClock()
+    await migrate(dsn, clock=clock)
+    instruments = Instruments()
+    database = Database(dsn, clock=clock, instruments=instruments, max_size=4)
+    try:
+        await database.open()
+        feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
+        await feed.load()
+        services = services_of(settings, dsn, database, feed, clock, instruments)
+        yield services
+        await services.people.close()
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """The use cases on the migrated database, embedded or given; everything is closed on leaving.
+
+    Raises `StorageError` when the database cannot be started or is not ours.
+    """
+    async with database_place(settings) as place, services_on(settings, place.dsn) as services:
+        yield services

@@ -1,0 +1,50 @@
+"""Typed settings from `cmg.toml` and the environment (the environment wins).
+
+An unknown or invalid setting stops the start: `SettingsError` names the file and the line, or the variable.
+"""
+
+from cmg.config.loading import ENVIRONMENT, SettingsError, load
+from cmg.config.settings import (
+    AccountSettings,
+    HealthSettings,
+    JournalSettings,
+    LimitSettings,
+    LogSettings,
+    MachineSettings,
+    MemorySettings,
+    OidcSettings,
+    PriceSettings,
+    RedactedKind,
+    RetentionSettings,
+    RouteSettings,
+    Settings,
+    StatusSettings,
+    TargetSettings,
+    TimeseriesSettings,
+    TraceSettings,
+    UpstreamSettings,
+)
+
+__all__ = [
+    "ENVIRONMENT",
+    "AccountSettings",
+    "HealthSettings",
+    "JournalSettings",
+    "LimitSettings",
+    "LogSettings",
+    "MachineSettings",
+    "MemorySettings",
+    "OidcSettings",
+    "PriceSettings",
+    "RedactedKind",
+    "RetentionSettings",
+    "RouteSettings",
+    "Settings",
+    "SettingsError",
+    "StatusSettings",
+    "TargetSettings",
+    "TimeseriesSettings",
+    "TraceSettings",
+    "UpstreamSettings",
+    "load",
+]
