@@ -52,9 +52,9 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "cmg_traces_dropped_total",
         "counter",
-        "Traces that were to be kept and got lost, by place (outbox, receiver, store, export).",
+        "Traces that were to be kept and got lost, by place (outbox, receiver, store, export, disk).",
         ("place",),
-        series=4,
+        series=5,
     ),
     # telemetry
     Metric(
@@ -316,6 +316,11 @@ METRICS: tuple[Metric, ...] = (
         "cmg_timeseries_samples_lost_total",
         "counter",
         "Samples that left memory before they were in the database: it was away too long.",
+    ),
+    Metric(
+        "cmg_timeseries_samples_shed_total",
+        "counter",
+        "Samples that were kept in memory only, because the disk is nearly full.",
     ),
     Metric("cmg_timeseries_series", "gauge", "Series whose recent samples are in memory.", merge="max"),
     Metric("cmg_timeseries_memory_bytes", "gauge", "Memory of the recent samples.", merge="max"),

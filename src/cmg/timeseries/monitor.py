@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import aiohttp
 
@@ -32,18 +31,18 @@ class Monitor:
     """Build it inside the loop. `restore` first, then `run` beside everything else; `answer` is Prometheus' API."""
 
     def __init__(
-        self, settings: TimeseriesSettings, folder: Path, database: Database, clock: Clock, instruments: Instruments
+        self, settings: TimeseriesSettings, log: ScrapeLog, database: Database, clock: Clock, instruments: Instruments
     ) -> None:
         self._settings, self._clock, self._instruments = settings, clock, instruments
-        self._index, self._log = SeriesIndex(), ScrapeLog(folder)
+        self._index, self._log = SeriesIndex(), log
         slots = int(_HELD_S / settings.scrape_interval_s) + 8
         self._head = Head(self._index, slots=slots, most=settings.max_series)
         store = ChunkStore(database, clock)
         self.source = SampleSource(self._head, self._index, store)
         self.engine = Engine(self.source, clock)
         self._keeper = Keeper(self._head, self._log, instruments)
-        self._upkeep = Upkeep(self._head, self._log, store, clock, instruments)
-        self._upkeep.raw_days, self._upkeep.coarse_days = settings.raw_days, settings.coarse_days
+        self.upkeep = Upkeep(self._head, self._log, store, clock, instruments)
+        self.upkeep.raw_days, self.upkeep.coarse_days = settings.raw_days, settings.coarse_days
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         self._targets: list[tuple[Target, float]] = [
             (HttpTarget(one.job, one.url, self._session, most=settings.max_series), one.timeout_s)
@@ -69,7 +68,7 @@ class Monitor:
         """Scrape and keep for ever: the targets of the settings, and `own` ones of this process."""
         mine = set(map(id, own))
         self._targets += [(one, self._settings.scrape_interval_s) for one in own]
-        work = [self._upkeep.run(self._index)]
+        work = [self.upkeep.run(self._index)]
         for target, timeout_s in self._targets:
             scraping = Scraping(target, self._settings.scrape_interval_s, timeout_s, self._clock)
             if id(target) in mine:

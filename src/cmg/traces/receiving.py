@@ -12,6 +12,7 @@ import msgspec
 
 from cmg.kit.clock import Clock
 from cmg.storage.errors import DatabaseAway
+from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 from cmg.telemetry.tracing.record import Batch, TraceRecord
@@ -27,15 +28,21 @@ _log = get_logger("cmg.traces")
 
 
 class Receiver:
-    """The socket of a machine's traces. `also` gets every batch too, at once; it must not wait."""
+    """The socket of a machine's traces.
+
+    `also`, once it is set, gets every batch too, at once; it must not wait. Nothing is stored while `disk` says so.
+    """
 
     def __init__(
-        self, path: Path, store: TraceStore, clock: Clock, instruments: Instruments, also: Callable[[Batch], None]
+        self, path: Path, store: TraceStore, clock: Clock, instruments: Instruments, disk: DiskGuard | None = None
     ) -> None:
-        self._path, self._store, self._clock, self._also = path, store, clock, also
+        self._path, self._store, self._clock, self._disk = path, store, clock, disk
+        self.also: Callable[[Batch], None] = nobody
         self._waiting: deque[TraceRecord] = deque()
         self._lost = instruments.series("cmg_traces_dropped_total", "receiver")
         self._unstored = instruments.series("cmg_traces_dropped_total", "store")
+        self._shed = instruments.series("cmg_traces_dropped_total", "disk")
+        self._shedding = instruments.series("cmg_disk_shedding_ratio", "traces")
         self._socket: socket.socket | None = None
 
     def open(self) -> None:
@@ -64,6 +71,7 @@ class Receiver:
         """Store what comes, every second, until cancelled."""
         while True:
             await self._clock.sleep(_PAUSE_S)
+            self._shedding.set(self._sheds())
             try:
                 await self._write()
             except DatabaseAway:
@@ -82,11 +90,17 @@ class Receiver:
                 _log.warning("a process sent what is no trace", error=str(error))
 
     def _take(self, batch: Batch) -> None:
+        self.also(batch)
+        if self._sheds():
+            self._shed.inc(len(batch))
+            return
         room = WAITING - len(self._waiting)
         self._waiting.extend(batch[:room])
         if len(batch) > room:
             self._unstored.inc(len(batch) - room)
-        self._also(batch)
+
+    def _sheds(self) -> bool:
+        return self._disk is not None and self._disk.sheds("traces")
 
     async def _write(self) -> None:
         while self._waiting:

@@ -2,26 +2,15 @@
 
 import logging
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.lines.writing import LineWriter
+from support.disks import GB, Disk
 from support.processes import wait_until
 
-GB = 2**30
 KINDS = ("logs", "traces", "series")
-
-
-class Disk:
-    """A disk of 100 GB whose free space tests set."""
-
-    def __init__(self) -> None:
-        self.free = 50 * GB
-
-    def __call__(self, _folder: Path) -> SimpleNamespace:
-        return SimpleNamespace(f_bavail=self.free, f_frsize=1, f_blocks=100 * GB)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,12 @@ import asyncio
 from pathlib import Path
 
 from cmg.kit.clock import SystemClock
+from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.tracing.outbox import WAITING, Outbox
 from cmg.telemetry.tracing.record import TraceRecord
 from cmg.traces.receiving import Receiver
+from support.disks import GB, Disk
 from support.trace_records import trace_record
 
 
@@ -21,8 +23,8 @@ class Kept:
         self.records += records
 
 
-def a_receiver(path: Path, kept: Kept, instruments: Instruments) -> Receiver:
-    receiver = Receiver(path, kept, SystemClock(), instruments, lambda _: None)  # type: ignore[arg-type]
+def a_receiver(path: Path, kept: Kept, instruments: Instruments, disk: DiskGuard | None = None) -> Receiver:
+    receiver = Receiver(path, kept, SystemClock(), instruments, disk)  # type: ignore[arg-type]
     receiver.open()
     return receiver
 
@@ -74,3 +76,22 @@ async def test_nonsense_is_counted_and_hurts_nobody(tmp_path: Path) -> None:
     await receiver.close()
     assert kept.records == [record]
     assert instruments.series("cmg_traces_dropped_total", "receiver")._value.get() == 1
+
+
+async def test_while_the_disk_is_full_traces_are_shed_and_counted_but_sent_on(tmp_path: Path, clock) -> None:
+    kept, instruments, disk, sent_on = Kept(), Instruments(), Disk(), []
+    receiver = a_receiver(tmp_path / "t.sock", kept, instruments, DiskGuard(tmp_path, clock, disk))
+    receiver.also = sent_on.extend
+    outbox = Outbox(tmp_path / "t.sock", instruments)
+    disk.free = GB
+    outbox.put(shed := trace_record())
+    outbox.flush()
+    await asyncio.sleep(0.01)
+    disk.free = 50 * GB
+    clock.advance(2)
+    outbox.put(stored := trace_record())
+    outbox.flush()
+    await receiver.close()
+    assert kept.records == [stored]
+    assert sent_on == [shed, stored]
+    assert instruments.registry.get_sample_value("cmg_traces_dropped_total", {"place": "disk"}) == 1

@@ -4,14 +4,18 @@ import numpy as np
 import pytest
 
 from cmg.storage.errors import DatabaseAway
+from cmg.telemetry.disk import DiskGuard
 from cmg.timeseries.errors import ExecutionError, SourceAway
 from cmg.timeseries.exposition import ExpositionError
 from cmg.timeseries.importing import Import
 from cmg.timeseries.samples import STALE, is_stale
+from cmg.timeseries.scrape.recording import Keeper
 from cmg.timeseries.store.chunks import HOUR_MS, WEEK_MS
+from cmg.timeseries.store.index import SeriesIndex
 from cmg.timeseries.store.scrape_log import ScrapeLog
 from cmg.timeseries.store.upkeep import Upkeep
 from rooms.timeseries.conftest import DAY, HOUR, named, read, series
+from support.disks import GB, Disk
 
 T = 20_000 * DAY  # a midnight long before the clock's time
 
@@ -25,6 +29,40 @@ async def spans(database) -> dict[int, int]:
 @pytest.fixture
 def upkeep(head, store, clock, instruments, tmp_path) -> Upkeep:
     return Upkeep(head, ScrapeLog(tmp_path), store, clock, instruments)
+
+
+async def test_while_the_disk_is_full_samples_stay_in_memory_and_are_written_later(
+    head, store, database, clock, instruments, tmp_path
+):
+    disk = Disk()
+    disk.free = GB // 2
+    log = ScrapeLog(tmp_path, DiskGuard(tmp_path, clock, disk))
+    keeper, upkeep = Keeper(head, log, instruments), Upkeep(head, log, store, clock, instruments)
+    keeper.keep(head.flushed_ms + 1000, {named("m"): 1.0})
+    clock.advance(HOUR / 1000 + 120)
+    await upkeep.once(SeriesIndex())
+    assert (await spans(database), list(log.read())) == ({}, [])
+    assert instruments.registry.get_sample_value("cmg_timeseries_samples_shed_total") == 1
+    assert instruments.registry.get_sample_value("cmg_disk_shedding_ratio", {"kind": "series"}) == 1
+    disk.free = 50 * GB
+    clock.advance(2)
+    await upkeep.once(SeriesIndex())
+    assert await spans(database) == {HOUR_MS: 1}
+    assert instruments.registry.get_sample_value("cmg_disk_shedding_ratio", {"kind": "series"}) == 0
+
+
+async def test_a_database_elsewhere_gets_samples_although_our_disk_is_full(
+    head, store, database, clock, instruments, tmp_path
+):
+    disk = Disk()
+    disk.free = 0
+    log = ScrapeLog(tmp_path, DiskGuard(tmp_path, clock, disk))
+    upkeep = Upkeep(head, log, store, clock, instruments)
+    upkeep.beside_database = False
+    Keeper(head, log, instruments).keep(head.flushed_ms + 1000, {named("m"): 1.0})
+    clock.advance(HOUR / 1000 + 120)
+    await upkeep.once(SeriesIndex())
+    assert await spans(database) == {HOUR_MS: 1}
 
 
 async def test_days_are_read_back_whole_over_their_edges(store, source):

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,13 +66,13 @@ from cmg.storage.cache import Cache
 from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
 from cmg.storage.figures import DatabaseFigures
+from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.machine.host import HostFigures
 from cmg.telemetry.machine.sampling import sample
 from cmg.telemetry.merging import Departed
-from cmg.telemetry.tracing.record import Batch
 from cmg.timeseries.api import routes as timeseries_routes
-from cmg.traces.receiving import Receiver, nobody
+from cmg.traces.receiving import Receiver
 from cmg.traces.store import TraceStore
 
 _FLUSH_S = 3.0
@@ -182,14 +182,15 @@ def _tools(
 def _traces(orders: Orders, resources: Resources, database: Database, instruments: Instruments) -> list[Work]:
     """What takes the traces of this machine's processes, stores them, and sends them to a collector."""
     clock, endpoint, work = SystemClock(), orders.settings.otlp_endpoint, []
-    take: Callable[[Batch], None] = nobody
+    # A database elsewhere has a disk of its own, which is watched there.
+    disk = None if orders.settings.database_url else DiskGuard(orders.settings.data_dir, clock)
+    receiver = Receiver(orders.traces_socket, TraceStore(database), clock, instruments, disk)
     if endpoint:
         from cmg.traces.exporting import Exporter  # noqa: PLC0415  15 MB that are not loaded for nothing
 
         exporter = Exporter(endpoint, clock, instruments)
         resources.add(Resource("trace collector", exporter.close))
-        take, work = exporter.take, [exporter.run()]
-    receiver = Receiver(orders.traces_socket, TraceStore(database), clock, instruments, take)
+        receiver.also, work = exporter.take, [exporter.run()]
     receiver.open()
     resources.add(Resource("traces", receiver.close))
     return [receiver.run(), *work]

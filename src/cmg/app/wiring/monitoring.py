@@ -11,11 +11,13 @@ from cmg.app.wiring.services import Services
 from cmg.config import Settings
 from cmg.health.probes.timeseries import freshness_probe, remote_probe
 from cmg.kit.clock import SystemClock
+from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
 from cmg.timeseries.api import routes as timeseries_routes
 from cmg.timeseries.api.remote import RemotePrometheus
 from cmg.timeseries.monitor import Monitor
 from cmg.timeseries.scrape.targets import OwnMetrics
+from cmg.timeseries.store.scrape_log import ScrapeLog
 
 
 def monitoring_of(
@@ -28,8 +30,9 @@ def monitoring_of(
     if (far := far_prometheus(settings, resources)) is not None:
         resources.watch(remote_probe(lambda: far.answer("query", {"query": ["1"]})))
         return far, build_paging(parts, resources, None).work()
-    folder = settings.data_dir / "timeseries"
-    monitor = Monitor(settings.timeseries, folder, services.database, clock, instruments)
+    log = ScrapeLog(settings.data_dir / "timeseries", DiskGuard(settings.data_dir, clock))
+    monitor = Monitor(settings.timeseries, log, services.database, clock, instruments)
+    monitor.upkeep.beside_database = not settings.database_url
     resources.add(Resource("time series", monitor.close))
     resources.watch(freshness_probe(monitor.newest, settings.timeseries.scrape_interval_s, SystemClock()))
     monitor.restore()

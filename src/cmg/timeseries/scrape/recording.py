@@ -23,6 +23,7 @@ class Keeper:
         self._head, self._log = head, log
         self._samples = instruments.series("cmg_timeseries_samples_total")
         self._refused = instruments.series("cmg_timeseries_samples_refused_total")
+        self._shed = instruments.series("cmg_timeseries_samples_shed_total")
         self._unlogged = instruments.series("cmg_timeseries_log_failures_total")
 
     def keep(self, time_ms: int, samples: Mapping[Labels, float]) -> None:
@@ -31,6 +32,9 @@ class Keeper:
         refused = keep(self._head, scraped)
         self._samples.inc(len(samples) - refused)
         self._refused.inc(refused)
+        if self._log.sheds:
+            self._shed.inc(len(samples))
+            return
         try:
             self._log.append(tuple(scraped.labels), time_ms, scraped.values)
         except OSError as error:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import msgspec
 import numpy as np
 
+from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.logs import get_logger
 from cmg.timeseries.labels import Labels
 from cmg.timeseries.samples import Values
@@ -50,11 +51,16 @@ class Scraped:
 class ScrapeLog:
     """Appends scrapes and reads them back. Files of hours that were flushed are removed by `forget`."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, disk: DiskGuard | None = None) -> None:
+        self._folder, self._disk = folder, disk
         self._file: BinaryIO | None = None
         self._hour = -1
         self._layouts: dict[tuple[Labels, ...], int] = {}
+
+    @property
+    def sheds(self) -> bool:
+        """Whether nothing is written now, because the disk is nearly full."""
+        return self._disk is not None and self._disk.sheds("series")
 
     def append(self, labels: tuple[Labels, ...], time_ms: int, values: Values) -> None:
         """Write one scrape. Raises `OSError`."""

@@ -21,16 +21,22 @@ _log = get_logger("cmg.timeseries.upkeep")
 
 
 class Upkeep:
-    """Runs beside the scrapes. `raw_days` and `coarse_days` say how long each resolution is kept."""
+    """Runs beside the scrapes. `raw_days` and `coarse_days` say how long each resolution is kept.
+
+    While the disk is nearly full, and the database is on it (`beside_database`), nothing is written: what is recent stays
+    in memory, so that rules go on, and is written when there is room again, as far as it is there still.
+    """
 
     def __init__(self, head: Head, log: ScrapeLog, store: ChunkStore, clock: Clock, instruments: Instruments) -> None:
         self._head, self._scrapes, self._store, self._clock = head, log, store, clock
         self._failures = instruments.series("cmg_timeseries_upkeep_failures_total")
         self._lost = instruments.series("cmg_timeseries_samples_lost_total")
         self._series = instruments.series("cmg_timeseries_series")
+        self._shedding = instruments.series("cmg_disk_shedding_ratio", "series")
         self._bytes = instruments.series("cmg_timeseries_memory_bytes")
         self._told_lost = 0
         self.raw_days, self.coarse_days = 30, 365
+        self.beside_database = True
 
     async def run(self, index: SeriesIndex) -> None:
         """Work for ever; what fails is tried again."""
@@ -48,11 +54,16 @@ class Upkeep:
         self._bytes.set(self._head.bytes)
         self._lost.inc(self._head.lost - self._told_lost)
         self._told_lost = self._head.lost
+        self._shedding.set(self._scrapes.sheds)
+        if not (self.beside_database and self._scrapes.sheds):
+            await self._write()
+        await self._purge(index)
+
+    async def _write(self) -> None:
         await self.flush()
         for _ in range(_COMPACTED_AT_ONCE):
             if not await self._store.compact_some(self._now() - _GRACE_MS):
                 break
-        await self._purge(index)
 
     async def flush(self) -> None:
         """Write every hour that is over. Raises `DatabaseAway`; then nothing is forgotten."""
