@@ -15,7 +15,7 @@ from cmg.config import Settings
 from cmg.gateway.routing.catalogue import Catalogue
 from cmg.gateway.routing.upstreams import SIMULATOR, Upstream, configured
 from cmg.health.board import Board
-from cmg.health.handlers import HealthApi
+from cmg.health.handlers import HealthApi, Pages
 from cmg.health.history import History
 from cmg.health.models import Component, Level, Reading, State, worst
 from cmg.health.prober import Pace, Prober
@@ -74,7 +74,9 @@ def machine_name(settings: Settings) -> str:
     return f"{socket.gethostname()}:{settings.port}"
 
 
-def health_api(machine: Machine, authenticator: Authenticator, journal: Journal | None = None) -> HealthApi:
+def health_api(
+    machine: Machine, authenticator: Authenticator, database: Database, journal: Journal | None = None
+) -> HealthApi:
     """Answers `/health` in any process; a gateway tells of its own journal, without waiting for the prober."""
     resources, clock = machine.resources, machine.clock
     me = f"gateway-{machine.orders.worker}"
@@ -97,7 +99,8 @@ def health_api(machine: Machine, authenticator: Authenticator, journal: Journal 
             ),
         )
 
-    return HealthApi(machine.reader(local), machine.orders.health_history, authenticator.authenticate)
+    pages = Pages(machine.orders.health_history, HealthStore(database))
+    return HealthApi(machine.reader(local), pages, authenticator.authenticate)
 
 
 def watch_stores(machine: Machine, database: Database, cache: Cache) -> None:

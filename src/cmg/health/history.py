@@ -141,7 +141,12 @@ class History:
             return
         known = {one.id for one in stored}
         ours = [one for one in self._unwritten if one.id not in known]
-        self._recent = deque(sorted([*stored, *ours], key=lambda one: -one.at)[:RECENT], maxlen=RECENT)
+        self._recent = deque(sorted([*stored, *ours], key=order, reverse=True)[:RECENT], maxlen=RECENT)
+
+
+def order(one: Transition) -> tuple[float, str]:
+    """By time; those of one moment, as when nobody looked at all, by id, as the database has them."""
+    return one.at, one.id
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -26,7 +26,18 @@ ON CONFLICT (transition_id) DO NOTHING;
 -- name: newest_transitions
 -- The newest transitions of all machines.
 SELECT transition_id, at, machine, component, level_before, level_after, output
-FROM health_transitions ORDER BY at DESC, transition_id LIMIT $1;
+FROM health_transitions ORDER BY at DESC, transition_id DESC LIMIT $1;
+
+-- name: older_transitions
+-- Transitions behind one of them, newest first: of one component, or ($1 null) of all.
+SELECT transition_id, at, machine, component, level_before, level_after, output
+FROM health_transitions
+WHERE ($1::text IS NULL OR component = $1) AND (at, transition_id) < ($2, $3)
+ORDER BY at DESC, transition_id DESC LIMIT $4;
+
+-- name: transition
+-- When one transition was.
+SELECT at FROM health_transitions WHERE transition_id = $1;
 
 -- name: transitions_of
 -- A component's transitions since a moment, and of each machine the last one before it, oldest first.

@@ -66,6 +66,16 @@ class HealthStore:
         """The newest of all machines, newest first."""
         return [_transition(row) for row in await self._database.fetch(_SQL["newest_transitions"], limit)]
 
+    async def older(self, component: str | None, than: tuple[datetime, UUID], limit: int) -> list[Transition]:
+        """Those behind a moment and id, newest first; of all components, or of one."""
+        rows = await self._database.fetch(_SQL["older_transitions"], component, *than, limit, timeout_s=_TIMEOUT_S)
+        return [_transition(row) for row in rows]
+
+    async def moment(self, transition: UUID) -> datetime | None:
+        """When a transition was; None: it is not known (any more)."""
+        found: datetime | None = await self._database.fetchval(_SQL["transition"], transition, timeout_s=_TIMEOUT_S)
+        return found
+
     async def of(self, component: str, since: datetime) -> list[Transition]:
         """A component's since then, and each machine's last one before, oldest first."""
         return [_transition(row) for row in await self._database.fetch(_SQL["transitions_of"], component, since)]

@@ -55,9 +55,11 @@ def full(view: str, standing: Standing) -> tuple[int, Body]:
 
 
 def history(level: Level, transitions: list[Transition], *, more: bool) -> tuple[int, Body]:
-    """The level now, and transitions, newest first; `more` says that there are older ones."""
+    """The level now, and transitions, newest first; `more` says that there are older ones, `next` is their cursor."""
     code, body = bare(level)
-    return code, {**body, **_about(), "transitions": [_moved(one) for one in transitions], "more": more}
+    following = transitions[-1].id if more else None
+    moved = [_moved(one) for one in transitions]
+    return code, {**body, **_about(), "transitions": moved, "more": more, "next": following}
 
 
 def _about() -> Body:

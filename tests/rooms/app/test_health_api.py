@@ -14,11 +14,14 @@ from cmg.app.processes.resources import Resources
 from cmg.config import JournalSettings, Settings
 from cmg.health.board import Board
 from cmg.health.handlers import PATHS
-from cmg.health.history import Kept
+from cmg.health.history import RECENT, Kept
 from cmg.health.models import Component, Level, Reading, Report, State, Transition
+from cmg.health.store import HealthStore
 from cmg.kit.asgi import Request
 from cmg.kit.errors import Forbidden, InvalidRequest, Unauthenticated
 from cmg.ledger.journal import Journal
+from cmg.storage.database import Database
+from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 from support.manual_clock import ManualClock
 
@@ -48,8 +51,11 @@ def machine(tmp_path: Path, clock: ManualClock, instruments: Instruments) -> Mac
     return Machine(orders, Resources(clock), clock, instruments)
 
 
-async def _get(machine: Machine, path: str, key: str = "operator", journal: Journal | None = None) -> tuple[int, Any]:
-    handler = health_api(machine, _Keys(), journal).routes()[path.partition("?")[0]]  # type: ignore[arg-type]
+async def _get(
+    machine: Machine, path: str, key: str = "operator", journal: Journal | None = None, database: Database | None = None
+) -> tuple[int, Any]:
+    known = database or Database("postgresql://127.0.0.1:9/none", clock=machine.clock, instruments=machine.instruments)
+    handler = health_api(machine, _Keys(), known, journal).routes()[path.partition("?")[0]]  # type: ignore[arg-type]
     headers = [(b"authorization", f"Bearer {key}".encode())] if key else []
     scope = {"method": "GET", "path": path.partition("?")[0], "query_string": path.partition("?")[2].encode()}
     sent: list[Any] = []
@@ -118,7 +124,44 @@ async def test_the_history_is_read_in_pages(machine: Machine) -> None:
     assert await ids(f"component=cache&limit=3&before={7:032x}") == ([6, 5, 4], True)
     assert await ids(f"component=cache&limit=3&before={4:032x}") == ([3, 2, 1], False)
     assert len((await ids(""))[0]) == 18
-    for wrong, param in (("limit=0", "limit"), ("limit=1001", "limit"), ("limit=x", "limit"), ("before=x", "before")):
+    assert await ids(f"component=cache&limit=3&cursor={7:032x}") == ([6, 5, 4], True)
+    for wrong, param in (("limit=0", "limit"), ("limit=1001", "limit"), ("limit=x", "limit"), ("cursor=x", "cursor")):
         with pytest.raises(InvalidRequest) as refused:
             await ids(wrong)
         assert refused.value.param == param
+
+
+def _moved(number: int) -> Transition:
+    """One of a long history; each three of them happened at one moment."""
+    return Transition(
+        id=f"{number:032x}", at=1e9 + number // 3, machine="m", component=("cache", "disk")[number % 2],
+        before="HEALTHY", after="DEGRADED",
+    )  # fmt: skip
+
+
+async def test_the_history_goes_on_in_the_database_behind_what_the_file_has(
+    machine: Machine, database: Database
+) -> None:
+    every = [_moved(number) for number in range(2500, 0, -1)]
+    await HealthStore(database).add(every)
+    machine.orders.health_history.write_bytes(msgspec.msgpack.encode(Kept(recent=every[:RECENT])))
+
+    async def walk(query: str, known: Database | None) -> list[int]:
+        """Everything, page by page; what is behind a database that is away is left out."""
+        found, cursor = [], ""
+        while cursor is not None:
+            try:
+                told = (await _get(machine, f"/health/history?{query}{cursor}", database=known))[1]
+            except DatabaseAway:
+                break
+            found += [int(one["id"], 16) for one in told["transitions"]]
+            assert told["more"] is (told["next"] is not None)
+            cursor = told["next"] and f"&cursor={told['next']}"
+        return found
+
+    assert await walk("limit=300", database) == list(range(2500, 0, -1))
+    assert await walk("limit=1000", database) == list(range(2500, 0, -1))
+    assert await walk("limit=170&component=disk", database) == list(range(2499, 0, -2))
+    assert await walk("limit=300", None) == list(range(2500, 1500, -1)), "without the database, as far as the file goes"
+    with pytest.raises(InvalidRequest, match="cursor"):
+        await _get(machine, f"/health/history?cursor={9999:032x}", database=database)

@@ -128,7 +128,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     if not orders.duties.gateways:
         within = Within(application, settings.limits.body_bytes)
         forward = by_role(orders.role, within.handle, remote_of(orders, resources))
-        probes = probes_of(resources, health_api(machine, authenticator))
+        probes = probes_of(resources, health_api(machine, authenticator, base.database))
         add_status_routes(probes, settings, clock)
         application = DataPlane(probes, authenticator, forward, instruments, base.tracer, settings.trusted_proxies)
     return Built(application, work)

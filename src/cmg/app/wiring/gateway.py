@@ -104,7 +104,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     access = control.access(authenticator.require, speaking, instruments)
     memory_api = MemoryApi(memory, database, access, settings.limits.body_bytes, clock, instruments)
     workingset = WorkingSetApi(memory, database, access, settings.limits.body_bytes, clock)
-    health = health_api(Machine(orders, resources, clock, instruments), authenticator, journal)
+    health = health_api(Machine(orders, resources, clock, instruments), authenticator, database, journal)
     routes = probes_of(resources, health)
     _add_routes(routes, parts, ModelsHandler(catalogue, router), memory_api)
     add_status_routes(routes, settings, clock)

@@ -23,8 +23,8 @@ _log = get_logger("cmg.timeseries.upkeep")
 class Upkeep:
     """Runs beside the scrapes. `raw_days` and `coarse_days` say how long each resolution is kept.
 
-    While the disk is nearly full, and the database is on it (`beside_database`), nothing is written: what is recent stays
-    in memory, so that rules go on, and is written when there is room again, as far as it is there still.
+    While the disk is nearly full, and the database is on it (`beside_database`), nothing is written: what is recent
+    stays in memory, so that rules go on, and is written when there is room again, as far as it is there still.
     """
 
     def __init__(self, head: Head, log: ScrapeLog, store: ChunkStore, clock: Clock, instruments: Instruments) -> None:
