@@ -1,5 +1,7 @@
 """Every route of the control plane says who may call it."""
 
+from collections.abc import Iterable
+
 from cmg.app.control_plane import build_for_docs, check_permissions
 from cmg.kit.permissions import permission_of, routes_of
 
@@ -14,6 +16,23 @@ DOORS = {
 LOGIN = {"/admin/v1/login/oidc", "/admin/v1/login/oidc/callback"}
 # What people do with their own account, whatever their role.
 OWN = ("/admin/v1/me", "/admin/v1/sessions", "/admin/v1/logout")
+
+# What one may only look at with more than `admin:read`, and why; a path ends here with all that is below it.
+MORE_THAN_READING = {
+    "/admin/v1/accounts": "names people, their addresses and where they sign in from",
+    "/admin/v1/audit": "names people and what they did",
+    "/admin/v1/logs/levels": "of the whole service, not of a workspace",
+    "/admin/v1/logs/holds": "who holds what of all workspaces is a matter of law",
+    "/admin/v1/incidents": "of the whole service, not of a workspace",
+    "/admin/v1/events": "of the whole service, not of a workspace",
+    "/admin/v1/maintenances": "of the whole service, not of a workspace",
+}
+_SEEN = {"admin:read", "session", "public", "models", "metrics"}
+# Of the room of alerts.
+ALERTING = (
+    "alert-groups", "alert-handling", "alert-routes", "alerts", "business-calendars", "escalation-policies",
+    "heartbeats", "inhibitions", "maintenance-windows", "notification-channels", "responders", "schedules", "silences",
+)  # fmt: skip
 
 
 def _own(path: str) -> bool:
@@ -58,3 +77,20 @@ def test_seeing_is_not_changing() -> None:
         if permission_of(route) == "admin:read" and (route.methods or set()) - {"GET", "HEAD"}
     ]
     assert not wrong, wrong
+
+
+def _below(path: str, roots: Iterable[str]) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in roots)
+
+
+def test_looking_asks_for_no_more_than_reading_but_where_there_is_a_reason() -> None:
+    alerting = [f"/admin/v1/{name}" for name in ALERTING]
+    looking = [route for route in routes_of(build_for_docs()) if "GET" in (route.methods or set())]
+    wrong = [
+        f"{route.path} ({permission_of(route)})"
+        for route in looking
+        if permission_of(route) not in _SEEN and not _below(route.path, [*MORE_THAN_READING, *alerting])
+    ]
+    assert not wrong, wrong
+    idle = [root for root in MORE_THAN_READING if not any(_below(route.path, [root]) for route in looking)]
+    assert not idle, f"nobody needs these exceptions: {idle}"

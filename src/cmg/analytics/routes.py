@@ -98,7 +98,7 @@ class PictureView(BaseModel):
 
 def router(panels: Panels, workspaces: Callable[[], Mapping[str, Workspace]], clock: Clock) -> APIRouter:
     """The routes; the composition root sets `request.state.caller`."""
-    routes = APIRouter(prefix="/admin/v1/dashboards", tags=["dashboards"], dependencies=[requires("admin")])
+    routes = APIRouter(prefix="/admin/v1/dashboards", tags=["dashboards"], dependencies=[requires("admin:read")])
 
     @routes.get("", response_model=DashboardList)
     async def dashboards(request: Request) -> dict[str, Any]:

@@ -17,7 +17,7 @@ Origin = Literal["api", "bootstrap", "first", "administrator"]
 
 SCOPES = (
     *("chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "logs:write", "alerts"),
-    *("admin", "admin:all"),
+    *("admin:read", "admin", "admin:all"),
 )
 DEFAULT_WORKSPACE = "default"
 APPLICATION_SCOPES = ("chat", "embeddings", "models", "memory:read", "memory:write")

@@ -45,7 +45,7 @@ def router(uses: LogUses, callers: Callers) -> APIRouter:
 
 
 def _reading(uses: LogUses, callers: Callers) -> APIRouter:
-    routes = APIRouter(prefix="/logs", dependencies=[requires("admin")])
+    routes = APIRouter(prefix="/logs", dependencies=[requires("admin:read")])
 
     @routes.get("", response_model=schemas.LogPageView, summary="Search the logs")
     async def search_logs(request: Request, wanted: Annotated[schemas.LogQuery, Query()]) -> Any:

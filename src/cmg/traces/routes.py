@@ -93,12 +93,12 @@ def router(reader: TraceReader, only_workspace: OnlyWorkspace) -> APIRouter:
     """The room's routes; `only_workspace` tells whose traces a request may see."""
     routes = APIRouter(prefix="/admin/v1/traces", tags=["traces"])
 
-    @routes.get("", dependencies=[requires("admin")], response_model=TracePage)
+    @routes.get("", dependencies=[requires("admin:read")], response_model=TracePage)
     async def traces(request: Request, parameters: Annotated[TraceParameters, Query()]) -> dict[str, Any]:
         """Kept traces of the last hours, newest or slowest first."""
         return await reader.page(parameters.model_dump(by_alias=True), only_workspace(request))
 
-    @routes.get("/{id}", dependencies=[requires("admin")], response_model=TraceTree)
+    @routes.get("/{id}", dependencies=[requires("admin:read")], response_model=TraceTree)
     async def trace(request: Request, id: str) -> dict[str, Any]:  # noqa: A002  the path's name for it
         """One trace as a tree with times; `id` is its own or that of a request (`x-cmg-request-id`)."""
         return await reader.trace(id, only_workspace(request))

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Scope = Literal[
     "chat", "embeddings", "models", "memory:read", "memory:write", "metrics", "logs:write", "alerts",
-    "admin", "admin:all",
+    "admin:read", "admin", "admin:all",
 ]  # fmt: skip
 Setting = Literal["on", "off"]
 Redacted = Literal["secrets", "email", "phone", "card", "iban"]

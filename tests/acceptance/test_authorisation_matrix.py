@@ -1,0 +1,217 @@
+"""Who may call which route: every route, by every role and kind of key, for the own workspace and for another one."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from cmg.app.control_plane import build_for_docs
+from cmg.identity.accounts.models import ROLE_SCOPES
+from cmg.kit.permissions import permission_of, routes_of
+from cmg.kit.scopes import EVERYTHING, covers
+from support.processes import wait_until
+from support.service import Service, ServiceOptions
+from support.visitors import Person, account_of
+
+ROLES = ("admin", "owner", "member", "read_only")
+KEYS = {"key admin": ["admin"], "key admin:read": ["admin:read"], "key chat": ["chat", "embeddings", "models"]}
+# These end or change the session that asks: it signs in again after them.
+ENDING = {"/admin/v1/logout", "/admin/v1/sessions", "/admin/v1/sessions/{session_id}"}
+# Forms that name a workspace: another one's must not be found.
+FORMS = {
+    "/admin/v1/keys": {"name": "k", "scopes": ["chat"]},
+    "/admin/v1/accounts": {"email": "new@example.org", "role": "read_only"},
+}
+_TIMES = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z"}
+_PATH_NAMES = re.compile(r"\{(\w+)(?::path)?\}")
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path; `by_workspace`: a workspace can be named in the query."""
+
+    method: str
+    path: str
+    permission: str
+    by_workspace: bool
+
+
+@dataclass
+class Asker:
+    """Somebody who calls: `call(method, path, body, query)`, and what they may."""
+
+    name: str
+    scopes: frozenset[str]
+    person: Person | None
+    call: Callable[..., httpx.Response]
+
+    def may(self, permission: str) -> bool:
+        """Whether the permission is theirs, in their own workspace."""
+        if permission == "public":
+            return True
+        return self.person is not None if permission == "session" else covers(self.scopes, permission)
+
+
+def _routes() -> list[Route]:
+    app = build_for_docs()
+    paths = app.openapi()["paths"]
+
+    def named(path: str, method: str) -> bool:
+        operation = paths.get(path, {}).get(method.lower(), {})
+        return any(one["name"] == "workspace" for one in operation.get("parameters", []))
+
+    return [
+        Route(method, route.path, str(permission_of(route)), named(route.path, method))
+        for route in routes_of(app)
+        for method in sorted((route.methods or set()) - {"HEAD"})
+    ]
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Service]:
+    """A service with a workspace beside the default one."""
+    with Service(ServiceOptions()) as running:
+        running.call("POST", "/admin/v1/workspaces", {"id": "other", "name": "Other"})
+        yield running
+
+
+class Things:
+    """Something of each kind in a workspace, by the name that paths have for its id."""
+
+    def __init__(self, service: Service, workspace: str) -> None:
+        self._service, self._workspace = service, workspace
+        self._seen = {**self._fresh(), "id": self._trace()}
+
+    def _fresh(self) -> dict[str, str]:
+        key = self._service.new_key_full(workspace=self._workspace)["id"]
+        form = {"email": f"thing-{key}@example.org", "role": "read_only", "workspace": self._workspace}
+        _, account = self._service.call("POST", "/admin/v1/accounts", form)
+        return {"key_id": key, "workspace_id": self._workspace, "account_id": account["id"]}
+
+    def _trace(self) -> str:
+        secret = str(self._service.new_key_full(workspace=self._workspace)["key"])
+        body = {"model": "sim/echo", "messages": [{"role": "user", "content": "hello"}]}
+        headers = {"authorization": f"Bearer {secret}", "traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+        answer = httpx.post(f"{self._service.url}/v1/chat/completions", json=body, headers=headers, timeout=30)
+        made = answer.headers["x-cmg-request-id"]
+
+        def stored() -> bool:
+            return self._service.call("GET", f"/admin/v1/traces/{made}")[0] == 200
+
+        wait_until(stored, 15, "the trace is stored")
+        return str(made)
+
+    def of(self, route: Route) -> dict[str, str]:
+        """Ids for a route; new ones for what it may destroy."""
+        if route.method != "GET" and _PATH_NAMES.search(route.path):
+            return {**self._seen, **self._fresh()}
+        return self._seen
+
+
+@pytest.fixture(scope="module")
+def things(own: Service) -> dict[str, Things]:
+    """By workspace."""
+    return {workspace: Things(own, workspace) for workspace in ("default", "other")}
+
+
+def _asker(own: Service, name: str) -> Asker:
+    if name in KEYS:
+        secret = str(own.new_key_full(scopes=KEYS[name])["key"])
+        http = httpx.Client(base_url=own.url, timeout=30, headers={"authorization": f"Bearer {secret}"})
+
+        def by_key(method: str, path: str, body: object = None) -> httpx.Response:
+            return http.request(method, path, json=body)
+
+        return Asker(name, frozenset(KEYS[name]), None, by_key)
+    person = Person(own, account_of(own, name)[0])
+    return Asker(name, frozenset(ROLE_SCOPES[name]), person, person.call)  # type: ignore[index]
+
+
+def _verdict(answer: httpx.Response) -> str:
+    """`allowed`, `hidden` (404), `refused` (for lack of a scope or session) or `unknown caller`."""
+    if answer.status_code == 401 and answer.json()["error"]["code"] != "login_failed":
+        return "unknown caller"
+    if answer.status_code == 403:
+        return "refused"
+    return "hidden" if answer.status_code == 404 else "allowed"
+
+
+def _filled(path: str, things: dict[str, str]) -> str:
+    return _PATH_NAMES.sub(lambda found: things.get(found[1], "nothing1"), path)
+
+
+def _good(asker: Asker, route: Route, workspace: str, known: dict[str, str]) -> set[str]:
+    """The verdicts that are right."""
+    if route.path == "/metrics":  # checks a scope of its own, for addresses that need no key
+        return {"allowed"} if covers(asker.scopes, "metrics") else {"refused"}
+    if not asker.may(route.permission):
+        return {"refused"}
+    names = _PATH_NAMES.findall(route.path)
+    named = any(name in known for name in names) or route.by_workspace
+    if workspace == "other" and named and EVERYTHING not in asker.scopes and route.permission != "public":
+        return {"hidden", "refused"} if route.by_workspace else {"hidden"}
+    real = all(name in known for name in names) and route.permission not in {"session", "public"}
+    return {"allowed"} if real and route.method == "GET" else {"allowed", "hidden"}
+
+
+def _ask(asker: Asker, route: Route, workspace: str, known: dict[str, str]) -> httpx.Response:
+    path = _filled(route.path, known)
+    if route.by_workspace:
+        times = _TIMES if "/panels/" in route.path else {}
+        path += f"?{httpx.QueryParams({**times, 'workspace': workspace})}"
+    body = {**FORMS.get(route.path, {}), "workspace": workspace} if route.path in FORMS else {}
+    return asker.call(route.method, path, body if route.method in {"POST", "PATCH", "PUT"} else None)
+
+
+@pytest.mark.parametrize("name", [*ROLES, *KEYS])
+def test_each_caller_reaches_what_its_scopes_allow_and_nothing_of_another_workspace(
+    own: Service, things: dict[str, Things], name: str
+) -> None:
+    asker, wrong, told = _asker(own, name), [], Counter[str]()
+    for route in _routes():
+        if "/logs/tail" in route.path and asker.may(route.permission):
+            continue  # it goes on for minutes; `test_a_tail_is_hidden` asks it
+        for workspace in ("default", "other"):
+            known = things[workspace].of(route)
+            answer = _ask(asker, route, workspace, known)
+            verdict = _verdict(answer)
+            told[verdict] += 1
+            if verdict not in _good(asker, route, workspace, known):
+                wrong.append(f"{route} of {workspace}: {answer.status_code} {answer.text[:150]}")
+            if asker.person is not None and route.path in ENDING:
+                asker.person.sign_in()
+    assert not wrong, "\n".join(wrong)
+    print(f"| {name} | {told['allowed']} | {told['hidden']} | {told['refused']} |")  # `-s` shows it
+    assert told.total() > 300
+
+
+@pytest.mark.parametrize("name", ["owner", "member", "read_only", "key admin"])
+def test_forms_that_name_another_workspace_find_none(own: Service, name: str) -> None:
+    asker = _asker(own, name) if name in KEYS else _again(own, name)
+    for path, form in FORMS.items():
+        answer = asker.call("POST", path, {**form, "workspace": "other"})
+        assert answer.status_code == (404 if asker.may("admin") else 403), (path, answer.text)
+
+
+def test_the_tail_of_another_workspace_is_hidden(own: Service) -> None:
+    asker = _asker(own, "key admin:read")
+    assert asker.call("GET", "/admin/v1/logs/tail?workspace=other").status_code == 404
+
+
+def _again(own: Service, name: str) -> Asker:
+    """A person whose account the matrix made, or a new one."""
+    person = Person(own, f"{name}-default@example.org")
+    return Asker(name, frozenset(ROLE_SCOPES[name]), person, person.call)  # type: ignore[index]
+
+
+def test_a_stranger_reaches_only_what_is_public(own: Service) -> None:
+    wrong = []
+    for route in _routes():
+        answer = httpx.request(route.method, own.url + _filled(route.path, {}), json={})
+        public = route.permission == "public" and route.path != "/metrics"
+        if (_verdict(answer) == "unknown caller") is public:
+            wrong.append(f"{route}: {answer.status_code}")
+    assert not wrong, "\n".join(wrong)
