@@ -12,7 +12,7 @@ from support.postgres import OwnPostgres
 from support.redis_server import RedisServer
 from support.service import Service, ServiceOptions, upstream_toml
 
-PRICES = """
+TABLES = """
 [[prices]]
 model = "faulty/m-priced*"
 completion_usd_per_mtok = 1000.0
@@ -20,6 +20,9 @@ completion_usd_per_mtok = 1000.0
 [[routes]]
 model = "smart"
 candidates = ["refusing/m-smart", "backup/m-smart"]
+
+[memory]
+recall_deadline_ms = 5000  # a busy machine is not what is tested
 """
 FAST = {
     "timeout_connect_s": 1,
@@ -39,7 +42,7 @@ def settings_toml(upstream: FaultyUpstream, backup: FaultyUpstream) -> str:
             upstream_toml("backup", backup.url, '["backup-only"]', **FAST),
             upstream_toml("refusing", f"http://127.0.0.1:{closed_port()}/v1", '["refused-only"]', **FAST),
             upstream_toml("unset", upstream.url, '["unset-*"]', api_key="env:TESTS_KEY_NOBODY_SETS"),
-            PRICES,
+            TABLES,
         ]
     )
 

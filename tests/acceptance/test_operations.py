@@ -165,7 +165,11 @@ async def test_a_frozen_database_degrades_memory_within_its_deadline_and_calls_g
     frozen: list[int] = []
     async with Api(own.url, own.key) as api:
         assert (await api.chat("sim/echo", "My cat is called Tigger.", user=user)).status == 200
-        assert "Tigger" in (await api.chat("sim/memory", "What is my cat called?", user=user)).text
+
+        async def back() -> bool:
+            return "Tigger" in (await api.chat("sim/memory", "What is my cat called?", user=user)).text
+
+        await eventually(back, 15, "memory knows")
         try:
             frozen = [own.postmaster(), *descendants(own.postmaster())]
             for pid in frozen:
@@ -179,9 +183,6 @@ async def test_a_frozen_database_degrades_memory_within_its_deadline_and_calls_g
         finally:
             for pid in frozen:
                 kill(pid, signal.SIGCONT)
-
-        async def back() -> bool:
-            return "Tigger" in (await api.chat("sim/memory", "What is my cat called?", user=user)).text
 
         started = time.monotonic()
         await eventually(back, 15, "memory is back")
