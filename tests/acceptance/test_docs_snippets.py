@@ -38,12 +38,18 @@ def _snippets() -> list[tuple[str, str, str]]:
 SNIPPETS = _snippets()
 
 
+@pytest.fixture(scope="module")
+def key(service: Service) -> str:
+    """The one key of somebody who tries everything that the docs show."""
+    service.call("POST", "/admin/v1/workspaces", {"id": "reader", "name": "Reader"})
+    return service.new_key(workspace="reader", scopes=["chat", "embeddings", "models", "memory:read", "memory:write"])
+
+
 @pytest.mark.parametrize(("where", "language", "code"), SNIPPETS, ids=[where for where, *_ in SNIPPETS])
-def test_a_snippet_runs(service: Service, tmp_path: Path, where: str, language: str, code: str) -> None:
+def test_a_snippet_runs(service: Service, key: str, tmp_path: Path, where: str, language: str, code: str) -> None:
     command = COMMANDS[language]
     if shutil.which(command[0]) is None:
         pytest.skip(f"needs the program {command[0]}")
-    key = service.new_key(scopes=["chat", "embeddings", "models", "memory:read", "memory:write"])
     environ = {**os.environ, "CMG_URL": service.url, "CMG_KEY": key, "OPENAI_API_KEY": key}
     environ["OPENAI_BASE_URL"] = f"{service.url}/v1"
     run = subprocess.run(
