@@ -77,6 +77,11 @@ class Alerts:
         sent = await store.notifications(self._database, mine, group.id, _MESSAGES_SHOWN) if group else []
         return Story(alert, group, decisions, sent)
 
+    async def members(self, workspace_id: str, group_id: str) -> list[Alert]:
+        """The alerts of a group, those that ceased too."""
+        wanted = AlertFilter(_LAST, "", group_id=group_id, limit=_MESSAGES_SHOWN)
+        return await self._desk.store.alerts(self._database, workspace_id, wanted)
+
     async def act(self, by: Actor, name: str, what: str, act: Act) -> Group:
         """Do something to a group, named by its id or that of one of its alerts. Raises `NotFound`, `Conflict`."""
 

@@ -96,7 +96,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts that people hear of together, and act on together. `labels` are those that made the group.
 
     `until`: when an acknowledgement or a snooze ends. `step`: the escalation step that comes next. `round`: how often
-    escalation was begun again (by a rise in severity, or an acknowledgement that expired); `begun_at`: when, last.
+    escalation was begun again (by a rise in severity, or an acknowledgement that expired); `begun_at`: when, last. `drill`: that which it is of.
     """
 
     id: str
@@ -120,6 +120,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     alerts: int = 1
     incident_id: str | None = None
     note: str = ""
+    drill: str = ""
 
     @property
     def live(self) -> bool:

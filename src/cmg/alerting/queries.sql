@@ -22,6 +22,10 @@ ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, until = excluded.unti
 WHERE alerting_leases.holder = excluded.holder OR alerting_leases.until <= $3
 RETURNING holder;
 
+-- name: lease_holder
+-- Who has a lease that has not run out.
+SELECT holder FROM alerting_leases WHERE name = $1 AND until > $2;
+
 -- name: documents
 -- Everything that a workspace configured.
 SELECT kind, id, body::text AS body FROM alerting_documents WHERE workspace_id = $1 ORDER BY kind, id;

@@ -73,6 +73,11 @@ class AlertingStore:
         """Take a lease that nobody holds, or keep one's own, from one moment until another."""
         return await database.fetchval(self._sql["take_lease"], name, holder, *span) is not None
 
+    async def holder(self, reader: Reader, name: str, now: datetime) -> str | None:
+        """Who has a lease now."""
+        found = await reader.fetchval(self._sql["lease_holder"], name, now)
+        return None if found is None else str(found)
+
     async def setup(self, reader: Reader, workspace_id: str) -> Setup:
         """Every document of a workspace."""
         rows = await reader.fetch(self._sql["documents"], workspace_id)

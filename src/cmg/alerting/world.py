@@ -48,9 +48,9 @@ class World:
         """The alerts of a group that it has still to care for."""
         return [self.alerts[one] for one in sorted(self._members.get(group_id, ()))]
 
-    def by_key(self, key: str) -> Group | None:
-        """The live group of these labels."""
-        return next((one for one in self.groups.values() if one.key == key), None)
+    def by_key(self, key: str, drill: str) -> Group | None:
+        """The live group of these labels, real or of a drill."""
+        return next((one for one in self.groups.values() if (one.key, one.drill) == (key, drill)), None)
 
     def timers_of(self, group_id: str) -> list[Timer]:
         """What is yet to happen to a group."""

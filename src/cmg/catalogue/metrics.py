@@ -832,9 +832,9 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "cmg_notifications_total",
         "counter",
-        "Attempts to send a notification, by kind of channel and outcome (sent, again, failed).",
+        "Attempts to send a notification, by kind of channel and outcome (sent, again, failed, drill).",
         ("kind", "outcome"),
-        series=40,
+        series=50,
         optional="only once somebody was told of an alert",
     ),
     Metric(

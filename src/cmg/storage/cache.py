@@ -10,6 +10,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from cmg.kit.clock import Clock, SystemClock
+from cmg.kit.faults import Faults
 from cmg.kit.ids import uuid7_hex
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.machine.totals import Totals
@@ -51,7 +52,9 @@ class Cache:
         clock: Clock | None = None,
         instruments: Instruments | None = None,
         max_bytes: int = 64 * 2**20,
+        faults: Faults | None = None,
     ) -> None:
+        self._faults = faults
         self._clock = clock or SystemClock()
         self._store: _Store = _InRedis(url) if url else _InProcess(self._clock, max_bytes, instruments)
         self._value_bytes_max = max_bytes // 8
@@ -106,6 +109,8 @@ class Cache:
     async def check(self, value: bytes) -> None:
         """Put a value in and take it out again; raises whatever kept it from that, and `CacheLies`."""
         key = f"check:{uuid7_hex()}"
+        if self._down():
+            raise ConnectionError("the cache is down: this is a drill")
         async with asyncio.timeout(_DEADLINE_S):
             await self._store.set(key, value, _CHECK_S)
             found = await self._store.get(key)
@@ -123,7 +128,7 @@ class Cache:
     async def _reaching(self, operation: str) -> AsyncIterator[bool]:
         """Yield whether the store is to be asked; swallow and count its failures."""
         started = self._clock.monotonic()
-        if started < self._away_until_s:
+        if started < self._away_until_s or self._down():
             self._count("away")
             yield False
             return
@@ -134,6 +139,9 @@ class Cache:
         except (RedisError, OSError, TimeoutError):
             self._away_until_s = self._clock.monotonic() + _PAUSE_S
             self._count("away")
+
+    def _down(self) -> bool:
+        return self._faults is not None and self._faults.on("cache_down")
 
     def _mark(self, started: float, operation: str, outcome: str) -> None:
         trace = current()

@@ -9,6 +9,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from cmg.kit.clock import Clock
+from cmg.kit.faults import DELAY_S, Faults
 from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
 from cmg.storage.named_sql import name_of
 from cmg.telemetry.instruments import Instruments
@@ -21,6 +22,7 @@ Connection: TypeAlias = asyncpg.Connection | PoolConnectionProxy
 """What `connection()` and `transaction()` give: asyncpg's own methods, `$1` arguments, rows as `Record`."""
 
 SLOW_S = 1.0
+_SLOWLY = f"SELECT pg_sleep({DELAY_S})"
 _CONNECT_S = 5.0
 _COMMAND_CONNECT_S = 10.0
 _CLOSE_S = 5.0
@@ -54,8 +56,11 @@ class Database:
     on a connection from `dedicated()`.
     """
 
-    def __init__(self, dsn: str, *, clock: Clock, instruments: Instruments, max_size: int = 10) -> None:
+    def __init__(
+        self, dsn: str, *, clock: Clock, instruments: Instruments, max_size: int = 10, faults: Faults | None = None
+    ) -> None:
         self.dsn = dsn
+        self._faults = faults
         self._clock = clock
         self._max_size = max_size
         self._pool: Any = None
@@ -102,6 +107,9 @@ class Database:
         where a few rows are looked up by indexes, whoever's they are.
         """
         pool = self._planned if keeps_plans else self._pool
+        if self._faults is not None and self._faults.on("database_gone"):
+            self._away.inc()
+            raise DatabaseAway("the database is gone: this is a drill")
         if pool is None:
             raise DatabaseAway("the database is closed; the service is shutting down, try another instance")
         connection: Connection | None = None
@@ -112,6 +120,8 @@ class Database:
                 async with deadline, self._acquired(pool, timeout_s) as connection:
                     lost = False
                     try:
+                        if self._faults is not None and self._faults.on("database_slow"):
+                            await connection.execute(_SLOWLY)
                         yield cast("Connection", connection)
                     except asyncpg.InternalClientError:
                         # The server said goodbye while nobody was looking; the driver only notices at the next use.

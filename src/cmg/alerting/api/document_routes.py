@@ -22,6 +22,7 @@ _NOUNS = {
     "business-calendars": "business calendar",
     "handling": "handling of alerts (`default`)",
     "heartbeats": "heartbeat",
+    "drills": "drill",
 }
 PATHS = {"routes": "alert-routes", "channels": "notification-channels", "handling": "alert-handling"}
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", max_length=63)]

@@ -96,6 +96,7 @@ class GroupView(BaseModel):
     by: str | None
     assigned_to: str | None
     incident: str | None
+    drill: str = Field(description="the drill that it is of; empty: it is real")
 
 
 class GroupPageView(BaseModel):

@@ -69,6 +69,8 @@ def _sent(changes: Changes, one: Notification, outcome: Outcome) -> None:
         one, state="sent", sent_at=changes.now, receipt=outcome.receipt[:200], error="", claimed_until=None
     )
     changes.notify(done)
+    if one.facts.get("drill") == "quiet":
+        return  # nothing was sent, so it says nothing of the channel
     _channel_alert(changes, one.channel, "", firing=False)
     group = changes.world.groups.get(one.group_id)
     policy = changes.world.setup.policies.get(group.policy_id or "") if group else None

@@ -22,6 +22,7 @@ from cmg.telemetry.logs import get_logger
 
 _SEND_S = 20.0
 _MINUTE_S = 60.0
+QUIET_RECEIPT = "drill: not sent"
 _log = get_logger("cmg.alerting.delivery")
 
 
@@ -87,6 +88,8 @@ class Sender:
 
     async def _send(self, one: Notification, setup: Setup) -> Outcome:
         channel = setup.channels.get(one.channel)
+        if one.facts.get("drill") == "quiet":
+            return Outcome(one.key, receipt=QUIET_RECEIPT)
         if channel is None:
             return Outcome(one.key, error=f"the channel {one.channel} is gone")
         try:
@@ -121,6 +124,7 @@ class Sender:
             kind = setup.channels[one.channel].kind if one.channel in setup.channels else "gone"
             outcome = outcomes[one.key]
             word = "sent" if outcome.receipt else "again" if outcome.again else "failed"
+            word = "drill" if outcome.receipt == QUIET_RECEIPT else word
             self._instruments.series("cmg_notifications_total", kind, word).inc()
             if one.repeats and word == "sent":
                 self._instruments.series("cmg_notification_repeats_total", kind).inc()

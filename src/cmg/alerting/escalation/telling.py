@@ -1,12 +1,13 @@
 """Puts messages into the outbox: each has a key made of the group, the target and the step, so none is put in twice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from cmg.alerting.escalation import wording
 from cmg.alerting.escalation.contacts import QUIET, Place, places
+from cmg.alerting.lifecycle.drills import drill_for
 from cmg.alerting.models import Alert, Decision, Group, Notification, Occasion, Verdict
 from cmg.alerting.setup.documents import EscalationPolicy, Step
 from cmg.alerting.world import Changes
@@ -77,10 +78,17 @@ def put(changes: Changes, group: Group, place: Place, telling: Telling) -> int:
             created_at=changes.now,
             due_at=changes.now,
             fallbacks=place.fallbacks,
-            facts={name: first[name] for name in _FACTS if name in first} | {"alerts": str(group.alerts)},
+            facts=_facts(changes, group, first),
         )
     )
     return 1
+
+
+def _facts(changes: Changes, group: Group, labels: Mapping[str, str]) -> dict[str, str]:
+    """What is known of it; `drill`: `quiet` when nobody is to be told, else `page`."""
+    drill = drill_for(group, changes.world, changes.now)
+    told = {name: labels[name] for name in _FACTS if name in labels} | {"alerts": str(group.alerts)}
+    return told if drill is None else {**told, "drill": "page" if drill.page else "quiet"}
 
 
 def tell_flapping(changes: Changes, alert: Alert) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from cmg.alerting.escalation.contacts import Place
 from cmg.alerting.escalation.telling import Telling, put, resolve_group, tell_steps
+from cmg.alerting.lifecycle.drills import drill_for
 from cmg.alerting.lifecycle.suppression import muted
 from cmg.alerting.models import PAGING, RESPONSE_S, Decision, Group, Timer, Verdict
 from cmg.alerting.oncall.business import next_business_day
@@ -56,7 +57,8 @@ def _next(changes: Changes, group: Group, policy: EscalationPolicy) -> None:
     if group.severity not in PAGING:
         changes.new_timer(group.id, "remind", remind_at(changes, group, policy), 1)
     elif group.step < len(policy.steps):
-        due = group.begun_at + policy.steps[group.step].after_minutes * 60
+        drill = drill_for(group, changes.world, changes.now)
+        due = group.begun_at + policy.steps[group.step].after_minutes * (drill.minute_seconds if drill else 60)
         changes.new_timer(group.id, "escalate", due, group.step)
     else:
         changes.new_timer(group.id, "remind", changes.now + _LAST_STEP_S, 1)

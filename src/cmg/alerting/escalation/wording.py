@@ -14,7 +14,8 @@ _SHOWN = 10
 def subject(group: Group, occasion: Occasion) -> str:
     """`[P1] Still open: Database is down (12 alerts)`."""
     count = f" ({group.alerts} alerts)" if group.alerts > 1 else ""
-    return f"[{group.severity}] {_HEADS[occasion]}{group.title}{count}"[:200]
+    drill = "DRILL, nothing is wrong: " if group.drill else ""
+    return f"[{group.severity}] {drill}{_HEADS[occasion]}{group.title}{count}"[:200]
 
 
 def body(world: World, group: Group, step: str, reason: str) -> str:

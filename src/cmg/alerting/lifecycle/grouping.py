@@ -5,9 +5,10 @@ from collections.abc import Mapping
 import msgspec
 
 from cmg.alerting.lifecycle.case import Case
-from cmg.alerting.models import Alert, Group, Verdict
+from cmg.alerting.lifecycle.drills import drill_of
+from cmg.alerting.models import Group, Verdict
 from cmg.alerting.setup.documents import Handling
-from cmg.alerting.world import Changes, World
+from cmg.alerting.world import Changes
 from cmg.kit.ids import uuid7_hex
 
 _NAME = "grouping"
@@ -16,14 +17,14 @@ _NAME = "grouping"
 def group(case: Case) -> Verdict:
     """Join a live group or open one; never join one that was resolved."""
     world, handling = case.changes.world, case.changes.world.setup.handling
-    key = group_key(case.alert.labels, handling)
+    key, drill = group_key(case.alert.labels, handling), drill_of(case.alert, world, case.now)
     joined, reason = world.groups.get(case.alert.group_id or ""), "it is in its group still"
     if joined is None:
-        joined, reason = world.by_key(key), f"it belongs to the group of {key}"
+        joined, reason = world.by_key(key, drill), f"it belongs to the group of {key}"
     if joined is None:
-        found = _correlated(case.alert, world, handling, case.now)
+        found = _correlated(case, drill)
         joined, reason = found if found is not None else (None, f"it opens a group for {key}")
-    joined = _opened(case, key) if joined is None else _with(joined, case)
+    joined = _opened(case, key, drill) if joined is None else _with(joined, case)
     case.become(group_id=joined.id)
     case.changes.put_alert(case.alert)
     case.changes.put_group(joined)
@@ -35,7 +36,7 @@ def group_key(labels: Mapping[str, str], handling: Handling) -> str:
     return ", ".join(f'{name}="{labels[name]}"' for name in handling.group_by if labels.get(name)) or "everything"
 
 
-def _opened(case: Case, key: str) -> Group:
+def _opened(case: Case, key: str, drill: str) -> Group:
     alert, handling = case.alert, case.changes.world.setup.handling
     kept = {*handling.group_by, *handling.correlate_by, handling.component_label}
     return Group(
@@ -46,6 +47,7 @@ def _opened(case: Case, key: str) -> Group:
         severity=alert.severity,
         opened_at=case.now,
         begun_at=case.now,
+        drill=drill,
     )
 
 
@@ -68,9 +70,11 @@ def begin_again(changes: Changes, one: Group, now: float, wait_s: float) -> None
     changes.new_timer(one.id, "wait", now + wait_s)
 
 
-def _correlated(alert: Alert, world: World, handling: Handling, now: float) -> tuple[Group, str] | None:
+def _correlated(case: Case, drill: str) -> tuple[Group, str] | None:
+    alert, world, now = case.alert, case.changes.world, case.now
+    handling, alike = world.setup.handling, [one for one in world.groups.values() if one.drill == drill]
     recent = sorted(
-        (one for one in world.groups.values() if now - one.opened_at <= handling.correlate_minutes * 60),
+        (one for one in alike if now - one.opened_at <= handling.correlate_minutes * 60),
         key=lambda one: (one.opened_at, one.id),
     )
     for one in recent:

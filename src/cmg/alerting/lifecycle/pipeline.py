@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from cmg.alerting.escalation.telling import tell_flapping
 from cmg.alerting.lifecycle.case import Case, Stage, run
 from cmg.alerting.lifecycle.deduplication import deduplicate, first_seen
+from cmg.alerting.lifecycle.drills import end_drills
 from cmg.alerting.lifecycle.flapping import flapping, turns_within
 from cmg.alerting.lifecycle.grouping import group
 from cmg.alerting.lifecycle.routing import route
@@ -31,6 +32,7 @@ def receive(changes: Changes, reports: Iterable[Report]) -> None:
 def look_again(changes: Changes) -> None:
     """Take up what is held, end what was to end by itself, and calm what no longer flaps."""
     handling = changes.world.setup.handling
+    end_drills(changes)
     for alert in list(changes.world.alerts.values()):
         if alert.firing and alert.ends_at is not None and alert.ends_at <= changes.now:
             told = Report(labels=alert.labels, firing=False, ends_at=alert.ends_at, source=alert.source)

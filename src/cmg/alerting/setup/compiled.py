@@ -10,6 +10,7 @@ from cmg.alerting.setup.documents import (
     BusinessCalendar,
     Channel,
     Document,
+    Drill,
     EscalationPolicy,
     Handling,
     HeartbeatCheck,
@@ -87,6 +88,11 @@ class Setup:
     def heartbeats(self) -> dict[str, HeartbeatCheck]:
         """By id."""
         return self._of("heartbeats", HeartbeatCheck)
+
+    @cached_property
+    def drills(self) -> dict[str, Drill]:
+        """By id."""
+        return self._of("drills", Drill)
 
 
 def compiled(rows: Iterable[tuple[str, str, str]]) -> Setup:

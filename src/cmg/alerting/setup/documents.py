@@ -3,7 +3,7 @@
 Times are RFC 3339 with an offset; times of day are `HH:MM` in the document's time zone.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
@@ -18,6 +18,7 @@ ChannelKind = Literal[
 ]  # fmt: skip
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST = 200
+_DRILL_MOST = timedelta(hours=4)
 
 
 def _moment(value: object) -> object:
@@ -305,6 +306,26 @@ class HeartbeatCheck(Document):
     every_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
 
 
+class Drill(Document):
+    """A practice: alerts that match and begin within it are its own, and every message about them says so.
+
+    People are told only with `page`; else messages are written down and not sent. `minute_seconds`: how long a minute
+    of an escalation lasts. What still fires when the drill is over is real.
+    """
+
+    matchers: Annotated[list[Matcher], Field(min_length=1, max_length=50)]
+    starts_at: Moment
+    ends_at: Moment
+    page: bool = False
+    minute_seconds: Annotated[int, Field(ge=1, le=60)] = 60
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "Drill":
+        if not timedelta(0) < self.ends_at - self.starts_at <= _DRILL_MOST:
+            raise ValueError("ends_at: must lie after starts_at, by four hours at most")
+        return self
+
+
 KINDS: dict[str, type[Document]] = {
     "silences": Silence,
     "maintenance-windows": MaintenanceWindow,
@@ -317,4 +338,5 @@ KINDS: dict[str, type[Document]] = {
     "business-calendars": BusinessCalendar,
     "handling": Handling,
     "heartbeats": HeartbeatCheck,
+    "drills": Drill,
 }

@@ -45,7 +45,7 @@ class AlertWatch:
                 return 0
             groups, alerts, generation = await self._alerting.changed(conn, DEFAULT_WORKSPACE, since)
             labels = {one.group_id: one.labels for one in alerts if one.group_id is not None}
-            for group in sorted(groups, key=lambda one: one.opened_at):
+            for group in sorted((one for one in groups if not one.drill), key=lambda one: one.opened_at):
                 met = seen(group, labels.get(group.id, {}))
                 if OF_INCIDENTS in met.labels:
                     await self._desk.attach(conn, met, self._clock.now())

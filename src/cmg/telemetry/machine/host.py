@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 
+from cmg.kit.faults import Faults
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.machine import cgroup
 from cmg.telemetry.machine.totals import Totals
@@ -27,7 +28,9 @@ class HostFigures:
         *,
         link_mbit: int = 0,
         groups: Path = cgroup.ROOT,
+        faults: Faults | None = None,
     ) -> None:
+        self._faults = faults
         self._instruments, self._volumes = instruments, volumes
         self._link_mbit, self._groups = link_mbit, groups
         self._totals = Totals(instruments)
@@ -62,8 +65,9 @@ class HostFigures:
             except OSError:
                 continue  # a folder that is not there yet
             # What an ordinary user may still write counts as free, so full is when we are refused.
+            full = self._faults is not None and self._faults.on("disk_full")
             self._set("cmg_disk_space_bytes", found.used + found.free, volume, "total")
-            self._set("cmg_disk_space_bytes", found.free, volume, "free")
+            self._set("cmg_disk_space_bytes", 0 if full else found.free, volume, "free")
         done = psutil.disk_io_counters()
         if done is None:
             return

@@ -1,0 +1,48 @@
+"""The drills there are: the fault or load of each, the rules that should notice it, and how long that may take."""
+
+from dataclasses import dataclass
+
+from cmg.kit.faults import Name
+
+NOTIFY_S, ESCALATE_S, RECOVER_S = 60.0, 30.0, 900.0
+TAKE_OVER_S = 60.0  # a monitor that died: until another one pages
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`quantities`: values of the label `quantity` of the rules that should fire; `load`: a model that calls go to.
+
+    `detect_s` is the target, from the fault to the alert. `jobs`: how many are queued that wait for the fault's end.
+    """
+
+    told: str
+    quantities: tuple[str, ...]
+    detect_s: float
+    fault: Name | None = None
+    load: str | None = None
+    jobs: int = 0
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "upstream-503": Scenario(
+        "an upstream answers 503 to every call", ("upstream_errors", "breaker"), 300, load="sim/fail-503"
+    ),
+    "database-slow": Scenario(
+        "every use of the database takes more than a second longer",
+        ("database_query_time", "database_pool", "health"),
+        900,
+        fault="database_slow",
+    ),
+    "database-gone": Scenario("the database does not answer backstage", ("database",), 300, fault="database_gone"),
+    "cache-down": Scenario("the cache answers nobody", ("cache", "health"), 900, fault="cache_down"),
+    "queue-backlog": Scenario(
+        "jobs are queued and none is done", ("queue_depth", "job_age", "job_workers"), 600, "jobs_stopped", jobs=1200
+    ),
+    "error-burst": Scenario(
+        "calls fail, more than one in twenty", ("error_rate", "availability"), 300, load="sim/fail-503"
+    ),
+    "disk-filling": Scenario("the disk of the data dir seems full", ("disk",), 300, fault="disk_full"),
+    "monitor-death": Scenario(
+        "backstage, which pages, is killed by kill -9", ("drill_monitor",), TAKE_OVER_S, fault="monitor_dies"
+    ),
+}
