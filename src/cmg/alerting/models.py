@@ -96,7 +96,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Alerts that people hear of together, and act on together. `labels` are those that made the group.
 
     `until`: when an acknowledgement or a snooze ends. `step`: the escalation step that comes next. `round`: how often
-    escalation was begun again (by a rise in severity, or an acknowledgement that expired); `begun_at`: when, last. `drill`: that which it is of.
+    escalation was begun again (by a rise in severity, or an acknowledgement that expired); `begun_at`: when, last.
+    `drill`: that which it is of; empty: it is real.
     """
 
     id: str

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "traces": ("monitoring.traces", "Show where the time of requests and jobs went."),
     "timeseries": ("archives", "Import samples of metrics."),
     "alerts": ("monitoring.alerts", "Show alerts and act on them, check the set-up, test rule files."),
+    "drill": ("monitoring.drill", "Game-days: put a fault on, and see who notices, and when."),
     "catalogue": ("monitoring.catalogue", "Write the files of Prometheus, Alertmanager and Grafana."),
     "backup": ("archives", "Write everything that is stored to one file."),
     "restore": ("archives", "Fill an empty place from a backup."),

@@ -6,6 +6,7 @@ An unknown or invalid setting stops the start: `SettingsError` names the file an
 from cmg.config.loading import ENVIRONMENT, SettingsError, load
 from cmg.config.settings import (
     AccountSettings,
+    DrillSettings,
     HealthSettings,
     JournalSettings,
     LimitSettings,
@@ -28,6 +29,7 @@ from cmg.config.settings import (
 __all__ = [
     "ENVIRONMENT",
     "AccountSettings",
+    "DrillSettings",
     "HealthSettings",
     "JournalSettings",
     "LimitSettings",

@@ -164,6 +164,12 @@ class MachineSettings(Part, frozen=True):
     link_mbit: Count = 0  # speed of the network's link; 0: as the system says
 
 
+class DrillSettings(Part, frozen=True):
+    """Game-days (`cmg drill`)."""
+
+    enabled: bool = False  # whether the processes of this machine may be made to fail
+
+
 class LimitSettings(Part, frozen=True):
     """Bounds on what one request may hold, and how long a call's estimate may be."""
 
@@ -231,6 +237,7 @@ class Settings(Part, frozen=True):
     status: StatusSettings = StatusSettings()
     health: HealthSettings = HealthSettings()
     machine: MachineSettings = MachineSettings()
+    drills: DrillSettings = DrillSettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -1,8 +1,13 @@
 """Alerting on a real database, on the test's own clock."""
 
+from collections.abc import AsyncIterator
+
+import aiohttp
 import pytest
 
 from cmg.alerting.alerts import Alerts
+from cmg.alerting.delivery.pager import Pager
+from cmg.alerting.delivery.sender import Sender
 from cmg.alerting.desk import Desk
 from cmg.alerting.setup.configuring import Configuring
 from cmg.alerting.setup.sealing import Sealer
@@ -10,6 +15,7 @@ from cmg.audit.trail import AuditTrail
 from cmg.identity.models import Actor
 from cmg.storage.database import Database
 from support.alerting_world import document, tiers
+from support.fake_receivers import Receivers, receiving
 from support.manual_clock import ManualClock
 
 
@@ -50,3 +56,26 @@ async def configured(configuring: Configuring, admin: Actor) -> Configuring:
         for name, body in named.items():
             await configuring.put(admin, kind, name, document(kind, body))
     return configuring
+
+
+@pytest.fixture
+async def receivers() -> AsyncIterator[Receivers]:
+    async with receiving() as made:
+        yield made
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as made:
+        yield made
+
+
+@pytest.fixture
+def monitor(database, audit, clock, instruments, sealer, session):
+    """Makes a monitor: a desk, a sender and a pager of its own, as a process would have."""
+
+    def made(name: str) -> Pager:
+        desk = Desk(database, audit, clock)
+        return Pager(desk, Sender(desk, sealer, clock, instruments, lambda: session), clock, instruments, name)
+
+    return made

@@ -1,20 +1,16 @@
 """Messages go out once: over failures, busy receivers, kills at every step, and two monitors."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import pytest
 
 from cmg.alerting.delivery.heartbeat import Heartbeat
 from cmg.alerting.delivery.pager import LEASE_S, Pager
-from cmg.alerting.delivery.sender import Sender
-from cmg.alerting.desk import Desk
 from cmg.alerting.escalation.actions import acknowledge
 from cmg.alerting.models import Report
 from support.alerting_world import TIERS, document
-from support.fake_receivers import Receivers, channels_at, receiving
+from support.fake_receivers import Receivers, channels_at
 
 pytestmark = pytest.mark.usefixtures("people")
 DOWN = Report(labels={"alertname": "Down", "severity": "critical", "component": "db"})
@@ -22,18 +18,6 @@ DOWN = Report(labels={"alertname": "Down", "severity": "critical", "component": 
 
 class Killed(BaseException):
     """kill -9: nothing of the process runs on."""
-
-
-@pytest.fixture
-async def receivers() -> AsyncIterator[Receivers]:
-    async with receiving() as made:
-        yield made
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as made:
-        yield made
 
 
 @pytest.fixture
@@ -51,17 +35,6 @@ async def people(configuring, admin, receivers) -> dict[str, Any]:
     await configuring.put(admin, "escalation-policies", "default", document("escalation-policies", policy))
     await configuring.put(admin, "handling", "default", document("handling", {"wait_seconds": 0}))
     return policy
-
-
-@pytest.fixture
-def monitor(database, audit, clock, instruments, sealer, session):
-    """Makes a monitor: a desk, a sender and a pager of its own, as a process would have."""
-
-    def made(name: str) -> Pager:
-        desk = Desk(database, audit, clock)
-        return Pager(desk, Sender(desk, sealer, clock, instruments, lambda: session), clock, instruments, name)
-
-    return made
 
 
 async def passed(clock, pager: Pager, seconds: float, step: float = 5.0) -> None:

@@ -41,6 +41,4 @@ def end_drills(changes: Changes) -> None:
         changes.put_group(real)
         changes.new_timer(one.id, "wait", changes.now)
         told = "it fires still, so it is real: escalation begins"
-        changes.decide(
-            Decision(at=changes.now, event=f"the drill {one.drill} is over", outcome=told, group_id=one.id)
-        )
+        changes.decide(Decision(at=changes.now, event=f"the drill {one.drill} is over", outcome=told, group_id=one.id))

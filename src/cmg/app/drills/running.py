@@ -9,6 +9,7 @@ from pathlib import Path
 from cmg.alerting.models import Report
 from cmg.alerting.setup.documents import Drill, Matcher
 from cmg.alerting.standby.local_copy import LocalCopy
+from cmg.app.drills.faulting import WAITING_JOB
 from cmg.app.drills.load import Load
 from cmg.app.drills.measuring import (
     Measure,
@@ -28,7 +29,6 @@ from cmg.kit.clock import Clock, at
 from cmg.kit.errors import Conflict, NotFound
 from cmg.telemetry.instruments import Instruments
 
-WAITING_JOB = "drill.wait"
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 _SETTLE_S = 3.0  # until every process goes by the drill's document
 _LOOK_S = 1.0

@@ -7,7 +7,7 @@ import msgspec
 
 from cmg.app.roles import DUTIES, Duties, Role
 from cmg.config import Settings
-from cmg.kit.paths import EMBEDDER_SOCKET, HEALTH_REPORT, runtime_dir
+from cmg.kit.paths import EMBEDDER_SOCKET, HEALTH_REPORT, faults_file, runtime_dir
 
 _GATEWAYS_A_NOTE_MAKER = 2
 
@@ -84,6 +84,11 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     def health_report(self) -> Path:
         """What the prober of this machine found last, for whoever is asked."""
         return self.runtime / HEALTH_REPORT
+
+    @property
+    def faults_file(self) -> Path:
+        """What a drill makes fail."""
+        return faults_file(self.settings.data_dir)
 
     @property
     def health_history(self) -> Path:

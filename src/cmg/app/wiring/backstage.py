@@ -11,6 +11,7 @@ from cmg.analytics.panels import Panels
 from cmg.app import control_plane
 from cmg.app.control_plane import ASGI, Doors
 from cmg.app.data_plane import DataPlane
+from cmg.app.drills.faulting import die_when_told, faults_of
 from cmg.app.forward import Within
 from cmg.app.health import Machine, health_api, watch_processes, watch_stores, watch_upstreams
 from cmg.app.incidents.building import (
@@ -81,11 +82,11 @@ _FLUSH_S = 3.0
 async def build_backstage(orders: Orders, resources: Resources) -> Built:
     """The background work of one machine, and the control plane where its role has it."""
     settings, clock, instruments = orders.settings, SystemClock(), own_instruments()
-    base = await base_of(orders, resources, clock, instruments)
+    base = await base_of(orders, resources, clock, instruments, faults_of(orders, clock))
     services = services_of(settings, orders.dsn, base.database, base.feed, clock, instruments)
     metrics = MergedMetrics(orders.runtime, instruments, Departed(settings.data_dir / "departed.metrics"), clock)
     machine = Machine(orders, resources, clock, instruments)
-    cache = cache_of(settings, resources, clock, instruments)
+    cache = cache_of(settings, resources, clock, instruments, base.faults)
     watch_stores(machine, base.database, cache)
     upstreams = upstreams_of(settings, resources, clock)
     sources = sources_of(orders, upstreams, resources)
@@ -94,7 +95,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     logging = await _logbook(orders, resources, base, services.logbook, instruments)
     work = [base.changes.run(), metrics.poll(), keeper.run(), *logging]
     tracing = [base.outbox.run(), *_traces(orders, resources, base.database, instruments)]
-    work += [board.run(), *tracing, *_figures(orders, resources, base.database, cache, instruments)]
+    work += [board.run(), *tracing, *_figures(orders, resources, base, cache, instruments)]
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [metrics_router(metrics, settings.metrics_allow)]
     mounts: Mapping[str, ASGI] = {}
@@ -144,18 +145,18 @@ def _reading_memory(orders: Orders, sources: Sources, services: Services, instru
     return MemoryService(finder, maker, reader, services.policies, clock, instruments)
 
 
-def _figures(
-    orders: Orders, resources: Resources, database: Database, cache: Cache, instruments: Instruments
-) -> list[Work]:
+def _figures(orders: Orders, resources: Resources, base: Base, cache: Cache, instruments: Instruments) -> list[Work]:
     """What looks at this process, its machine and the servers that it uses."""
     settings, clock = orders.settings, SystemClock()
     volumes = {"data": settings.data_dir, "root": Path("/")}
-    host = HostFigures(instruments, volumes, link_mbit=settings.machine.link_mbit)
+    host = HostFigures(instruments, volumes, link_mbit=settings.machine.link_mbit, faults=base.faults)
     work = [sample([process_figures("backstage", resources, instruments), host], clock)]
     if settings.redis_url:
         work.append(cache.watch())
     if orders.duties.jobs or orders.duties.monitor:
-        work.append(DatabaseFigures(database, clock, instruments).run())
+        work.append(DatabaseFigures(base.database, clock, instruments).run())
+    if base.faults is not None:
+        work.append(die_when_told(base.faults, clock))
     return work
 
 

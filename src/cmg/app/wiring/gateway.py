@@ -1,6 +1,7 @@
 """A gateway process: the data plane of one worker."""
 
 from cmg.app.data_plane import DataPlane, Routes
+from cmg.app.drills.faulting import faults_of
 from cmg.app.forward import Forwarder
 from cmg.app.health import Machine, health_api
 from cmg.app.incidents.building import (
@@ -82,7 +83,8 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     memory = MemoryService(finder, notes, journal, policies, clock, instruments)
     counting = (clock, instruments, base.tracer, catalogue.lists)
     recorder = Recorder(journal, memory, quota, prices, estimator, *counting)
-    cache, speaking = cache_of(settings, resources, clock, instruments), Speaking(clock, instruments)
+    cache = cache_of(settings, resources, clock, instruments, faults_of(orders, clock))
+    speaking = Speaking(clock, instruments)
     parts = GatewayParts(
         settings=settings,
         router=router,

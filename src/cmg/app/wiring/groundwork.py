@@ -20,6 +20,7 @@ from cmg.health.handlers import HealthApi
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.kit.asgi import Handler
 from cmg.kit.clock import Clock, SystemClock
+from cmg.kit.faults import Faults
 from cmg.ledger import tokens
 from cmg.ledger.prices import PriceBook
 from cmg.memory.embedding.query_embedder import QueryEmbedder
@@ -77,12 +78,15 @@ class Base:
     known: LastKnownFile
     outbox: Outbox
     tracer: Tracer
+    faults: Faults | None = None
 
 
-async def base_of(orders: Orders, resources: Resources, clock: Clock, instruments: Instruments) -> Base:
+async def base_of(
+    orders: Orders, resources: Resources, clock: Clock, instruments: Instruments, faults: Faults | None = None
+) -> Base:
     """Open what every process has, and learn the present. Raises `DatabaseAway` where no last known helps."""
     settings = orders.settings
-    database = Database(orders.dsn, clock=clock, instruments=instruments, max_size=_POOL)
+    database = Database(orders.dsn, clock=clock, instruments=instruments, max_size=_POOL, faults=faults)
 
     async def reachable() -> None:
         await database.ping()
@@ -97,7 +101,8 @@ async def base_of(orders: Orders, resources: Resources, clock: Clock, instrument
     changes.on_reset(catalogue.load)
     outbox = Outbox(orders.traces_socket, instruments)
     tracer = Tracer(settings.traces, outbox, clock, instruments)
-    base = Base(database, changes, feed, prices, catalogue, LastKnownFile(orders.last_known), outbox, tracer)
+    known = LastKnownFile(orders.last_known)
+    base = Base(database, changes, feed, prices, catalogue, known, outbox, tracer, faults)
     await _learn(base)
     tokens.warm_up()
     return base
@@ -115,9 +120,11 @@ async def _learn(base: Base) -> None:
         base.changes.lose_place()
 
 
-def cache_of(settings: Settings, resources: Resources, clock: Clock, instruments: Instruments) -> Cache:
+def cache_of(
+    settings: Settings, resources: Resources, clock: Clock, instruments: Instruments, faults: Faults | None
+) -> Cache:
     """The cache of this process."""
-    cache = Cache(settings.redis_url, clock=clock, instruments=instruments)
+    cache = Cache(settings.redis_url, clock=clock, instruments=instruments, faults=faults)
     resources.add(Resource("cache", cache.close))
     return cache
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from cmg.app.drills.faulting import add_waiting_job
 from cmg.app.incidents.building import (
     add_incident_jobs,
 )
@@ -65,6 +66,8 @@ def working_of(
     catalogue = CatalogueSync(upstreams, database, clock, instruments)
     jobs = _jobs(services, base.tracer, instruments)
     add_incident_jobs(jobs, services.incidents, services.settings)
+    if base.faults is not None:
+        add_waiting_job(jobs, base.faults, clock)
     incidents = _incidents(services, instruments)
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
     resources.watch(queue_probe(jobs))
