@@ -71,7 +71,7 @@ def people(service: Service, url: str) -> None:
         assert status == 200, answer
 
 
-@pytest.mark.parametrize("name", ["upstream-503", "database-gone", "disk-filling", "monitor-death"])
+@pytest.mark.parametrize("name", ["database-gone", "disk-filling", "monitor-death", "upstream-503"])
 async def test_a_drill_measures_everything_and_calls_nobody(service: Service, name: str) -> None:
     async with receiving() as receivers:
         await asyncio.to_thread(people, service, receivers.url)
