@@ -10,8 +10,8 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from cmg.kit.clock import Clock, SystemClock
-from cmg.kit.faults import Faults
 from cmg.kit.ids import uuid7_hex
+from cmg.telemetry.faults import Faults
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.machine.totals import Totals
 from cmg.telemetry.tracing import names

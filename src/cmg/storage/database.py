@@ -9,9 +9,9 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from cmg.kit.clock import Clock
-from cmg.kit.faults import DELAY_S, Faults
 from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
 from cmg.storage.named_sql import name_of
+from cmg.telemetry.faults import DELAY_S, Faults
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.tracing import names
 from cmg.telemetry.tracing.trace import current

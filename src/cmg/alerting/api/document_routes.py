@@ -30,7 +30,7 @@ Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", max_length=63)
 
 def router(configuring: Configuring) -> APIRouter:
     """Four routes for each kind of document."""
-    whole = APIRouter(prefix="/admin/v1", responses=ERRORS, dependencies=[requires("admin")], tags=["alerting"])
+    whole = APIRouter(prefix="/admin/v1", responses=ERRORS, tags=["alerting"])
     for kind, document in KINDS.items():
         whole.include_router(_routes(configuring, kind, document), prefix=f"/{PATHS.get(kind, kind)}")
     return whole
@@ -62,10 +62,18 @@ def _routes(configuring: Configuring, kind: str, document: type[Document]) -> AP
 
     put_document.__annotations__["form"] = document
     plain = kind.replace("-", "_")
-    routes.get("", response_model=page, summary=f"List every {noun}", operation_id=f"list_{plain}")(list_documents)
-    routes.get("/{name}", response_model=view, summary=f"Show a {noun}", operation_id=f"show_{plain}")(show_document)
-    routes.put("/{name}", response_model=view, summary=f"Write a {noun}", operation_id=f"put_{plain}")(put_document)
-    routes.delete("/{name}", status_code=204, summary=f"Remove a {noun}", operation_id=f"remove_{plain}")(
+    look: dict[str, Any] = {"dependencies": [requires("admin:read")]}
+    change: dict[str, Any] = {"dependencies": [requires("admin")]}
+    routes.get("", response_model=page, summary=f"List every {noun}", operation_id=f"list_{plain}", **look)(
+        list_documents
+    )
+    routes.get("/{name}", response_model=view, summary=f"Show a {noun}", operation_id=f"show_{plain}", **look)(
+        show_document
+    )
+    routes.put("/{name}", response_model=view, summary=f"Write a {noun}", operation_id=f"put_{plain}", **change)(
+        put_document
+    )
+    routes.delete("/{name}", status_code=204, summary=f"Remove a {noun}", operation_id=f"remove_{plain}", **change)(
         remove_document
     )
     return routes

@@ -61,14 +61,21 @@ def _hooks(alerts: Alerts) -> APIRouter:
 
 
 def _reading(alerts: Alerts) -> APIRouter:
-    routes = APIRouter(dependencies=[requires("admin")])
+    routes = APIRouter()
+    look = [requires("admin:read")]
 
-    @routes.post("/alerts", status_code=202, response_model=schemas.ReceivedView, summary="Report alerts")
+    @routes.post(
+        "/alerts",
+        dependencies=[requires("admin")],
+        status_code=202,
+        response_model=schemas.ReceivedView,
+        summary="Report alerts",
+    )
     async def report_alerts(by: By, form: schemas.ReportsForm) -> Any:
         """They are kept when this is answered; what became of them stands in each one's decisions."""
         return {"received": await alerts.receive(by.workspace_id, [_report(one) for one in form.alerts])}
 
-    @routes.get("/alerts", response_model=schemas.AlertPageView, summary="List alerts")
+    @routes.get("/alerts", dependencies=look, response_model=schemas.AlertPageView, summary="List alerts")
     async def list_alerts(
         by: By,
         cursor: Cursor = None,
@@ -83,14 +90,18 @@ def _reading(alerts: Alerts) -> APIRouter:
         more = cursor_of(found[limit - 1].seen_at, found[limit - 1].fingerprint) if len(found) > limit else None
         return {"items": [alert_view(one) for one in found[:limit]], "next": more}
 
-    @routes.get("/alert-groups", response_model=schemas.GroupPageView, summary="List groups of alerts")
+    @routes.get(
+        "/alert-groups", dependencies=look, response_model=schemas.GroupPageView, summary="List groups of alerts"
+    )
     async def list_groups(by: By, status: GroupStatus | None = None, cursor: Cursor = None, limit: Limit = 50) -> Any:
         """What people hear of together, newest first."""
         found = await alerts.groups(by, status, cursor, limit + 1)
         more = cursor_of(found[limit - 1].opened_at, found[limit - 1].id) if len(found) > limit else None
         return {"items": [group_view(one) for one in found[:limit]], "next": more}
 
-    @routes.get("/alerts/{alert_id}", response_model=schemas.StoryView, summary="Why was I (not) paged?")
+    @routes.get(
+        "/alerts/{alert_id}", dependencies=look, response_model=schemas.StoryView, summary="Why was I (not) paged?"
+    )
     async def show_alert(by: By, alert_id: AlertId) -> Any:
         """An alert or a group, every decision about it, and every message of its group."""
         return story_view(await alerts.story(by, alert_id))

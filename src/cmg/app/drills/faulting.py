@@ -7,7 +7,7 @@ from typing import Any
 from cmg.app.processes.orders import Orders
 from cmg.jobs.queue import Jobs
 from cmg.kit.clock import Clock
-from cmg.kit.faults import Faults
+from cmg.telemetry.faults import Faults
 from cmg.telemetry.logs import get_logger
 
 WAITING_JOB = "drill.wait"

@@ -24,9 +24,9 @@ from cmg.app.drills.scenarios import ESCALATE_S, NOTIFY_S, RECOVER_S, SCENARIOS
 from cmg.app.wiring import Services
 from cmg.identity.models import COMMAND_LINE, DEFAULT_WORKSPACE
 from cmg.jobs.queue import Jobs
-from cmg.kit import faults
 from cmg.kit.clock import Clock, at
 from cmg.kit.errors import Conflict, NotFound
+from cmg.telemetry import faults
 from cmg.telemetry.instruments import Instruments
 
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cmg.kit.faults import Name
+from cmg.telemetry.faults import Name
 
 NOTIFY_S, ESCALATE_S, RECOVER_S = 60.0, 30.0, 900.0
 TAKE_OVER_S = 60.0  # a monitor that died: until another one pages

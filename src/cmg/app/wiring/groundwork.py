@@ -20,7 +20,6 @@ from cmg.health.handlers import HealthApi
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.kit.asgi import Handler
 from cmg.kit.clock import Clock, SystemClock
-from cmg.kit.faults import Faults
 from cmg.ledger import tokens
 from cmg.ledger.prices import PriceBook
 from cmg.memory.embedding.query_embedder import QueryEmbedder
@@ -31,6 +30,7 @@ from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry import logs
+from cmg.telemetry.faults import Faults
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.machine.process import ProcessFigures
 from cmg.telemetry.tracing.outbox import Outbox

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from cmg.kit.faults import Faults
+from cmg.telemetry.faults import Faults
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.machine import cgroup
 from cmg.telemetry.machine.totals import Totals
