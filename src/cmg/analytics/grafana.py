@@ -20,6 +20,7 @@ from grafana_foundation_sdk.builders import (
 from grafana_foundation_sdk.builders import (
     dashboard as builders,
 )
+from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common
@@ -27,7 +28,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from cmg.analytics.store import sql_of
 from cmg.catalogue.dashboards import DASHBOARDS
-from cmg.catalogue.dashboards.models import Dashboard, Panel, Promql, Report, Variable
+from cmg.catalogue.dashboards.models import Annotation, Dashboard, Panel, Promql, Report, Variable
 
 PROMETHEUS = common.DataSourceRef(type_val="prometheus", uid="cmg-prometheus")
 LEDGER = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="cmg-ledger")
@@ -71,12 +72,14 @@ class _Sql(Dataquery):
         return {"refId": "A", "datasource": {"type": LEDGER.type_val, "uid": LEDGER.uid}, **told}
 
 
-class _SqlBuilder:
-    def __init__(self, query: _Sql) -> None:
-        self._query = query
+class _Built(Builder[Any]):
+    """Something that is built already, where the library wants a builder."""
 
-    def build(self) -> _Sql:
-        return self._query
+    def __init__(self, made: Any) -> None:
+        self._made = made
+
+    def build(self) -> Any:
+        return self._made
 
 
 def files() -> dict[str, str]:
@@ -100,6 +103,8 @@ def rendered(dashboard: Dashboard) -> str:
         .timezone(common.TimeZoneBrowser)
         .variables([_variable(name) for name in dashboard.variables])
     )
+    for kind in dashboard.annotations:
+        page.annotation(_Built(_annotation(kind)))
     for number, panel in enumerate(dashboard.panels, start=1):
         page.with_panel(_panel(panel).id(number))
     return JSONEncoder(sort_keys=True, indent=2).encode(page.build()) + "\n"
@@ -112,6 +117,18 @@ def _variable(name: Variable) -> Any:
         return one.datasource(LEDGER).query(sql_of("workspace_names").rstrip(";")).all_value("''")
     metric = {"upstream": "cmg_llm_calls_total", "instance": "up"}[name]
     return one.datasource(PROMETHEUS).query(f"label_values({metric}, {name})").all_value(".*")
+
+
+def _annotation(kind: Annotation) -> models.AnnotationQuery:
+    return models.AnnotationQuery(
+        name=kind.title, datasource=LEDGER, icon_color=kind.color, target=_Sql(annotation_sql(kind), "table")
+    )
+
+
+def annotation_sql(kind: Annotation) -> str:
+    """The events of a kind with Grafana's macros for the span."""
+    spans = {"1": "$__timeFrom()::timestamptz", "2": "$__timeTo()::timestamptz"}
+    return _PARAMETER.sub(lambda found: spans[found[1]], sql_of(kind.id)).strip().rstrip(";")
 
 
 def _panel(panel: Panel) -> Any:
@@ -141,7 +158,7 @@ def _thresholds(panel: Panel) -> Any:
 
 def _targets(panel: Panel) -> list[Any]:
     if isinstance(panel.source, Report):
-        return [_SqlBuilder(_Sql(sql(panel), "time_series" if panel.form == "lines" else "table"))]
+        return [_Built(_Sql(sql(panel), "time_series" if panel.form == "lines" else "table"))]
     return [_target(one, number, ranged=panel.form == "lines") for number, one in enumerate(panel.source)]
 
 

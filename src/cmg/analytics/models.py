@@ -63,6 +63,16 @@ class Picture(msgspec.Struct, frozen=True):
         return not (self.lines or self.values or self.rows)
 
 
+class Event(msgspec.Struct, frozen=True):
+    """Something that happened, of a kind of annotation; epoch seconds, `until` None: a moment, or it goes on."""
+
+    kind: str
+    since: float
+    until: float | None
+    text: str
+    tags: list[str]
+
+
 def look(asked: Mapping[str, str | None], now: float) -> Look:
     """The parameters `from`, `to`, `step`, `workspace`, `upstream`, `instance`; the last hour where none is given.
 

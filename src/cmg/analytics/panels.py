@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import msgspec
 
 from cmg.analytics import store
-from cmg.analytics.models import Line, Look, Picture, Value, matcher
-from cmg.catalogue.dashboards.models import Panel, Promql, Report
+from cmg.analytics.models import Event, Line, Look, Picture, Value, matcher
+from cmg.catalogue.dashboards.models import Dashboard, Panel, Promql, Report
 from cmg.kit.errors import Unavailable
 from cmg.storage.database import Database
 
@@ -52,6 +52,13 @@ class Panels:
         status, body = await self._prometheus.answer(f"label/{label}/values", {"limit": ["1000"]})
         return list(msgspec.json.decode(body)["data"]) if status == 200 else []
 
+    async def events(self, dashboard: Dashboard, look: Look) -> list[Event]:
+        """What happened within a look, of every kind that the dashboard shows, oldest first."""
+        found: list[Event] = []
+        for kind in dashboard.annotations:
+            found += [_event(kind.id, row) for row in await store.events(self._database, kind.id, look)]
+        return sorted(found, key=lambda event: event.since)
+
     async def _report(self, report: str, look: Look) -> list[Any]:
         async with self._reports:
             try:
@@ -72,6 +79,17 @@ class Panels:
         if answer.get("status") != "success":
             raise Unavailable(f"panel {panel.id!r}: {answer.get('error', f'status {status}')}")
         return _evaluated(source, answer["data"]["result"])
+
+
+def _event(kind: str, row: Any) -> Event:
+    until = row["timeend"]
+    return Event(
+        kind=kind,
+        since=row["time"].timestamp(),
+        until=until and until.timestamp(),
+        text=row["text"],
+        tags=[tag for tag in row["tags"].split(",") if tag],
+    )
 
 
 def bound(expr: str, look: Look) -> str:

@@ -256,3 +256,29 @@ CROSS JOIN LATERAL (VALUES ('with notes', helped), ('late', late)) AS kind (name
 -- name: workspace_names
 -- What can be chosen as workspace in Grafana.
 SELECT id FROM workspaces ORDER BY id;
+
+-- Annotations take a span from $1 to $2; they are of the service, not of a workspace, and not more than a picture can show.
+
+-- name: deploys
+-- Deploys, starts and other things that were done to the service.
+SELECT at AS time, NULL::timestamptz AS timeend, title AS text, kind || ',' || source AS tags
+FROM operation_markers WHERE kind <> 'config' AND at >= $1 AND at < $2 ORDER BY at DESC LIMIT 500;
+
+-- name: config_changes
+-- Changes of the settings.
+SELECT at AS time, NULL::timestamptz AS timeend, title AS text, kind || ',' || source AS tags
+FROM operation_markers WHERE kind = 'config' AND at >= $1 AND at < $2 ORDER BY at DESC LIMIT 500;
+
+-- name: maintenances
+-- Maintenances that were not called off, from their begin to their end, as they were or are planned.
+SELECT coalesce(began_at, starts_at) AS time, coalesce(completed_at, ends_at) AS timeend, title AS text,
+    array_to_string(components, ',') AS tags
+FROM maintenances
+WHERE cancelled_at IS NULL AND coalesce(began_at, starts_at) < $2 AND coalesce(completed_at, ends_at) >= $1
+ORDER BY 1 DESC LIMIT 500;
+
+-- name: incidents
+-- Incidents from the trouble's begin to its end; of one that goes on the end is unknown.
+SELECT started_at AS time, resolved_at AS timeend, 'P' || severity || ' ' || title AS text,
+    'incident,' || id AS tags
+FROM incidents WHERE started_at < $2 AND (resolved_at IS NULL OR resolved_at >= $1) ORDER BY started_at DESC LIMIT 500;

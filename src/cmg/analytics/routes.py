@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from cmg.analytics.models import Picture, look
+from cmg.analytics.models import Event, Picture, look
 from cmg.analytics.panels import Panels
 from cmg.catalogue.dashboards import BY_SLUG, DASHBOARDS
 from cmg.catalogue.dashboards.models import Dashboard, Panel
@@ -17,11 +17,16 @@ from cmg.kit.errors import Forbidden, NotFound
 from cmg.kit.permissions import requires
 
 
-class LookParameters(BaseModel):
+class SpanParameters(BaseModel):
     """All are text here: what is wrong is told by our own error body."""
 
     since: str | None = Field(None, alias="from", description="RFC 3339 or epoch seconds; default: an hour before `to`")
     until: str | None = Field(None, alias="to", description="RFC 3339 or epoch seconds, left out; default: now")
+
+
+class LookParameters(SpanParameters):
+    """A span, and what else a reader may choose."""
+
     step: str | None = Field(None, description="Seconds; default: by the span, at most 200 steps")
     workspace: str | None = Field(None, description="One workspace; only a key with admin:all sees others")
     upstream: str | None = Field(None, description="One upstream's name")
@@ -63,11 +68,37 @@ class DashboardList(BaseModel):
     items: list[DashboardItem]
 
 
+class AnnotationView(BaseModel):
+    """A kind of event that is drawn into the panels of lines."""
+
+    id: str
+    title: str
+    help: str
+    color: str
+
+
 class DashboardView(DashboardItem):
-    """A dashboard, its panels in order, and for each variable the values that can be chosen."""
+    """A dashboard, its panels in order, for each variable the values that can be chosen, and kinds of annotations."""
 
     panels: list[PanelView]
+    annotations: list[AnnotationView]
     variables: dict[str, list[str]]
+
+
+class EventView(BaseModel):
+    """Something that happened: epoch seconds, `until` null for a moment or what goes on."""
+
+    kind: str
+    since: float = Field(alias="from")
+    until: float | None = Field(alias="to")
+    text: str
+    tags: list[str]
+
+
+class EventList(BaseModel):
+    """What happened within a span, oldest first."""
+
+    items: list[EventView]
 
 
 class LineView(BaseModel):
@@ -117,7 +148,16 @@ def router(panels: Panels, workspaces: Callable[[], Mapping[str, Workspace]], cl
                 variables[name] = [only] if only else sorted(workspaces())
             else:
                 variables[name] = await panels.choices(name)
-        return {**_item(found), "panels": [_panel_view(panel) for panel in found.panels], "variables": variables}
+        kinds = [{name: getattr(one, name) for name in ("id", "title", "help", "color")} for one in found.annotations]
+        shown = [_panel_view(panel) for panel in found.panels]
+        return {**_item(found), "panels": shown, "variables": variables, "annotations": kinds}
+
+    @routes.get("/{slug}/annotations", response_model=EventList)
+    async def annotations(request: Request, slug: str, parameters: Annotated[SpanParameters, Query()]) -> Any:
+        """Deploys, changes of the configuration, maintenances and, where the service is shown, incidents."""
+        chosen = look(parameters.model_dump(by_alias=True), clock.time())
+        found = await panels.events(_dashboard(request, slug), chosen)
+        return {"items": [_event_view(event) for event in found]}
 
     @routes.get("/{slug}/panels/{panel_id}", response_model=PictureView)
     async def picture(
@@ -157,6 +197,10 @@ def _workspace(request: Request, wanted: str | None, known: Mapping[str, Workspa
 
 def _item(dashboard: Dashboard) -> dict[str, Any]:
     return {"slug": dashboard.slug, "title": dashboard.title, "help": dashboard.help, "scope": dashboard.scope}
+
+
+def _event_view(event: Event) -> dict[str, Any]:
+    return {"kind": event.kind, "from": event.since, "to": event.until, "text": event.text, "tags": event.tags}
 
 
 def _panel_view(panel: Panel) -> dict[str, Any]:

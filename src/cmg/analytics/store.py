@@ -24,3 +24,8 @@ async def rows(database: Database, report: str, look: Look) -> list[Any]:
     given = (look.workspace, at(look.since), at(look.until), look.step)
     taken = max(int(number) for number in _PARAMETER.findall(sql))
     return await database.fetch(sql, *given[:taken], timeout_s=_REPORT_S)
+
+
+async def events(database: Database, annotation: str, look: Look) -> list[Any]:
+    """The rows of one kind of annotation. Raises `DatabaseAway`."""
+    return await database.fetch(sql_of(annotation), at(look.since), at(look.until))

@@ -1,6 +1,7 @@
 """Dashboards: every panel is whole, every report draws what the ledger holds, and nobody sees another's figures."""
 
 import re
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -17,6 +18,7 @@ from cmg.catalogue.dashboards import DASHBOARDS
 from cmg.catalogue.dashboards.models import Dashboard, Panel, Report
 from cmg.catalogue.metrics import BY_NAME
 from cmg.identity.models import ApiKey, Caller, Workspace
+from cmg.kit.clock import at
 from cmg.kit.errors import CmgError, InvalidRequest
 from cmg.ledger.usage_sink import UsageSink
 from cmg.storage.database import Database
@@ -171,3 +173,65 @@ def test_a_wrong_parameter_is_named(wrong: dict[str, str], field: str):
 @given(st.text(max_size=30))
 def test_a_chosen_name_stays_one_name(name: str):
     pretty(f'up{{instance=~"{matcher(name)}"}}')
+
+
+@pytest.fixture
+async def eventful(filled: Database, clock: ManualClock) -> Database:
+    """A deploy, another configuration, a maintenance that was called off and one that lasts, an open incident."""
+    now = at(clock.time())
+    for kind, title in (("deploy", "version 2"), ("config", "the settings changed")):
+        await filled.execute(
+            "INSERT INTO operation_markers (at, kind, title, source, link, details, actor) "
+            "VALUES ($1, $2, $3, 'ci', '', '{}', 'ci')", now - timedelta(minutes=30), kind, title,
+        )  # fmt: skip
+    for title, cancelled in (("off", now), ("vacuum", None)):
+        await filled.execute(
+            "INSERT INTO maintenances (title, body, components, starts_at, ends_at, cancelled_at, created_at, "
+            "updated_at, created_by) VALUES ($1, '', '{api,cache}', $2, $3, $4, $2, $2, 'a')",
+            title, now - timedelta(hours=2), now + timedelta(hours=1), cancelled,
+        )  # fmt: skip
+    await incidents_of(filled, now - timedelta(minutes=20))
+    return filled
+
+
+async def incidents_of(database: Database, since: datetime) -> None:
+    """One that goes on, and one that ended an hour and a half before it."""
+    for title, started, ended in (
+        ("slow", since, None),
+        ("old", since - timedelta(hours=2), since - timedelta(hours=1.5)),
+    ):
+        await database.execute(
+            "INSERT INTO incidents (severity, status, title, summary, origin, public, public_title, components, "
+            "labels, started_at, detected_at, declared_at, resolved_at, commander, communications, scribe, "
+            "business_impact, reputation, cause, factors, lessons, created_by, updated_at) VALUES "
+            "(2, 'investigating', $1, '', 'hand', true, '', '{}', '{}', $2, $2, $2, $3, '', '', '', '', '', '', '{}', "
+            "'', 'a', $2)",
+            title, started, ended,
+        )  # fmt: skip
+
+
+@pytest.mark.usefixtures("eventful")
+async def test_annotations_tell_what_happened_in_the_span(get, clock: ManualClock):
+    status, answer = await get("/overview/annotations")
+    assert status == 200
+    told = {(one["kind"], one["text"]): one["to"] for one in answer["items"]}
+    assert told == {
+        ("deploys", "version 2"): None,
+        ("config_changes", "the settings changed"): None,
+        ("maintenances", "vacuum"): clock.time() + 3600,
+        ("incidents", "P2 slow"): None,
+    }
+    assert [one["from"] for one in answer["items"]] == sorted(one["from"] for one in answer["items"])
+    kinds = [one["id"] for one in (await get("/overview"))[1]["annotations"]]
+    assert set(kinds) == {kind for kind, _ in told}
+    _, before = await get("/overview/annotations", to=str(clock.time() - 7200), **{"from": str(clock.time() - 9000)})
+    assert [one["text"] for one in before["items"]] == ["P2 old"]
+
+
+@pytest.mark.usefixtures("eventful")
+async def test_incidents_are_told_where_the_whole_service_is_shown_only(get):
+    own = {"scope": "admin:read", "workspace": "other"}
+    _, answer = await get("/usage/annotations", own)
+    assert {one["kind"] for one in answer["items"]} == {"deploys", "config_changes", "maintenances"}
+    assert (await get("/overview/annotations", own))[0] == 403
+    assert (await get("/usage/annotations", own, to="soon"))[1]["error"]["param"] == "to"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from grafana_foundation_sdk.models.dashboard import Dashboard as Schema
 
-from cmg.analytics.grafana import files, promql, rendered, sql
+from cmg.analytics.grafana import annotation_sql, files, promql, rendered, sql
 from cmg.catalogue.dashboards import DASHBOARDS
 from cmg.catalogue.dashboards.models import Dashboard, Panel, Report
 from cmg.storage.database import Database
@@ -33,6 +33,20 @@ def test_dashboard_has_the_shape_of_the_schema(dashboard: Dashboard):
     assert len({panel["id"] for panel in told["panels"]}) == len(dashboard.panels)
     for panel in told["panels"]:
         assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24, panel["title"]
+
+
+@EACH
+async def test_annotations_are_those_declared_and_run_as_grafana_sends_them(dashboard: Dashboard, database: Database):
+    shown = json.loads(rendered(dashboard))["annotations"]["list"]
+    assert [one["name"] for one in shown] == [kind.title for kind in dashboard.annotations]
+    assert ("Incidents" in [one["name"] for one in shown]) is (dashboard.scope == "service")
+    for one, kind in zip(shown, dashboard.annotations, strict=True):
+        assert one["enable"], kind.id
+        text = one["target"]["rawSql"]
+        assert text == annotation_sql(kind)
+        text = text.replace("$__timeFrom()", "'2026-11-23'").replace("$__timeTo()", "'2026-11-24'")
+        assert "$" not in text
+        await database.fetch(text)
 
 
 @EACH

@@ -62,6 +62,21 @@ class Panel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Annotation:
+    """A kind of event beside the figures: its `id` names a query of `analytics/queries.sql` that takes a span.
+
+    Its columns: `time`, `timeend` (null: a moment, or it goes on), `text`, `tags`, as Grafana wants them. `open`:
+    whoever sees a workspace may see it; else it is for those who see the whole service.
+    """
+
+    id: str
+    title: str
+    help: str
+    color: Literal["blue", "purple", "gray", "red"]
+    open: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dashboard:
     """A page of panels for one reader.
 
@@ -74,6 +89,7 @@ class Dashboard:
     scope: Literal["service", "workspace"]
     panels: tuple[Panel, ...]
     variables: tuple[Variable, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
 
     def panel(self, panel_id: str) -> Panel | None:
         """The panel of this id, if there is one."""
