@@ -34,6 +34,7 @@ class ServiceOptions:
     environ: Mapping[str, str] = field(default_factory=dict)
     data_dir: Path | None = None
     role: str = "all"
+    console: bool = False
 
 
 def free_port() -> int:
@@ -57,7 +58,7 @@ class Service:
 
     def __init__(self, options: ServiceOptions) -> None:
         self.options = options
-        self.port = free_port()
+        self.port, self.console_port = free_port(), free_port()
         self._owns_data_dir = options.data_dir is None
         self.data_dir = options.data_dir or Path(tempfile.mkdtemp(prefix="cmg-test-", dir=_open_root()))
         self.data_dir.chmod(0o755)
@@ -77,6 +78,11 @@ class Service:
         """The base URL without a path."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def console_url(self) -> str:
+        """The same of the console."""
+        return f"http://127.0.0.1:{self.console_port}"
+
     def _environ(self) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         config = self.data_dir.with_suffix(".toml")
@@ -87,6 +93,8 @@ class Service:
             "CMG_PORT": str(self.port),
             "CMG_CONFIG": str(config),
             "CMG_BOOTSTRAP_KEY": self.key,
+            "CMG_CONSOLE": str(self.options.console).lower(),
+            **({"CMG_CONSOLE_PORT": str(self.console_port)} if self.options.console else {}),
             **self.options.environ,
         }
 

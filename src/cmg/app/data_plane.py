@@ -1,10 +1,10 @@
 """The raw ASGI application of a gateway process: finds the route, authenticates, counts, and maps errors once."""
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 
+from cmg.app.processes.visitors import Visitors
 from cmg.app.security_headers import protection
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
@@ -24,7 +24,7 @@ _ACCESS = "cmg.access"  # a line for each request: failed ones at info and warni
 _access, _access_lines = get_logger(_ACCESS), logging.getLogger(_ACCESS)
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 # Paths of the control plane that get a route label of their own; what a client invents folds to `other`.
-_FAMILIES = ("/admin/v1/", "/api/v1/", "/health/", "/hooks/", "/docs")
+_FAMILIES = ("/admin/v1/", "/api/v1/", "/health/", "/hooks/", "/docs", "/console/")
 _KNOWN = frozenset({"/v1/logs", "/mcp", "/metrics", "/status", "/openapi.json", "/docs", "/console"})
 # Machines ask for these all the time: their traces would hide everybody else's.
 UNTRACED = frozenset({"/livez", "/readyz", "/health", "/health/", "/metrics"})
@@ -37,6 +37,7 @@ class Routes:
         self._open: dict[tuple[str, str], Handler] = {}
         self._exact: dict[tuple[str, str], CallerHandler] = {}
         self._prefix: list[tuple[str, str, CallerHandler]] = []
+        self._below: list[tuple[str, str, Handler]] = []
 
     def add_open(self, method: str, path: str, handler: Handler) -> None:
         """A route without authentication: probes and the public status page."""
@@ -48,6 +49,14 @@ class Routes:
             self._prefix.append((method, path, handler))
         else:
             self._exact[method, path] = handler
+
+    def add_below(self, method: str, prefix: str, handler: Handler) -> None:
+        """An open route for every path that begins with a prefix."""
+        self._below.append((method, prefix, handler))
+
+    def find_below(self, method: str, path: str) -> Handler | None:
+        """The open route whose prefix a path has."""
+        return next((one for wanted, prefix, one in self._below if wanted == method and path.startswith(prefix)), None)
 
     def find_open(self, method: str, path: str) -> Handler | None:
         """The open route of a request; a slash at its end makes no difference."""
@@ -95,7 +104,7 @@ class DataPlane:
         self._routes, self._authenticator, self._forward = routes, authenticator, forward
         self._instruments, self._tracer, self._clock = instruments, tracer, tracer.clock
         self._active = instruments.series("cmg_http_requests_active")
-        self._trusted = [ipaddress.ip_network(one, strict=False) for one in trusted_proxies]
+        self._visitors = Visitors(trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One ASGI connection. Websockets are refused; there is no lifespan."""
@@ -104,7 +113,7 @@ class DataPlane:
             return
         started = self._clock.monotonic()
         REQUEST.set(scope)  # every line that is logged from here on knows its request
-        request = Request(scope, receive, self._client(scope))
+        request = Request(scope, receive, self._visitors.address(scope))
         trace = scope["cmg.trace"] = self._tracer.start(request.headers, started)
         scope["cmg.request_id"] = trace.request_id
         enter(trace)
@@ -134,7 +143,7 @@ class DataPlane:
         path = request.path
         found = self._routes.find(request.method, path)
         if found is None:
-            handler = self._routes.find_open(request.method, path)
+            handler = self._routes.find_open(request.method, path) or self._routes.find_below(request.method, path)
             if handler is None and (allowed := self._routes.methods(path)):
                 raise MethodNotAllowed(request.method, path, allowed)
             await (handler or self._forward)(request, send)
@@ -200,36 +209,8 @@ class DataPlane:
                 },
             )
 
-    def _client(self, scope: Scope) -> str:
-        """The peer's address; a trusted proxy's word is taken for the address before it, from the right."""
-        peer: str = (scope.get("client") or ("127.0.0.1", 0))[0] or "127.0.0.1"
-        if not self._trusted or not self._is_trusted(peer):
-            return peer
-        told = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
-        for hop in reversed([part.strip() for part in told.split(",") if part.strip()]):
-            if not _is_address(hop):
-                break
-            peer = hop
-            if not self._is_trusted(hop):
-                break
-        return peer
-
     def _protection(self, scope: Scope, path: str) -> Headers:
-        return protection(encrypted=self._encrypted(scope), private=path.startswith(_PRIVATE))
-
-    def _encrypted(self, scope: Scope) -> bool:
-        """Whether the client speaks TLS: to us, or to the trusted proxy before us."""
-        if not self._trusted or not self._is_trusted((scope.get("client") or ("", 0))[0]):
-            return bool(scope.get("scheme") == "https")
-        told = next((value for name, value in scope["headers"] if name == b"x-forwarded-proto"), b"")
-        return told.rpartition(b",")[2].strip().lower() == b"https" or scope.get("scheme") == "https"
-
-    def _is_trusted(self, address: str) -> bool:
-        try:
-            parsed = ipaddress.ip_address(address)
-        except ValueError:
-            return False
-        return any(parsed in network for network in self._trusted)
+        return protection(encrypted=self._visitors.encrypted(scope), private=path.startswith(_PRIVATE))
 
 
 _ADMIN = frozenset(
@@ -273,11 +254,3 @@ class _Answer:
 def _id_of(request: Request) -> bytes:
     """The id that the handler gave the request, else a new one."""
     return id_of_scope(request.scope).encode()
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -11,7 +11,10 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
+
 from cmg.app import wiring
+from cmg.app.console.building import PortTaken, bind
 from cmg.app.last_known import LastKnownFile
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.supervisor import Post, Supervisor
@@ -35,7 +38,7 @@ def main(settings: Settings, role: Role = "all") -> int:
     logs.configure(settings.log_level, "supervisor")  # until the data dir is known to be ours
     try:
         asyncio.run(_serve(settings, role))
-    except (CannotStart, wiring.StorageError) as error:
+    except (CannotStart, PortTaken, wiring.StorageError) as error:
         print(f"cmg serve: {error}", file=sys.stderr)
         return 1
     return 0
@@ -46,13 +49,13 @@ async def _serve(settings: Settings, role: Role) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with contextlib.closing(await _bind(settings)) as listening:
+    with contextlib.closing(await _bind(settings)) as listening, contextlib.ExitStack() as consoles:
         async with _machine(settings), wiring.database_place(settings) as place:
-            orders = Orders(settings=settings, dsn=place.dsn, role=role)
+            port = listening.getsockname()[1]
+            orders = _with_console(Orders(settings=settings, dsn=place.dsn, role=role, port=port), consoles)
             logs.configure(settings.log_level, "supervisor", orders.log_spool, settings.logs.spool_bytes)
             logs.follow_levels(orders.log_levels, settings.log_level, clock)
             supervisor = Supervisor(orders, listening.fileno(), lambda n: wiring.vacate(orders, n), clock)
-            port = listening.getsockname()[1]
             beside = [asyncio.create_task(place.watch())]
             secrets = await _prepare(orders)
             if secrets is None:
@@ -71,6 +74,15 @@ async def _serve(settings: Settings, role: Role) -> None:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+
+
+def _with_console(orders: Orders, open_sockets: contextlib.ExitStack) -> Orders:
+    """The orders with the console's socket, where this machine has one. Raises `PortTaken`."""
+    listening = bind(orders.settings, orders.port) if orders.duties.control_plane else None
+    if listening is None:
+        return orders
+    open_sockets.enter_context(contextlib.closing(listening))
+    return msgspec.structs.replace(orders, console=listening.fileno(), console_port=listening.getsockname()[1])
 
 
 async def _prepare(orders: Orders) -> wiring.FirstSecrets | None:
@@ -166,6 +178,9 @@ def _banner(orders: Orders, port: int, secrets: wiring.FirstSecrets | None) -> s
     lines = [f"Context Memory Gateway runs at {url}   (API: {url}/docs)"]
     if orders.role != "all":
         lines = [f"Context Memory Gateway runs as {orders.role} at {url}"]
+    if orders.console >= 0:
+        scheme = "https" if orders.settings.tls_certificate else "http"
+        lines.append(f"Console: {orders.settings.console_url or f'{scheme}://{host}:{orders.console_port}'}")
     if secrets is None:
         lines.append("The database cannot be reached: calls are answered with the keys and prices last known.")
     lines += _administrators(secrets)

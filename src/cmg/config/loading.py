@@ -23,6 +23,7 @@ class SettingsError(Exception):
 ENVIRONMENT: dict[str, str] = {
     "CMG_HOST": "host",
     "CMG_PORT": "port",
+    "CMG_CONSOLE": "console",
     "CMG_CONSOLE_PORT": "console_port",
     "CMG_DATA_DIR": "data_dir",
     "CMG_WORKERS": "workers",

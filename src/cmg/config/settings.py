@@ -204,7 +204,9 @@ class Settings(Part, frozen=True):
 
     host: str = "127.0.0.1"
     port: Port = 8000
+    console: bool = True
     console_port: Port | None = None
+    console_url: BaseUrl | None = None  # as browsers reach the console
     data_dir: Path = Path("data")
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     database_url: str | None = None

@@ -22,6 +22,8 @@ from cmg.telemetry import logs
 
 _KEEP_ALIVE_S = 75
 _CLOSE_S = 5.0
+_PAGE_CONNECTIONS = 512
+_PAGE_MESSAGE_BYTES = 2**20
 # The collector looks at what is new after so many more allocations than releases (Python's own figure, 700, is that of
 # a dozen calls in flight), and at what got older after so many of those looks.
 _COLLECT_AFTER = (5_000, 10, 10)
@@ -56,7 +58,18 @@ async def backstage(orders: Orders) -> None:
     built = await wiring.build_backstage(orders, resources)
     server = _server(built.application, orders, public=not orders.duties.gateways)
     listening = _unix_socket(orders) if orders.duties.gateways else socket.socket(fileno=orders.listening)
-    await _until_stopped(server.serve([listening]), server.end, resources, built.background)
+    servers = [(server, listening)]
+    if built.console is not None:
+        servers.append((_console_server(built.console, orders), socket.socket(fileno=orders.console)))
+
+    async def serve() -> None:
+        await asyncio.gather(*(one.serve([place]) for one, place in servers))
+
+    def end() -> None:
+        for one, _ in servers:
+            one.end()
+
+    await _until_stopped(serve(), end, resources, built.background)
 
 
 def _unix_socket(orders: Orders) -> socket.socket:
@@ -103,6 +116,27 @@ def _server(application: Any, orders: Orders, *, public: bool) -> _Server:
         limit_concurrency=orders.settings.limits.connections,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(orders.settings.shutdown_grace_s)),
+    )
+    return _Server(config)
+
+
+def _console_server(application: Any, orders: Orders) -> _Server:
+    """Pages and their websockets; few people look at once, and nobody's page is worth waiting for at the end."""
+    tls = orders.settings
+    config = uvicorn.Config(
+        application,
+        ws="websockets-sansio",
+        ws_max_size=_PAGE_MESSAGE_BYTES,
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        ssl_certfile=tls.tls_certificate,
+        ssl_keyfile=tls.tls_key,
+        limit_concurrency=_PAGE_CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=1,
     )
     return _Server(config)
 

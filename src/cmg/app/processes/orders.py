@@ -20,6 +20,9 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = "all"
     worker: int = 0
     listening: int = -1  # file descriptor of the listening socket
+    port: int = 0  # that it listens on
+    console: int = -1  # the same of the console's socket; below 0: there is no console
+    console_port: int = 0
 
     @property
     def duties(self) -> Duties:

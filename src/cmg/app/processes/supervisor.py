@@ -74,7 +74,7 @@ class Supervisor:
         child = await asyncio.create_subprocess_exec(
             *post.command(),
             stdin=asyncio.subprocess.PIPE,
-            pass_fds=(self._listening,),
+            pass_fds=(self._listening, *self._console(post)),
             start_new_session=True,  # a Ctrl-C reaches the supervisor alone, which stops the children in order
         )
         self._children[post] = child
@@ -84,6 +84,10 @@ class Supervisor:
             child.stdin.write(encode(orders))
             await child.stdin.drain()
         return await child.wait()
+
+    def _console(self, post: Post) -> tuple[int, ...]:
+        """The console's socket is backstage's alone."""
+        return (self._orders.console,) if post.kind == "backstage" and self._orders.console >= 0 else ()
 
     async def _end(self, post: Post, grace_s: float) -> None:
         child = self._children.get(post)

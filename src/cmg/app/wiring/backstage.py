@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fastapi import APIRouter
+
 from cmg.analytics import routes as analytics_routes
 from cmg.analytics.panels import Panels
 from cmg.app import control_plane
+from cmg.app.console import health_routes
+from cmg.app.console.building import add_console_redirect, console_of
 from cmg.app.control_plane import ASGI, Doors
-from cmg.app.data_plane import DataPlane
+from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.drills.faulting import die_when_told, faults_of
 from cmg.app.forward import Within
 from cmg.app.health import Machine, health_api, watch_processes, watch_stores, watch_upstreams
@@ -50,7 +54,8 @@ from cmg.health.probes.processes import Waiting
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.speaking.rules import Speaking
-from cmg.kit.clock import SystemClock
+from cmg.kit.asgi import Handler
+from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger.budget_events import BudgetWatch
 from cmg.ledger.usage_sink import UsageSink
 from cmg.logbook.hot.drain import LogDrain
@@ -72,6 +77,7 @@ from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.machine.host import HostFigures
 from cmg.telemetry.machine.sampling import sample
 from cmg.telemetry.merging import Departed
+from cmg.telemetry.tracing.tracer import Tracer
 from cmg.timeseries.api import routes as timeseries_routes
 from cmg.traces.receiving import Receiver
 from cmg.traces.store import TraceStore
@@ -117,22 +123,43 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
         if orders.duties.control_plane:
             routers += control_routers(services, clock)
             services.incidents.samples.source = prometheus or far_prometheus(settings, resources)
-            panels = Panels(base.database, services.incidents.samples.source)
-            routers.append(analytics_routes.router(panels, lambda: base.feed.current.workspaces, clock))
+            routers.append(_pictures(base, services.incidents.samples.source, clock))
             memory = _reading_memory(orders, sources, services, instruments)
+            routers.append(health_routes.router(machine.reader().standing))
             mounts, answering = _tools(services, memory, authenticator, instruments)
             work.append(answering)
     work.append(machine.prober(base.database).run())
     application: Any = control_plane.build(
         routers, _doors(orders, resources, services, authenticator), mounts, base.tracer
     )
+    console = console_of(orders, application, clock)
     if not orders.duties.gateways:
-        within = Within(application, settings.limits.body_bytes)
-        forward = by_role(orders.role, within.handle, remote_of(orders, resources))
-        probes = probes_of(resources, health_api(machine, authenticator, base.database))
-        add_status_routes(probes, settings, clock)
-        application = DataPlane(probes, authenticator, forward, instruments, base.tracer, settings.trusted_proxies)
-    return Built(application, work)
+        routes = probes_of(resources, health_api(machine, authenticator, base.database))
+        forward = by_role(
+            orders.role, Within(application, settings.limits.body_bytes).handle, remote_of(orders, resources)
+        )
+        application = _in_front(orders, routes, forward, authenticator, base.tracer, instruments)
+    return Built(application, work, console)
+
+
+def _in_front(
+    orders: Orders,
+    routes: Routes,
+    forward: Handler,
+    authenticator: Authenticator,
+    tracer: Tracer,
+    instruments: Instruments,
+) -> DataPlane:
+    """What answers clients on a machine without gateways."""
+    add_status_routes(routes, orders.settings, SystemClock())
+    add_console_redirect(routes, orders)
+    return DataPlane(routes, authenticator, forward, instruments, tracer, orders.settings.trusted_proxies)
+
+
+def _pictures(base: Base, prometheus: timeseries_routes.Prometheus | None, clock: Clock) -> APIRouter:
+    """What draws the dashboards' panels."""
+    panels = Panels(base.database, prometheus)
+    return analytics_routes.router(panels, lambda: base.feed.current.workspaces, clock)
 
 
 def _reading_memory(orders: Orders, sources: Sources, services: Services, instruments: Instruments) -> MemoryService:

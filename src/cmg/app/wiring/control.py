@@ -8,10 +8,14 @@ from cmg.alerting.api import document_routes as alerting_document_routes
 from cmg.alerting.api import routes as alerting_routes
 from cmg.analytics import routes as analytics_routes
 from cmg.analytics.panels import Panels
+from cmg.app.console import health_routes
 from cmg.app.metrics_api import metrics_router
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.app.wiring.services import Services, services_of
 from cmg.config import Settings
+from cmg.health.board import Board
+from cmg.health.prober import Pace
+from cmg.health.reading import Reader
 from cmg.identity import routes as identity_routes
 from cmg.identity.models import actor_of
 from cmg.identity.snapshot import SnapshotFeed
@@ -66,4 +70,5 @@ def routers_without_database() -> list[APIRouter]:
     prometheus = timeseries_routes.router(EmbeddedPrometheus(source, Engine(source, clock), list, clock))
     pictures = analytics_routes.router(Panels(database, None), dict, clock)
     services = services_of(settings, "", database, feed, clock, instruments)
-    return [*control_routers(services, clock), operations, prometheus, pictures]
+    health = health_routes.router(Reader(Board(Path()), Pace(1, 1), clock, tuple).standing)
+    return [*control_routers(services, clock), operations, prometheus, pictures, health]

@@ -1,5 +1,6 @@
 """A gateway process: the data plane of one worker."""
 
+from cmg.app.console.building import add_console_redirect
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.drills.faulting import faults_of
 from cmg.app.forward import Forwarder
@@ -109,7 +110,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     health = health_api(Machine(orders, resources, clock, instruments), authenticator, database, journal)
     routes = probes_of(resources, health)
     _add_routes(routes, parts, ModelsHandler(catalogue, router), memory_api)
-    add_status_routes(routes, settings, clock)
+    _add_pages(routes, orders)
     add_memory_routes(routes, control, control.memories(memory), access)
     base.changes.subscribe(ERASURES, journal.begin_segment)
     routes.add("POST", "/v1/workingset", workingset.handle)
@@ -117,6 +118,12 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     plane = DataPlane(routes, authenticator, forward, instruments, base.tracer, settings.trusted_proxies)
     watching = sample([process_figures("gateway", resources, instruments)], clock)
     return Built(plane, [base.changes.run(), parts.breakers.run(), base.outbox.run(), watching])
+
+
+def _add_pages(routes: Routes, orders: Orders) -> None:
+    """What browsers ask for without a key: the status page, and the way to the console."""
+    add_status_routes(routes, orders.settings, SystemClock())
+    add_console_redirect(routes, orders)
 
 
 def _journal(orders: Orders, resources: Resources, instruments: Instruments) -> Journal:

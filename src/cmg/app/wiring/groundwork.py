@@ -42,10 +42,11 @@ Work = Coroutine[Any, Any, None]
 
 @dataclass(frozen=True)
 class Built:
-    """A process, ready to serve: its ASGI application and the work that runs beside it."""
+    """A process, ready to serve: its ASGI application, the work that runs beside it, and perhaps the console's."""
 
     application: Any
     background: list[Work]
+    console: Any = None
 
 
 def own_instruments() -> Instruments:

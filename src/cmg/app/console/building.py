@@ -1,0 +1,72 @@
+"""Builds the console of a backstage process, and binds its port."""
+
+import errno
+import socket
+from typing import Any
+
+from cmg.app.console.redirect import PATH, ConsoleRedirect
+from cmg.app.control_plane import ASGI
+from cmg.app.data_plane import Routes
+from cmg.app.forward import Within
+from cmg.app.processes.orders import Orders
+from cmg.app.processes.visitors import Visitors
+from cmg.app.security_headers import protection
+from cmg.config import Settings
+from cmg.kit.clock import Clock
+from cmg.telemetry.logs import get_logger
+
+_log = get_logger("cmg.app.console")
+
+
+class PortTaken(Exception):
+    """The port that the settings name for the console cannot be listened on."""
+
+
+def bind(settings: Settings, port: int) -> socket.socket | None:
+    """The console's listening socket, beside the service's `port`; None when it is turned off.
+
+    A port that nobody named and that is taken leaves the service without a console: calls matter more. Raises
+    `PortTaken` when the settings name it.
+    """
+    if not settings.console:
+        return None
+    wanted = settings.console_port if settings.console_port is not None else port + 1
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, wanted), family=family, backlog=256)
+    except (OSError, OverflowError) as error:
+        what = "is taken by another program" if getattr(error, "errno", 0) == errno.EADDRINUSE else f"fails: {error}"
+        told = f"port {wanted} of the console {what}; set CMG_CONSOLE_PORT to a free one, or CMG_CONSOLE=false"
+        if settings.console_port is not None:
+            raise PortTaken(told) from error
+        _log.warning("there is no console", reason=told)
+        return None
+
+
+def console_of(orders: Orders, control_plane: ASGI, clock: Clock) -> Any:
+    """The console as an ASGI application; None where it is turned off or another role answers the control plane."""
+    if orders.console < 0 or not orders.duties.control_plane:
+        return None
+    from cmg.console.building import build  # noqa: PLC0415  22 MB and 0.2 s that only this process needs
+    from cmg.console.ports import Surroundings  # noqa: PLC0415  with it
+
+    settings = orders.settings
+    around = Surroundings(
+        control_plane=Within(control_plane, settings.limits.body_bytes).handle,
+        visitors=Visitors(settings.trusted_proxies),
+        protection=protection,
+        clock=clock,
+        api_port=orders.port,
+        api_url=settings.public_url,
+        origin=settings.console_url,
+    )
+    return build(around)
+
+
+def add_console_redirect(routes: Routes, orders: Orders) -> None:
+    """`/console` and everything below it."""
+    settings = orders.settings
+    redirect = ConsoleRedirect(settings.console_url, orders.console_port, Visitors(settings.trusted_proxies))
+    for method in ("GET", "HEAD"):
+        routes.add_open(method, PATH, redirect.handle)
+        routes.add_below(method, f"{PATH}/", redirect.handle)

@@ -1,0 +1,12 @@
+"""The pages, one module each, in the order of the navigation."""
+
+from importlib import import_module
+
+# A page is in the console once its module is named here.
+_ALL = ("overview", "keys.listing", "keys.one")
+
+
+def register() -> None:
+    """Have every page register itself."""
+    for name in _ALL:
+        import_module(f"{__name__}.{name}")

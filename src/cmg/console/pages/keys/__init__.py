@@ -1,0 +1,1 @@
+"""API keys: the list, one key, and what is done with it."""
