@@ -18,11 +18,13 @@ from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
+from cmg.storage.sealing.sealer import Sealer
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.tracing.tracer import Tracer
 from support.manual_clock import ManualClock
 
 ROOT = COMMAND_LINE
+MASTER_KEYS = ["a master key of the tests"]
 PASSWORD = "violet tractor ninety lemons"
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"
 
@@ -99,7 +101,9 @@ async def build_town(database: Database, clock: ManualClock, instruments: Instru
     feed = SnapshotFeed(database, changes, clock, instruments)
     await changes.mark()
     await feed.load()
-    people = build_people(Ground(settings, database, audit, lambda: feed.current.workspaces, clock, instruments))
+    sealer = Sealer(lambda: MASTER_KEYS)
+    ground = Ground(settings, database, audit, lambda: feed.current.workspaces, clock, instruments, sealer)
+    people = build_people(ground)
     keys, workspaces = Keys(database, audit, clock), Workspaces(database, audit, clock)
     routers = [identity_routes.router(keys, workspaces, audit, clock), *people.routers()]
     doors = Doors(Authenticator(feed, clock, instruments), people.door, people.events)

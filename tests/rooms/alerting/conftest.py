@@ -10,10 +10,10 @@ from cmg.alerting.delivery.pager import Pager
 from cmg.alerting.delivery.sender import Sender
 from cmg.alerting.desk import Desk
 from cmg.alerting.setup.configuring import Configuring
-from cmg.alerting.setup.sealing import Sealer
 from cmg.audit.trail import AuditTrail
 from cmg.identity.models import Actor
 from cmg.storage.database import Database
+from cmg.storage.sealing.sealer import Sealer
 from support.alerting_world import document, tiers
 from support.fake_receivers import Receivers, receiving
 from support.manual_clock import ManualClock

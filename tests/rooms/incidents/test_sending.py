@@ -6,11 +6,11 @@ import pytest
 
 from cmg.alerting.setup.configuring import Configuring
 from cmg.alerting.setup.documents import KINDS
-from cmg.alerting.setup.sealing import Sealer
 from cmg.incidents.communication.announcing import Announcer
 from cmg.incidents.communication.sending import ChannelMessenger
 from cmg.incidents.models import Communication
 from cmg.kit.clock import SystemClock
+from cmg.storage.sealing.sealer import Sealer
 from rooms.incidents.conftest import ANA, World
 from support.fake_receivers import Receivers, channels_at, receiving
 

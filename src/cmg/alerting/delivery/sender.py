@@ -14,9 +14,9 @@ from cmg.alerting.desk import Desk
 from cmg.alerting.models import Notification, Timer
 from cmg.alerting.setup.compiled import Setup
 from cmg.alerting.setup.documents import Channel
-from cmg.alerting.setup.sealing import CannotOpen, Sealer
 from cmg.alerting.world import Changes
 from cmg.kit.clock import Clock
+from cmg.storage.sealing.sealer import CannotOpen, Sealer
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 

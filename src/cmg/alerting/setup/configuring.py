@@ -4,7 +4,6 @@ from typing import Any
 
 from cmg.alerting.setup.documents import KINDS, Channel, Document
 from cmg.alerting.setup.references import missing, users
-from cmg.alerting.setup.sealing import Sealer
 from cmg.alerting.store import AlertingStore, StoredDocument
 from cmg.audit.models import Entry
 from cmg.audit.trail import AuditTrail
@@ -12,6 +11,7 @@ from cmg.identity.models import Actor
 from cmg.kit.clock import Clock
 from cmg.kit.errors import Conflict, InvalidRequest, NotFound
 from cmg.storage.database import Database
+from cmg.storage.sealing.sealer import Sealer
 
 MOST = 1000
 HIDDEN = "(set)"

@@ -16,12 +16,12 @@ from cmg.alerting.desk import Desk
 from cmg.alerting.evaluation.evaluator import Evaluator
 from cmg.alerting.evaluation.reporting import Reporting
 from cmg.alerting.evaluation.rule_files import catalogue, of_paths
-from cmg.alerting.setup.sealing import Sealer, master_keys
 from cmg.app.processes.resources import Resource, Resources
 from cmg.config import Settings
 from cmg.identity.models import DEFAULT_WORKSPACE
 from cmg.kit.clock import Clock
 from cmg.kit.ids import public_id
+from cmg.storage.sealing.sealer import Sealer, master_keys
 from cmg.telemetry.instruments import Instruments
 from cmg.timeseries.monitor import Monitor
 from cmg.timeseries.rules.alerts import Surroundings

@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import msgspec
 
-from cmg.alerting.setup.sealing import Sealer, master_keys
 from cmg.app.data_plane import Routes
 from cmg.app.incidents.components import SeenComponents
 from cmg.app.incidents.probing import HttpProber
@@ -32,6 +31,7 @@ from cmg.incidents.timeline import Timelines
 from cmg.jobs.queue import Jobs
 from cmg.kit.clock import Clock
 from cmg.storage.database import Database
+from cmg.storage.sealing.sealer import Sealer, master_keys
 from cmg.telemetry.instruments import Instruments
 
 _SECRETS = (

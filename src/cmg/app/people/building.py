@@ -29,10 +29,13 @@ from cmg.identity.sessions.sessions import Sessions
 from cmg.identity.sessions.store import SessionStore
 from cmg.kit.clock import Clock
 from cmg.storage.database import Database
+from cmg.storage.sealing.sealer import Sealer
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.logs import get_logger
 from cmg.telemetry.security_events import SecurityEvents
 
 _DAY_S = 86_400.0
+_log = get_logger("cmg.identity")
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class People:
     door: SessionDoor
     attempts: Attempts
     requests_kept_s: float
+    database: Database
+    store: AccountStore
     provider: Provider | None = None
     oidc: OidcLogin | None = None
 
@@ -69,6 +74,14 @@ class People:
         if self.provider is not None:
             await self.provider.close()
 
+    async def reseal(self) -> None:
+        """Have devices' secrets under the first master key, whatever they were under; what cannot be is logged."""
+        sealed, lost = await self.store.reseal(self.database)
+        if sealed:
+            _log.info("secrets of second factors were sealed anew", accounts=sealed)
+        if lost:
+            _log.error("second factors cannot be checked: CMG_MASTER_KEY is not that of their secrets", accounts=lost)
+
     async def purge(self) -> int:
         """All that has ended, in batches: sessions, attempts, links, requests; returns how many rows went."""
         gone = 0
@@ -87,15 +100,16 @@ class Ground:
     workspaces: Callable[[], Mapping[str, Workspace]]
     clock: Clock
     instruments: Instruments
+    sealer: Sealer
 
 
 def build_people(ground: Ground) -> People:
     """All of them."""
     database, clock, settings = ground.database, ground.clock, ground.settings
-    events, store, kept = SecurityEvents(ground.instruments), AccountStore(), SessionStore()
+    events, store, kept = SecurityEvents(ground.instruments), AccountStore(ground.sealer), SessionStore()
     recorder = Recorder(ground.audit, events)
     passwords = Passwords(ground.instruments, settings.accounts.password_length_min)
-    second = SecondFactor(store, clock)
+    second = SecondFactor(store, ground.sealer, clock)
     attempts = Attempts(database, kept, events, clock)
     proof = Proof(database, Tools(store, passwords, second, attempts, ground.audit, events), clock)
     lifetimes = Lifetimes(
@@ -120,6 +134,8 @@ def build_people(ground: Ground) -> People:
         door=SessionDoor(sessions, ground.workspaces),
         attempts=attempts,
         requests_kept_s=settings.retention.events_days * _DAY_S,
+        database=database,
+        store=store,
         provider=provider,
         oidc=login,
     )

@@ -70,7 +70,8 @@ def services_of(
     settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock, instruments: Instruments
 ) -> Services:
     """The use cases on a database, with the keys of a feed."""
-    audit, policies = AuditTrail(database, clock), policies_of(settings, feed)
+    audit, policies, sealer = AuditTrail(database, clock), policies_of(settings, feed), build_sealer(settings)
+    ground = Ground(settings, database, audit, lambda: feed.current.workspaces, clock, instruments, sealer)
     desk = Desk(database, audit, clock)
     return Services(
         settings=settings,
@@ -79,7 +80,7 @@ def services_of(
         audit=audit,
         keys=Keys(database, audit, clock),
         workspaces=Workspaces(database, audit, clock),
-        people=build_people(Ground(settings, database, audit, lambda: feed.current.workspaces, clock, instruments)),
+        people=build_people(ground),
         usage=UsageReports(database, lambda: feed.current.workspaces, clock),
         policies=policies,
         control=build_control(settings, database, policies, clock),
@@ -89,7 +90,7 @@ def services_of(
         alerts=Alerts(desk, database, clock),
         logbook=build_logbook(settings, database, audit, clock, instruments),
         incidents=build_room(settings, database, audit, clock),
-        configuring=Configuring(database, audit, clock, build_sealer(settings)),
+        configuring=Configuring(database, audit, clock, sealer),
     )
 
 

@@ -57,6 +57,7 @@ async def _first_things(services: Services) -> FirstSecrets:
     await services.keys.ensure_bootstrap(services.settings.bootstrap_key)
     settings = services.settings
     administrator = await services.people.first.ensure(settings.admin_email, settings.admin_password)
+    await services.people.reseal()
     secrets = FirstSecrets(
         administrator, await services.keys.ensure_admin_key(), await services.keys.ensure_first_key()
     )

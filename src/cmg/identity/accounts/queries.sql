@@ -71,6 +71,16 @@ UPDATE accounts SET last_login_at = $2 WHERE id = $1;
 -- cross-workspace: the row is held by its owner.
 UPDATE accounts SET totp_secret = $2, totp_on = $3, updated_at = $4 WHERE id = $1;
 
+-- name: totp_secrets
+-- Sealed secrets of devices, a part at a time.
+-- cross-workspace: the service seals them anew at its start.
+SELECT id, totp_secret FROM accounts WHERE totp_secret IS NOT NULL AND id > $1 ORDER BY id LIMIT $2;
+
+-- name: reseal_totp
+-- Keep the same secret sealed anew, unless it was changed meanwhile.
+-- cross-workspace: the service seals them anew at its start.
+UPDATE accounts SET totp_secret = $3 WHERE id = $1 AND totp_secret = $2;
+
 -- name: use_totp_step
 -- Use up a code's period; no row when this or a later one was used before.
 -- cross-workspace: the account's own code was just shown.

@@ -10,6 +10,7 @@ from cmg.identity.accounts.models import Account, token_hash
 from cmg.identity.accounts.store import AccountStore
 from cmg.kit.clock import Clock
 from cmg.kit.ids import public_id
+from cmg.storage.sealing.sealer import Sealer
 
 RECOVERY_CODES = 10
 _STEP_S = 30
@@ -21,12 +22,14 @@ _ISSUER = "Context Memory Gateway"
 class SecondFactor:
     """Checks codes. Each works once: a step that was used, or lies before it, is refused."""
 
-    def __init__(self, store: AccountStore, clock: Clock) -> None:
-        self._store = store
-        self._clock = clock
+    def __init__(self, store: AccountStore, sealer: Sealer, clock: Clock) -> None:
+        self._store, self._sealer, self._clock = store, sealer, clock
 
     async def matches(self, conn: Any, account: Account, code: str) -> bool:
-        """Whether a code, from the device or a recovery code, is the account's; it is used up by that."""
+        """Whether a code, from the device or a recovery code, is the account's; it is used up by that.
+
+        Raises `CannotOpen`, for a code of the device only, when the master key is another one than it was.
+        """
         given = code.replace(" ", "").replace("-", "").lower()
         if _CODE.fullmatch(given):
             step = self._step_of(account.totp_secret, given)
@@ -36,7 +39,7 @@ class SecondFactor:
     def _step_of(self, secret: str | None, code: str) -> int | None:
         if secret is None:
             return None
-        present, device = int(self._clock.time() // _STEP_S), pyotp.TOTP(secret)
+        present, device = int(self._clock.time() // _STEP_S), pyotp.TOTP(self._sealer.open(secret))
         found = None
         for step in range(present - _DRIFT, present + _DRIFT + 1):
             if compare_digest(device.at(step * _STEP_S), code):

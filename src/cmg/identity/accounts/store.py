@@ -9,6 +9,7 @@ import msgspec
 from cmg.identity.accounts.models import Account, Purpose
 from cmg.kit.clock import at
 from cmg.storage.named_sql import load
+from cmg.storage.sealing.sealer import CannotOpen, Sealer
 
 Reader = Any  # a Database or a connection
 
@@ -28,7 +29,8 @@ class Asked(msgspec.Struct, frozen=True):
 class AccountStore:
     """Rows of `accounts`, their tokens, recovery codes and requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
         self._sql = load("cmg.identity.accounts")
 
     async def account(self, reader: Reader, account_id: str, workspace_id: str | None = None) -> Account | None:
@@ -99,7 +101,27 @@ class AccountStore:
 
     async def set_totp(self, conn: Any, account_id: str, secret: str | None, now: float, *, on: bool) -> None:
         """Write the second factor; `on` once a first code was shown."""
-        await conn.execute(self._sql["set_totp"], account_id, secret, on, at(now))
+        sealed = None if secret is None else self._sealer.seal(secret)
+        await conn.execute(self._sql["set_totp"], account_id, sealed, on, at(now))
+
+    async def reseal(self, database: Reader, most: int = 500) -> tuple[int, int]:
+        """Seal every device's secret under the first master key: those of before, and after the key was changed.
+
+        Returns how many were sealed anew, and how many no key opens.
+        """
+        after, sealed, lost = "", 0, 0
+        while rows := await database.fetch(self._sql["totp_secrets"], after, most):
+            for row in rows:
+                try:
+                    renewed = self._sealer.renewed(row["totp_secret"])
+                except CannotOpen:
+                    lost += 1
+                    continue
+                if renewed != row["totp_secret"]:
+                    await database.execute(self._sql["reseal_totp"], row["id"], row["totp_secret"], renewed)
+                    sealed += 1
+            after = rows[-1]["id"]
+        return sealed, lost
 
     async def use_totp_step(self, conn: Any, account_id: str, step: int) -> bool:
         """Use up a period of 30 s; False when it was used before."""

@@ -10,13 +10,13 @@ from cmg.alerting.channels.sending.message import Destination, Refused, TryLater
 from cmg.alerting.channels.sending.message import Message as Notice
 from cmg.alerting.models import SEVERITIES
 from cmg.alerting.setup.compiled import Setup
-from cmg.alerting.setup.sealing import CannotOpen, Sealer
 from cmg.alerting.store import AlertingStore
 from cmg.identity.models import DEFAULT_WORKSPACE
 from cmg.incidents.models import severity_of
 from cmg.incidents.ports import Delivery, Message
 from cmg.kit.clock import Clock
 from cmg.storage.database import Database
+from cmg.storage.sealing.sealer import CannotOpen, Sealer
 from cmg.telemetry.logs import get_logger
 
 _SEND_S = 15.0

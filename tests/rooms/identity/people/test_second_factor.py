@@ -1,8 +1,11 @@
 """The second factor: codes that work once, recovery codes for a lost device."""
 
 import pyotp
+import pytest
 
-from support.people import PASSWORD, ROOT, Browser, Town
+from cmg.identity.accounts.store import AccountStore
+from cmg.storage.sealing.sealer import CannotOpen, Sealer
+from support.people import MASTER_KEYS, PASSWORD, ROOT, Browser, Town
 
 
 async def _with_device(town: Town, email: str = "ada@example.org") -> tuple[Browser, pyotp.TOTP, list[str]]:
@@ -83,3 +86,49 @@ async def test_an_administrator_helps_who_lost_everything(town: Town) -> None:
     assert (await town.browser().sign_in("ada@example.org")).status_code == 200
     rows = await town.database.fetchval("SELECT count(*) FROM account_recovery_codes")
     assert rows == 0
+
+
+async def _dump(town: Town) -> str:
+    """Everything that stands in the database, as text."""
+    named = (
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE'"
+    )
+    tables = [row["table_name"] for row in await town.database.fetch(named)]
+    rows = [row for table in tables for row in await town.database.fetch(f'SELECT t::text AS told FROM "{table}" AS t')]
+    return "\n".join(row["told"] or "" for row in rows)
+
+
+async def test_a_dump_of_the_database_has_no_secret_of_a_device_that_is_of_use(town: Town) -> None:
+    _, device, codes = await _with_device(town)
+    dump = await _dump(town)
+    assert "ada@example.org" in dump, "the dump holds the account"
+    assert device.secret not in dump
+    assert not [code for code in codes if code in dump or code.replace("-", "") in dump]
+    kept = await town.database.fetchval("SELECT totp_secret FROM accounts WHERE email = 'ada@example.org'")
+    with pytest.raises(CannotOpen):
+        Sealer(lambda: ["a key that somebody guessed"]).open(kept)
+    assert Sealer(lambda: MASTER_KEYS).open(kept) == device.secret
+
+
+async def test_secrets_that_stood_there_as_they_are_get_sealed_and_the_device_goes_on(town: Town) -> None:
+    _, device, _ = await _with_device(town)
+    await town.database.execute("UPDATE accounts SET totp_secret = $1 WHERE totp_secret IS NOT NULL", device.secret)
+    await town.people.reseal()
+    assert device.secret not in await _dump(town)
+    code = device.at(town.clock.time())
+    assert (await town.browser().sign_in("ada@example.org", PASSWORD, code)).status_code == 200
+
+
+async def test_another_master_key_seals_anew_what_the_one_before_did(town: Town) -> None:
+    await _with_device(town)
+    await _with_device(town, "bob@example.org")
+    new, old = "the master key from now on", MASTER_KEYS[0]
+
+    async def resealed(*keys: str) -> tuple[int, int]:
+        return await AccountStore(Sealer(lambda: keys)).reseal(town.database, most=1)
+
+    assert await resealed(new) == (0, 2), "no key opens them"
+    assert await resealed(new, old) == (2, 0)
+    assert await resealed(new, old) == (0, 0)
+    assert await resealed(new) == (0, 0), "the old key is not needed any more"
+    assert await resealed(old) == (0, 2)

@@ -1,4 +1,4 @@
-"""Secrets of channels, encrypted under the master key: what stands in the database and in backups opens nothing."""
+"""Secrets, encrypted under the master key: what stands in the database and in backups opens nothing."""
 
 import base64
 import hashlib
@@ -46,7 +46,7 @@ class Sealer:
             return MultiFernet(self._each).decrypt(sealed.removeprefix(_MARK)).decode()
         except InvalidToken:
             raise CannotOpen(
-                "a channel's secret cannot be opened: CMG_MASTER_KEY is not the one it was kept under"
+                "a stored secret cannot be opened: CMG_MASTER_KEY is not the one it was kept under"
             ) from None
 
     def renewed(self, sealed: str) -> str:
