@@ -32,9 +32,14 @@ def sparkline(points: Points, label: str, unit: str = "") -> Markup:
     ).format(_WIDE, _HIGH, told, way)
 
 
-def lines(series: Sequence[Mapping[str, Any]], unit: str, thresholds: Sequence[Mapping[str, Any]] = ()) -> ui.echart:
-    """Lines over time: `{name, points: [[epoch seconds, value]]}` each. Times are the viewer's."""
-    drawn = [
+def lines(
+    series: Sequence[Mapping[str, Any]],
+    unit: str,
+    thresholds: Sequence[Mapping[str, Any]] = (),
+    marks: Sequence[tuple[float, str]] = (),
+) -> ui.echart:
+    """Lines over time: `{name, points: [[epoch seconds, value]]}` each; `marks`: what happened when."""
+    drawn: list[dict[str, Any]] = [
         {
             "type": "line",
             "name": one["name"],
@@ -44,13 +49,11 @@ def lines(series: Sequence[Mapping[str, Any]], unit: str, thresholds: Sequence[M
         }
         for one in series
     ]
-    if drawn and thresholds:
-        drawn[0]["markLine"] = {
-            "symbol": "none",
-            "silent": True,
-            "data": [{"yAxis": one["value"], "lineStyle": {"color": one["color"]}} for one in thresholds],
-            "label": {"show": False},
-        }
+    levels = [{"yAxis": one["value"], "lineStyle": {"color": one["color"]}} for one in thresholds]
+    moments = [{"xAxis": at * 1000, "name": title, "lineStyle": {"color": _INK}} for at, title in marks]
+    if drawn and (levels or moments):
+        label = {"show": True, "formatter": "{b}", "position": "insideEndTop", "color": _INK, "fontSize": 10}
+        drawn[0]["markLine"] = {"symbol": "none", "silent": True, "data": [*levels, *moments], "label": label}
     return ui.echart({**_frame(unit), "xAxis": {"type": "time", **_axis()}, "series": drawn}).classes("cmg-chart")
 
 

@@ -68,7 +68,7 @@ class Paged:
             with ui.row().classes("cmg-filters").props('role="search"'):
                 for one in self._filters:
                     self._draw_filter(one)
-        self._body = ui.html("", sanitize=False).classes("cmg-table-holder")
+        self._body = _holder(Markup(""))
         self._body.on("click", self._acted, js_handler=_ACTED)
         with ui.row().classes("cmg-pager"):
             self._back = ui.button("Back", icon="chevron_left", on_click=self._to_previous).props("flat dense no-caps")
@@ -136,7 +136,12 @@ async def paged(view: View, path: str, columns: Sequence[Column], **more: Any) -
 
 def listed(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     """A table of few rows that are at hand."""
-    ui.html(rows_html(columns, list(rows), ()), sanitize=False).classes("cmg-table-holder")
+    _holder(rows_html(columns, list(rows), ()))
+
+
+def _holder(table: Markup) -> ui.html:
+    """What a wide table is moved in, by keys too."""
+    return ui.html(table, sanitize=False).classes("cmg-table-holder").props("tabindex=0 role=region aria-label=Table")
 
 
 def rows_html(columns: Sequence[Column], rows: Sequence[Row], actions: Sequence[Action]) -> Markup:

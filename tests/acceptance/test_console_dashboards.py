@@ -1,0 +1,75 @@
+"""Each dashboard in a real browser, after a while of load: every panel draws its figures, and quickly."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from cmg.catalogue.dashboards import DASHBOARDS
+from support.api import Api
+from support.browser import Tab, chromium, invite, tab
+from support.processes import wait_until
+from support.service import Service, ServiceOptions
+
+pytestmark = pytest.mark.needs("chromium")
+FAST = "[timeseries]\nscrape_interval_s = 1\n"
+PANEL = "[data-panel] > [data-drawn]"
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Service]:
+    """A service that was used for a while: chats with memory, streams, errors."""
+    with Service(ServiceOptions(FAST, workers=2, console=True)) as one:
+        key = one.new_key(memory="on", budget={"period": "day", "usd": 10})
+        asyncio.run(_load(one, key))
+        for slug, panel in (("overview", "traffic"), ("application", "drain")):
+            path = f"/admin/v1/dashboards/{slug}/panels/{panel}"
+            wait_until(lambda path=path: one.call("GET", path)[1]["lines"], 60, f"figures of {panel}")
+            asyncio.run(_load(one, key))
+        yield one
+
+
+async def _load(service: Service, key: str) -> None:
+    async with Api(service.url, key) as api:
+        for number in range(60):
+            model = ("sim/echo", "sim/memory", "sim/echo", "sim/fail-503")[number % 4]
+            said = {"role": "user", "content": f"We decided to use Postgres {number}, my dog is called Bruno."}
+            body = {"model": model, "user": f"u{number % 5}", "thread_id": f"t{number % 5}", "messages": [said]}
+            await api.post("/v1/chat/completions", {**body, "stream": number % 2 == 0})
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def admin(own: Service) -> Iterator[Tab]:
+    with chromium() as browser, tab(browser, own.console_url) as one:
+        one.sign_in_well(invite(own, "admin"))
+        yield one
+
+
+@pytest.mark.parametrize("slug", [one.slug for one in DASHBOARDS])
+def test_every_panel_draws(admin: Tab, slug: str) -> None:
+    panels = {panel.id: panel for one in DASHBOARDS if one.slug == slug for panel in one.panels}
+    admin.said.clear()
+    started = time.monotonic()
+    admin.open(f"/dashboards/{slug}")
+    opened_s = time.monotonic() - started
+    admin.page.wait_for_function(f"!document.querySelector('{PANEL}[data-drawn=waiting]')")
+    drawn_s = time.monotonic() - started
+    told = "els => els.map(el => [el.parentElement.dataset.panel, el.dataset.drawn])"
+    drawn = dict(admin.page.eval_on_selector_all(PANEL, told))
+    assert set(drawn) == set(panels)
+    assert [one for one, state in drawn.items() if state not in {"figures", "idle"}] == []
+    assert [one for one, state in drawn.items() if state == "idle" and not panels[one].idle] == []
+    figures = sum(state == "figures" for state in drawn.values())
+    print(f"{slug}: {figures} of {len(drawn)} panels with figures, page {opened_s:.2f} s, drawn {drawn_s:.2f} s")
+    assert admin.serious() == []
+    assert admin.said == []
+    admin.shoot(f"dashboard-{slug}")
+
+
+def test_a_choice_stands_in_the_address(admin: Tab) -> None:
+    admin.open("/dashboards/application?span=900&upstream=sim")
+    admin.page.wait_for_function(f"!document.querySelector('{PANEL}[data-drawn=waiting]')")
+    assert admin.page.get_by_label("Upstream").input_value() == "sim"
+    assert admin.page.get_by_label("Span").input_value() == "15 minutes"
