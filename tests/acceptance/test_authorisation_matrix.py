@@ -147,6 +147,8 @@ def _good(asker: Asker, route: Route, workspace: str, known: dict[str, str]) -> 
     """The verdicts that are right."""
     if route.path == "/metrics":  # checks a scope of its own, for addresses that need no key
         return {"allowed"} if covers(asker.scopes, "metrics") else {"refused"}
+    if route.permission == "signed":  # whoever it is, what is sent here is not signed
+        return {"unknown caller"}
     if not asker.may(route.permission):
         return {"refused"}
     names = _PATH_NAMES.findall(route.path)

@@ -27,7 +27,7 @@ MORE_THAN_READING = {
     "/admin/v1/events": "of the whole service, not of a workspace",
     "/admin/v1/maintenances": "of the whole service, not of a workspace",
 }
-_SEEN = {"admin:read", "session", "public", "models", "metrics"}
+_SEEN = {"admin:read", "session", "signed", "public", "models", "metrics"}
 
 
 def _own(path: str) -> bool:

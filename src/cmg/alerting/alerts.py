@@ -77,6 +77,16 @@ class Alerts:
         sent = await store.notifications(self._database, mine, group.id, _MESSAGES_SHOWN) if group else []
         return Story(alert, group, decisions, sent)
 
+    async def group(self, workspace_id: str, group_id: str) -> Group:
+        """A group as it is now; while the database is away, as this process knows it. Raises `NotFound`."""
+        world = self._desk.worlds.get(workspace_id)
+        if self._desk.alone and world is not None and group_id in world.groups:
+            return world.groups[group_id]
+        found = await self._desk.store.group(self._database, workspace_id, group_id)
+        if found is None:
+            raise NotFound("there is no such group of alerts any more")
+        return found
+
     async def members(self, workspace_id: str, group_id: str) -> list[Alert]:
         """The alerts of a group, those that ceased too."""
         wanted = AlertFilter(_LAST, "", group_id=group_id, limit=_MESSAGES_SHOWN)

@@ -19,7 +19,7 @@ from cmg.identity.models import Caller
 from cmg.identity.sessions.door import SessionDoor
 from cmg.kit.asgi import Receive, Scope, Send, send_error
 from cmg.kit.errors import CmgError, Forbidden, InvalidRequest, NotFound, Unauthenticated
-from cmg.kit.permissions import PUBLIC, permission_of, routes_of
+from cmg.kit.permissions import PUBLIC, SIGNED, permission_of, routes_of
 from cmg.telemetry.lines.request import REQUEST
 from cmg.telemetry.logs import get_logger
 from cmg.telemetry.security_events import SecurityEvents
@@ -92,7 +92,7 @@ class _Callers:
 
     def __init__(self, app: FastAPI, doors: Doors, mounts: Mapping[str, ASGI]) -> None:
         self._app, self._doors, self._mounts = app, doors, mounts
-        self._public = [route.path_regex for route in routes_of(app) if permission_of(route) == PUBLIC]
+        self._public = [route.path_regex for route in routes_of(app) if permission_of(route) in {PUBLIC, SIGNED}]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -1,6 +1,6 @@
 """The permission of every control-plane route, as a FastAPI dependency that can also be read back.
 
-`dependencies=[requires("admin")]`, `[signed_in()]` or `[public("a probe")]` stands on each route; the composition root
+`dependencies=[requires("admin")]`, `[signed_in()]`, `[signed("…")]` or `[public("a probe")]` stands on each route; the composition root
 refuses to start with a route that has none of them, so that no path is open by oversight. A key or a person's session
 satisfies `requires`; what only a person can do asks for `signed_in`.
 """
@@ -20,6 +20,7 @@ from cmg.kit.scopes import covers
 
 PUBLIC = "public"
 SESSION = "session"
+SIGNED = "signed"
 SESSION_COOKIE = "__Host-cmg_session"
 CSRF_HEADER = "x-cmg-csrf"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -120,6 +121,12 @@ class Open:
         """Let everybody pass."""
 
 
+class Signed(Open):
+    """Marks a route that needs no key because what is sent proves itself: a link or a body that is signed."""
+
+    permission = SIGNED
+
+
 def check_intended(session: Restraints, request: Request) -> None:
     """A browser sends its cookie with what other sites make it send; only our own pages know the token beside it.
 
@@ -148,8 +155,15 @@ def public(reason: str) -> Any:
     return Depends(Open(reason))
 
 
+def signed(reason: str) -> Any:
+    """The dependency of a route that checks a signature itself, and whose that is."""
+    if not reason.strip():
+        raise ValueError("a signed route needs a reason")
+    return Depends(Signed(reason))
+
+
 def permission_of(route: Any) -> str | None:
-    """The scope a route requires, `session`, `public`, or None when nobody decided."""
+    """The scope a route requires, `session`, `signed`, `public`, or None when nobody decided."""
     return next(_permissions(getattr(route, "dependant", None)), None)
 
 

@@ -1,5 +1,7 @@
 """Slack: `chat.postMessage` with a bot's token, or an incoming webhook's URL."""
 
+from typing import Any
+
 import aiohttp
 import msgspec
 
@@ -15,7 +17,7 @@ _TEXT_MAX = 2900
 async def send(message: Message, to: Destination, session: aiohttp.ClientSession) -> str:
     """Needs the secret `token` and a channel (address, or setting `channel`); or the secret `webhook_url`."""
     emoji = ":white_check_mark:" if message.over else _EMOJI[message.severity]
-    content = {
+    content: dict[str, Any] = {
         "text": _escaped(message.subject),
         "blocks": [
             _section(f"{emoji} *{_escaped(message.subject)}*"),
@@ -23,6 +25,10 @@ async def send(message: Message, to: Destination, session: aiohttp.ClientSession
             {"type": "context", "elements": [{"type": "mrkdwn", "text": f"Reference {message.reference}"}]},
         ],
     }
+    if message.links:
+        content["blocks"].append(
+            {"type": "actions", "elements": _buttons(message, pressed="signing_secret" in to.secrets)}
+        )
     if "webhook_url" in to.secrets:
         body, headers = msgspec.json.encode(content), {"content-type": "application/json"}
         await called(session, Call("POST", to.secret("webhook_url"), body, headers))  # it answers `ok`, no JSON
@@ -34,6 +40,17 @@ async def send(message: Message, to: Destination, session: aiohttp.ClientSession
         error = str(member(answer, "error"))
         raise TryLater(error) if error in _AGAIN else Refused(error)
     return str(member(answer, "ts"))
+
+
+def _buttons(message: Message, *, pressed: bool) -> list[dict[str, object]]:
+    """Buttons that Slack tells us of, where it signs that; else ones that open the page of the link."""
+    made = []
+    for action in ("acknowledge", "resolve"):
+        url = message.links[action]
+        does: dict[str, object] = {"value": url.rpartition("/")[2]} if pressed else {"url": url}
+        text = {"type": "plain_text", "text": action.capitalize()}
+        made.append({"type": "button", "action_id": f"cmg_{action}", "text": text, **does})
+    return made
 
 
 def _section(text: str) -> dict[str, object]:

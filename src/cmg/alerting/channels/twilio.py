@@ -1,7 +1,7 @@
 """SMS and calls over Twilio's REST API. It does not de-duplicate: a repeat has the same reference in its text."""
 
 from urllib.parse import quote, urlencode
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 import aiohttp
 import msgspec
@@ -18,14 +18,21 @@ _SHORT = 8
 async def send_sms(message: Message, to: Destination, session: aiohttp.ClientSession) -> str:
     """Settings `account_sid`, `from`; secret `auth_token`; the address is a number as +4915112345678."""
     text = f"{message.subject}\n{_first_alert(message)}"[:_SMS_MAX]
-    fields = {"To": to.to("to"), "From": to.setting("from"), "Body": f"{text}\nRef {message.reference[:_SHORT]}"}
+    link = f"\n{message.links['acknowledge']}" if "acknowledge" in message.links else ""
+    body = f"{text}{link}\nRef {message.reference[:_SHORT]}"
+    fields = {"To": to.to("to"), "From": to.setting("from"), "Body": body}
     return await _create(session, to, "Messages", fields)
 
 
 async def call(message: Message, to: Destination, session: aiohttp.ClientSession) -> str:
-    """The same settings; the subject is spoken twice."""
+    """The same settings; the subject is spoken twice, and a key that is pressed comes back to us."""
     words = escape(message.subject.strip("[]").replace("]", ","))
-    twiml = f'<Response><Say>{words}</Say><Pause length="1"/><Say>{words}</Say></Response>'
+    spoken = f'<Say>{words}</Say><Pause length="1"/><Say>{words}</Say>'
+    if "call" in message.links:
+        asked = "<Say>Press 1 to acknowledge, 2 to resolve.</Say>"
+        url = quoteattr(message.links["call"])
+        spoken = f'<Gather numDigits="1" timeout="10" method="POST" action={url}>{spoken}{asked}</Gather>'
+    twiml = f"<Response>{spoken}</Response>"
     fields = {"To": to.to("to"), "From": to.setting("from"), "Twiml": twiml, "Timeout": "30"}
     return await _create(session, to, "Calls", fields)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import aiohttp
 
+from cmg.alerting.answering.links import Links
 from cmg.alerting.channels import twilio
 from cmg.alerting.channels.kinds import KINDS, lacking
 from cmg.alerting.channels.sending.message import Destination, Message, Refused, TryLater, message_of
@@ -27,7 +28,10 @@ _log = get_logger("cmg.alerting.delivery")
 
 
 class Sender:
-    """At least once: a message whose sender died is sent again, under the same reference, and counted as a repeat."""
+    """At least once: a message whose sender died is sent again, under the same reference, and counted as a repeat.
+
+    With `links` a message has what its receiver may do by following one.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Sender:
     ) -> None:
         self._desk, self._sealer, self._clock, self._instruments = desk, sealer, clock, instruments
         self._session = session
+        self.links: Links | None = None
         self._times: dict[tuple[str, str], deque[float]] = {}
 
     async def send_due(self, workspace_id: str) -> int:
@@ -51,7 +56,7 @@ class Sender:
         setup = self._desk.worlds[workspace_id].setup
         for one in claimed:
             self._times.setdefault((workspace_id, one.channel), deque(maxlen=6000)).append(self._clock.time())
-        found = await asyncio.gather(*(self._send(one, setup) for one in claimed))
+        found = await asyncio.gather(*(self._send(workspace_id, one, setup) for one in claimed))
         outcomes = {one.key: one for one in found}
         await self._desk.change(workspace_id, lambda changes: settle(changes, claimed, outcomes))
         self._count(claimed, outcomes, setup)
@@ -86,7 +91,7 @@ class Sender:
             free[name] = channel.per_minute - len(times)
         return free
 
-    async def _send(self, one: Notification, setup: Setup) -> Outcome:
+    async def _send(self, workspace_id: str, one: Notification, setup: Setup) -> Outcome:
         channel = setup.channels.get(one.channel)
         if one.facts.get("drill") == "quiet":
             return Outcome(one.key, receipt=QUIET_RECEIPT)
@@ -94,7 +99,7 @@ class Sender:
             return Outcome(one.key, error=f"the channel {one.channel} is gone")
         try:
             async with asyncio.timeout(_SEND_S):
-                receipt = await self._sent(channel, one.address, message_of(one, self._clock.time()))
+                receipt = await self._sent(channel, one.address, self._message(workspace_id, one))
         except TryLater as error:
             return Outcome(one.key, error=str(error), again=True, after_s=error.after_s)
         except Refused as error:
@@ -105,6 +110,10 @@ class Sender:
             _log.error("a channel crashed", exc_info=error, kind=channel.kind)
             return Outcome(one.key, error=f"the channel crashed: {type(error).__name__}")
         return Outcome(one.key, receipt=receipt or "sent")
+
+    def _message(self, workspace_id: str, one: Notification) -> Message:
+        now = self._clock.time()
+        return message_of(one, now, {} if self.links is None else self.links.of(workspace_id, one, now))
 
     async def _sent(self, channel: Channel, address: str, message: Message) -> str:
         missing = lacking(channel)

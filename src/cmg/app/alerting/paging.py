@@ -9,6 +9,8 @@ from typing import Any
 import aiohttp
 
 from cmg.alerting.alerts import Alerts
+from cmg.alerting.answering.answers import Answers
+from cmg.alerting.answering.links import Links
 from cmg.alerting.delivery.heartbeat import Heartbeat
 from cmg.alerting.delivery.pager import Pager
 from cmg.alerting.delivery.sender import Sender
@@ -39,7 +41,19 @@ def build_sender(
     settings: Settings, desk: Desk, clock: Clock, instruments: Instruments, session: aiohttp.ClientSession
 ) -> Sender:
     """A sender on open connections."""
-    return Sender(desk, build_sealer(settings), clock, instruments, lambda: session)
+    sender = Sender(desk, build_sealer(settings), clock, instruments, lambda: session)
+    sender.links = build_links(settings)
+    return sender
+
+
+def build_links(settings: Settings) -> Links:
+    """Links of messages, signed under the master key; none without `public_url`."""
+    return Links(lambda: master_keys(settings.master_key, settings.data_dir), settings.public_url)
+
+
+def build_answers(settings: Settings, alerts: Alerts, clock: Clock) -> Answers:
+    """What is done when one is followed, or Slack, PagerDuty or Twilio calls."""
+    return Answers(alerts, build_links(settings), build_sealer(settings), clock)
 
 
 @dataclass(frozen=True)

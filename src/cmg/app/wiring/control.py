@@ -4,10 +4,12 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 
+from cmg.alerting.api import answer_routes as alerting_answer_routes
 from cmg.alerting.api import document_routes as alerting_document_routes
 from cmg.alerting.api import routes as alerting_routes
 from cmg.analytics import routes as analytics_routes
 from cmg.analytics.panels import Panels
+from cmg.app.alerting.paging import build_answers
 from cmg.app.console import health_routes
 from cmg.app.metrics_api import metrics_router
 from cmg.app.processes.metrics import MergedMetrics
@@ -53,6 +55,7 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         effect_routes.router(services.effect),
         alerting_routes.router(services.alerts),
         alerting_document_routes.router(services.configuring),
+        alerting_answer_routes.router(build_answers(services.settings, services.alerts, clock)),
         services.logbook.router(),
         incident_routes.router(services.incidents),
     ]

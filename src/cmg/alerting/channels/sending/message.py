@@ -26,7 +26,7 @@ class Refused(Exception):
 class Message:
     """`reference` is the same for a message however often it is sent, `group` for all messages of a group.
 
-    `at`: when it is sent.
+    `at`: when it is sent. `links`: what its receiver may do, by an URL each (`acknowledge`, `resolve`, `call`).
     """
 
     reference: str
@@ -37,6 +37,7 @@ class Message:
     body: str
     at: float
     facts: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def over(self) -> bool:
@@ -78,7 +79,9 @@ class Send(Protocol):
         ...
 
 
-def message_of(one: Notification, at: float) -> Message:
+def message_of(one: Notification, at: float, links: Mapping[str, str]) -> Message:
     """The message of a row of the outbox, as it is sent now."""
     reference = hashlib.sha256(one.key.encode()).hexdigest()[:24]
-    return Message(reference, one.group_id, one.occasion, one.severity, one.subject, one.body, at, one.facts)
+    named = [f"{action.capitalize()}: {links[action]}" for action in ("acknowledge", "resolve") if action in links]
+    body = "\n".join([one.body, *named])
+    return Message(reference, one.group_id, one.occasion, one.severity, one.subject, body, at, one.facts, links)
