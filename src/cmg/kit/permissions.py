@@ -1,8 +1,8 @@
 """The permission of every control-plane route, as a FastAPI dependency that can also be read back.
 
-`dependencies=[requires("admin")]`, `[signed_in()]`, `[signed("…")]` or `[public("a probe")]` stands on each route; the composition root
-refuses to start with a route that has none of them, so that no path is open by oversight. A key or a person's session
-satisfies `requires`; what only a person can do asks for `signed_in`.
+`dependencies=[requires("admin")]`, `[signed_in()]`, `[signed("…")]` or `[public("a probe")]` stands on each route; the
+composition root refuses to start with a route that has none of them, so that no path is open by oversight. A key or a
+person's session satisfies `requires`; what only a person can do asks for `signed_in`; what is `signed` proves itself.
 """
 
 from collections.abc import Iterator

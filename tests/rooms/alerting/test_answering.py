@@ -1,5 +1,6 @@
 """Answers from outside: a link, a button, a key: signed, for one group, and never by looking alone."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -29,13 +30,13 @@ def links() -> Links:
 
 
 @pytest.fixture
-async def group(configured, configuring, admin, alerts, receivers) -> str:
+async def group(configured, admin, alerts, receivers) -> str:
     """The id of a group that waits for an answer; its channels have secrets to check by."""
     channels = channels_at(receivers.url)
     channels["slack"]["secrets"]["signing_secret"] = "shh"
     channels["pagerduty"]["secrets"]["webhook_secret"] = "pd"
     for name in ("slack", "pagerduty", "voice", "sms"):
-        await configuring.put(admin, "channels", name, document("channels", channels[name]))
+        await configured.put(admin, "channels", name, document("channels", channels[name]))
     await alerts.receive("default", [DOWN])
     (made,) = await alerts.groups(admin, None, None, 10)
     return str(made.id)
@@ -176,7 +177,6 @@ async def test_a_key_pressed_in_a_call_acts(client, token, links, status, digits
 
 
 def _sha1(secret: bytes, told: str) -> str:
-    import base64
 
     return base64.b64encode(hmac.new(secret, told.encode(), hashlib.sha1).digest()).decode()
 
@@ -197,7 +197,8 @@ def test_slacks_documented_example_is_signed_right():
     assert not signatures.by_slack(secret, headers, body + b"x", 1531420618)
 
 
-async def test_messages_carry_links_where_the_service_has_a_public_url(group, monitor, links, receivers, clock):
+@pytest.mark.usefixtures("group")
+async def test_messages_carry_links_where_the_service_has_a_public_url(monitor, links, receivers, clock):
     pager = monitor("a")
     pager._sender.links = links
     await pager.round()
