@@ -3,7 +3,7 @@
 from importlib import import_module
 
 # A page is in the console once its module is named here.
-_ALL = ("overview", "dashboards", "keys.listing", "keys.one")
+_ALL = ("overview", "dashboards", "keys.listing", "keys.one", "alerts", "incidents")
 
 
 def register() -> None:

@@ -1,0 +1,76 @@
+"""What people on duty do in a real browser: acknowledge an alert, silence one, declare an incident and read it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from playwright.sync_api import expect
+
+from support.browser import Tab, chromium, invite, tab
+from support.processes import wait_until
+from support.service import Service, ServiceOptions
+
+pytestmark = pytest.mark.needs("chromium")
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Service]:
+    """A service to which an alert was reported."""
+    with Service(ServiceOptions(console=True)) as one:
+        labels = {"alertname": "DiskAlmostFull", "severity": "critical", "instance": "db-1"}
+        alert = {"labels": labels, "annotations": {"summary": "9 % left"}, "startsAt": datetime.now(UTC).isoformat()}
+        body = {"version": "4", "status": "firing", "alerts": [{**alert, "status": "firing", "fingerprint": "a" * 16}]}
+        status, told = one.call("POST", "/hooks/alertmanager", body)
+        assert status == 200, told
+        wait_until(lambda: one.call("GET", "/admin/v1/alert-groups")[1]["items"], 30, "the alert has a group")
+        yield one
+
+
+@pytest.fixture(scope="module")
+def admin(own: Service) -> Iterator[Tab]:
+    with chromium() as browser, tab(browser, own.console_url) as one:
+        one.sign_in_well(invite(own, "admin"))
+        yield one
+
+
+def test_an_alert_is_acknowledged_and_says_why(own: Service, admin: Tab) -> None:
+    admin.open("/alerts")
+    admin.page.get_by_role("link", name="DiskAlmostFull").first.click()
+    expect(admin.page.locator("h1")).to_have_text("Why was I (not) paged?")
+    expect(admin.page.locator("section", has_text="Decisions").locator("tbody tr").first).to_be_visible()
+    assert admin.serious() == []
+    admin.page.get_by_role("button", name="Acknowledge").click()
+    expect(admin.page.locator(".cmg-facts", has_text="acknowledged").first).to_be_visible()
+    assert own.call("GET", "/admin/v1/alert-groups")[1]["items"][0]["status"] == "acknowledged"
+    admin.open("/alerts")
+    assert admin.serious() == []
+    assert admin.said == []
+    admin.shoot("alerts")
+
+
+def test_alerts_are_silenced_for_a_time(own: Service, admin: Tab) -> None:
+    admin.open("/alerts")
+    admin.page.get_by_role("button", name="Silence alerts").click()
+    admin.page.get_by_label("Name", exact=True).fill("disk")
+    admin.page.get_by_label("Its value").fill("DiskAlmostFull")
+    admin.page.get_by_role("button", name="Silence", exact=True).click()
+    expect(admin.page.locator("table", has_text="alertname=DiskAlmostFull")).to_be_visible()
+    assert own.call("GET", "/admin/v1/silences")[1]["items"][0]["id"] == "disk"
+    assert admin.said == []
+
+
+def test_an_incident_is_declared_and_read(admin: Tab) -> None:
+    admin.open("/incidents")
+    admin.page.get_by_role("button", name="Declare an incident").click()
+    admin.page.get_by_label("Title").fill("Calls fail")
+    admin.page.get_by_role("button", name="Declare", exact=True).click()
+    expect(admin.page.locator("h2", has_text="Calls fail")).to_be_visible()
+    admin.page.get_by_role("button", name="Note").click()
+    admin.page.get_by_label("Note").last.fill("The upstream is slow")
+    admin.page.get_by_role("button", name="Add", exact=True).click()
+    expect(admin.page.locator("section", has_text="Timeline")).to_contain_text("The upstream is slow")
+    assert admin.serious() == []
+    admin.page.get_by_role("button", name="Post-mortem").click()
+    expect(admin.page.locator(".q-dialog .cmg-pre")).to_contain_text("Calls fail")
+    assert admin.said == []
+    admin.shoot("incident")
