@@ -224,6 +224,15 @@ METRICS: tuple[Metric, ...] = (
         "Passwords that were not checked, because too many were waiting.",
         optional="only under a flood of logins",
     ),
+    Metric(
+        "cmg_dashboard_panels",
+        "gauge",
+        "Panels of dashboards as the daily look found them, by state (ok, empty, slow, missing, failed).",
+        ("state",),
+        series=5,
+        merge="max",
+        optional="only after the first daily look",
+    ),
     # log lines
     Metric(
         "cmg_disk_shedding_ratio",

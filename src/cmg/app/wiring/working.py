@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from cmg.analytics.watching import DashboardWatch
 from cmg.app.drills.faulting import add_waiting_job
 from cmg.app.incidents.building import (
     add_incident_jobs,
@@ -104,6 +105,8 @@ def _jobs(services: Services, tracer: Tracer, instruments: Instruments) -> Jobs:
     turns = MemoryRetention(database, clock, items, services.policies, retention.operations_days)
     jobs.register("ledger.upkeep", lambda _: upkeep(database, retention, clock.now()), every="7 * * * *")
     services.logbook.register(jobs, instruments)
+    watch = DashboardWatch(database, lambda: services.incidents.samples.source, clock, instruments)
+    jobs.register("dashboards.check", lambda _: watch.check(), every="17 4 * * *", timeout_s=_LONG_JOB_S)
     jobs.register("changes.purge", lambda _: purge_changes(database, clock), every="11 * * * *")
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
     alerts_days = retention.alerts_days
