@@ -2,13 +2,18 @@
 
 import asyncio
 import json
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from cmg.analytics.watching import DashboardWatch
 from cmg.catalogue.dashboards import DASHBOARDS
+from cmg.kit.clock import SystemClock
+from cmg.storage.database import Database
+from cmg.telemetry.instruments import Instruments
 from support.api import Api
 from support.processes import wait_until
 from support.service import Service, ServiceOptions
@@ -60,3 +65,33 @@ def test_variables_offer_what_there_is(service: Service):
     assert "default" in _get(service, "/admin/v1/dashboards/usage")["variables"]["workspace"]
     assert "sim" in _get(service, "/admin/v1/dashboards/application")["variables"]["upstream"]
     assert _get(service, "/admin/v1/dashboards/infrastructure")["variables"]["instance"]
+
+
+async def test_the_daily_look_finds_nothing_wrong_after_the_load(service: Service):
+    """The job itself, on the service's own database and time series."""
+    instruments, clock = Instruments(), SystemClock()
+    database = Database(service.database_url(), clock=clock, instruments=instruments)
+    await database.open()
+    try:
+        found = await DashboardWatch(database, lambda: _Api(service), clock, instruments).check()
+    finally:
+        await database.close()
+    wrong = [one for one in found if one.state != "ok"]
+    assert not wrong, wrong
+    assert len(found) == len(PANELS)
+    _, text = service.call("GET", "/metrics")
+    assert 'cmg_jobs_total{job="dashboards.check"' in str(text), "the job is one of the service's"
+
+
+class _Api:
+    """Prometheus' API of a service, as its own processes see it."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def answer(self, endpoint: str, form: Mapping[str, list[str]]) -> tuple[int, bytes]:
+        """By HTTP."""
+        url = f"{self._service.url}/api/v1/{endpoint}?{urllib.parse.urlencode(form, doseq=True)}"
+        asked = urllib.request.Request(url, headers={"Authorization": f"Bearer {self._service.key}"})
+        with await asyncio.to_thread(urllib.request.urlopen, asked, timeout=30) as answer:
+            return answer.status, answer.read()
