@@ -7,14 +7,16 @@ from cmg.alerting.setup.references import missing, users
 from cmg.alerting.store import AlertingStore, StoredDocument
 from cmg.audit.models import Entry
 from cmg.audit.trail import AuditTrail
-from cmg.identity.models import Actor
+from cmg.identity.models import SYSTEM, Actor
 from cmg.kit.clock import Clock
 from cmg.kit.errors import Conflict, InvalidRequest, NotFound
 from cmg.storage.database import Database
-from cmg.storage.sealing.sealer import Sealer
+from cmg.storage.sealing.sealer import CannotOpen, Sealer
+from cmg.telemetry.logs import get_logger
 
 MOST = 1000
 HIDDEN = "(set)"
+_log = get_logger("cmg.alerting.setup")
 
 
 class Configuring:
@@ -72,6 +74,38 @@ class Configuring:
             await self._store.move_head(conn, by.workspace_id, generation + 1, generation + 1)
             entry = Entry(by.name, by.workspace_id, "alerting.remove", f"{kind}/{name}", {}, by.client)
             await self._audit.record(conn, entry)
+
+    async def reseal(self) -> int:
+        """Seal every channel's secrets under the first master key, where they are under an older one.
+
+        Returns how many channels that were. What no key opens stays as it is, and is told.
+        """
+        done = 0
+        for workspace_id in await self._store.workspaces(self._database):
+            async with self._database.transaction() as conn:
+                generation, _ = await self._store.lock(conn, workspace_id)
+                channels = (await self._store.setup(conn, workspace_id)).channels
+                anew = {name: self._renewed(name, one) for name, one in channels.items()}
+                changed = {name: one for name, one in anew.items() if one.secrets != channels[name].secrets}
+                for name, one in changed.items():
+                    stored = StoredDocument(name, one.model_dump_json(), self._clock.now(), SYSTEM.name)
+                    await self._store.put_document(conn, workspace_id, "channels", stored, generation + 1)
+                if changed:
+                    await self._store.move_head(conn, workspace_id, generation + 1, generation + 1)
+                    what = {"channels": sorted(changed)}
+                    await self._audit.record(
+                        conn, Entry(SYSTEM.name, workspace_id, "alerting.reseal", "channels", what)
+                    )
+                    done += len(changed)
+        return done
+
+    def _renewed(self, name: str, channel: Channel) -> Channel:
+        try:
+            secrets = {one: self._sealer.renewed(sealed) for one, sealed in channel.secrets.items()}
+        except CannotOpen:
+            _log.error("a channel's secrets cannot be opened: write them again", channel=name)
+            return channel
+        return channel.model_copy(update={"secrets": secrets})
 
     def _sealed(self, document: Document, old: Document | None) -> Document:
         """A channel's secrets sealed; one that is sent back hidden is the one that was kept."""

@@ -62,6 +62,7 @@ async def _first_things(services: Services) -> FirstSecrets:
         administrator, await services.keys.ensure_admin_key(), await services.keys.ensure_first_key()
     )
     await upkeep(services.database, services.settings.retention, SystemClock().now())
+    await services.configuring.reseal()
     await services.incidents.operation.started(cmg.__version__, socket.gethostname(), fingerprint(services.settings))
     await services.control.erasure.replay()  # before anything that a backup brought back is drained or served
     return secrets
