@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from support.service import Service
 
 WAIT_MS = 20_000
+_LOADED = "![...document.querySelectorAll('.q-loading-bar')].some((bar) => getComputedStyle(bar).opacity > 0)"
 PASSWORD = "violet tractor ninety lemons"
 
 
@@ -59,6 +60,7 @@ class Tab:
         What lies behind a dialog cannot be reached. For its buttons axe takes the dimmed page for the ground; the same
         buttons are looked at on pages.
         """
+        self.page.wait_for_function(_LOADED)
         dialog = self.page.locator(".q-dialog").count() > 0
         options = {"rules": {"color-contrast": {"enabled": not dialog}}}
         found = Axe().run(self.page, ".q-dialog" if dialog else None, options).response["violations"]

@@ -41,6 +41,11 @@ class Plane:
     def __init__(self, control_plane: Handler, visitor: Visitor, csrf: str = "") -> None:
         self._handle, self._visitor, self._csrf = control_plane, visitor, csrf
 
+    @property
+    def address(self) -> str:
+        """The visitor's."""
+        return self._visitor.address
+
     def with_csrf(self, csrf: str) -> "Plane":
         """The same for what changes something."""
         return Plane(self._handle, self._visitor, csrf)
@@ -61,12 +66,10 @@ class Plane:
         except TimeoutError as error:
             raise Refused(504, f"{path} did not answer within {_DEADLINE_S:.0f} seconds; try again") from error
         if answer.status_code >= 300:
-            raise _refusal(answer)
+            raise refusal(answer.status_code, answer.content)
         return answer
 
     def _request(self, method: str, path: str, query: Query | None, body: Any) -> httpx.Request:
-        given = [(name, value) for name, value in (query or {}).items() if value not in (None, "")]
-        told = urlencode(given, doseq=True)
         headers = {"user-agent": self._visitor.agent, "accept": "application/json"}
         if self._visitor.token:
             headers["cookie"] = f"{SESSION_COOKIE}={self._visitor.token}"
@@ -75,8 +78,7 @@ class Plane:
         content = None
         if body is not None:
             content, headers["content-type"] = msgspec.json.encode(body), "application/json"
-        url = f"http://console{path}" + (f"?{told}" if told else "")
-        return httpx.Request(method, url, headers=headers, content=content)
+        return httpx.Request(method, f"http://console{path}{words(query)}", headers=headers, content=content)
 
 
 class _Asked:
@@ -98,9 +100,17 @@ async def _exchange(transport: httpx.ASGITransport, request: httpx.Request) -> h
     return answer
 
 
-def _refusal(answer: httpx.Response) -> Refused:
+def words(query: Query | None) -> str:
+    """The end of an address: what is given, behind a question mark."""
+    given = [(name, value) for name, value in (query or {}).items() if value not in (None, "")]
+    told = urlencode(given, doseq=True)
+    return f"?{told}" if told else ""
+
+
+def refusal(status: int, body: bytes) -> Refused:
+    """What an error body tells."""
     try:
-        told = msgspec.json.decode(answer.content)["error"]
-        return Refused(answer.status_code, told["message"], told.get("param"), told.get("code"))
+        told = msgspec.json.decode(body)["error"]
+        return Refused(status, told["message"], told.get("param"), told.get("code"))
     except (msgspec.DecodeError, KeyError, TypeError):
-        return Refused(answer.status_code, f"the control plane answered {answer.status_code}")
+        return Refused(status, f"the service answered {status}")

@@ -31,7 +31,8 @@ class Protection(Protocol):
 class Surroundings:
     """`control_plane` answers a request in the name of its sender; `origin`: where browsers reach the console, if told.
 
-    `api_port` is where clients call the service, for the examples that pages show; `api_url` beats it.
+    `api_port` is where clients call the service, for the examples that pages show; `api_url` beats it. `gateway_url` is
+    where this process reaches it.
     """
 
     control_plane: Handler
@@ -39,5 +40,6 @@ class Surroundings:
     protection: Protection
     clock: Clock
     api_port: int
+    gateway_url: str
     api_url: str | None = None
     origin: str | None = None

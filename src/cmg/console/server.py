@@ -93,7 +93,8 @@ class Console:
             return _to(LOGIN, here)
         try:
             plane = Plane(self._around.control_plane, visitor)
-            visit = await sign_in(plane, self._api_url(scope, headers), self._around.clock)
+            urls = (self._api_url(scope, headers), self._around.gateway_url)
+            visit = await sign_in(plane, urls, self._around.clock)
         except Refused as refused:
             if refused.status == 401:
                 return _to(LOGIN, here)

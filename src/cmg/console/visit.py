@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from cmg.console.keyed import Keyed
 from cmg.console.plane import Plane, Query
 from cmg.kit.clock import Clock
 from cmg.kit.scopes import covers
@@ -34,27 +35,35 @@ class Visit(msgspec.Struct, frozen=True):
     person: Person
     plane: Plane
     api_url: str
+    gateway_url: str
     clock: Clock
 
 
-async def sign_in(plane: Plane, api_url: str, clock: Clock) -> Visit:
-    """The visit of whom the plane's cookie belongs to. Raises `Refused` (401) when the session is none."""
+async def sign_in(plane: Plane, urls: tuple[str, str], clock: Clock) -> Visit:
+    """The visit of whom the plane's cookie belongs to. Raises `Refused` (401) when the session is none.
+
+    `urls`: of the API as its clients know it, and as this process reaches it.
+    """
     told = await plane.json("GET", "/admin/v1/me")
     person = msgspec.convert({name: told[name] for name in Person.__struct_fields__}, Person)
-    return Visit(person, plane.with_csrf(person.csrf), api_url, clock)
+    return Visit(person, plane.with_csrf(person.csrf), *urls, clock)
 
 
 class View:
     """What a page works with: who looks, the words of its address, and calls in that person's name."""
 
     def __init__(self, visit: Visit, path: Mapping[str, str], query: Mapping[str, str]) -> None:
-        self._plane = visit.plane
+        self._plane, self._gateway_url = visit.plane, visit.gateway_url
         self.person, self.api_url, self.clock = visit.person, visit.api_url, visit.clock
         self.path, self.query = path, query
 
     def may(self, scope: str) -> bool:
         """Whether the person's role covers a scope: to hide what would be refused. The control plane decides."""
         return covers(self.person.scopes, scope)
+
+    def keyed(self, key: str) -> Keyed:
+        """Calls of the service's own API with a key that the person gave."""
+        return Keyed(self._gateway_url, key, self._plane.address)
 
     async def get(self, path: str, query: Query | None = None) -> Any:
         """GET, decoded. Raises `Refused`, as all of these."""

@@ -57,10 +57,21 @@ def console_of(orders: Orders, control_plane: ASGI, clock: Clock) -> Any:
         protection=protection,
         clock=clock,
         api_port=orders.port,
+        gateway_url=_gateway_url(orders),
         api_url=settings.public_url,
         origin=settings.console_url,
     )
     return build(around)
+
+
+def _gateway_url(orders: Orders) -> str:
+    """On this machine, or where everybody reaches the gateways when there are none here or they speak TLS."""
+    settings = orders.settings
+    if settings.public_url is not None and (settings.tls_certificate is not None or not orders.duties.gateways):
+        return settings.public_url
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104  to listen on
+    scheme = "https" if settings.tls_certificate is not None else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{orders.port}"
 
 
 def add_console_redirect(routes: Routes, orders: Orders) -> None:

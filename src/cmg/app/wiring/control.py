@@ -25,6 +25,7 @@ from cmg.incidents import routes as incident_routes
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger import routes as ledger_routes
 from cmg.ledger.budget_events import BudgetEvents
+from cmg.ledger.reports import call_routes
 from cmg.memory.effect import routes as effect_routes
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
@@ -51,6 +52,7 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         identity_routes.router(services.keys, services.workspaces, services.audit, clock),
         *services.people.routers(),
         ledger_routes.router(services.usage, BudgetEvents(services.database)),
+        call_routes.router(services.calls),
         trace_routes.router(services.traces, _only_workspace),
         effect_routes.router(services.effect),
         alerting_routes.router(services.alerts),

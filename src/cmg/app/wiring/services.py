@@ -22,6 +22,7 @@ from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
 from cmg.incidents.routes import Room
 from cmg.kit.clock import Clock, SystemClock
+from cmg.ledger.reports.calls import Calls
 from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.memory.effect.report import EffectReports
 from cmg.memory.policies import Policies
@@ -55,6 +56,7 @@ class Services:
     workspaces: Workspaces
     people: People
     usage: UsageReports
+    calls: Calls
     policies: Policies
     traces: TraceReader
     control: MemoryControl
@@ -82,6 +84,7 @@ def services_of(
         workspaces=Workspaces(database, audit, clock),
         people=build_people(ground),
         usage=UsageReports(database, lambda: feed.current.workspaces, clock),
+        calls=Calls(database, lambda: feed.current.workspaces, clock),
         policies=policies,
         control=build_control(settings, database, policies, clock),
         traces=TraceReader(TraceStore(database), clock),

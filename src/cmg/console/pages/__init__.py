@@ -3,7 +3,24 @@
 from importlib import import_module
 
 # A page is in the console once its module is named here.
-_ALL = ("overview", "dashboards", "keys.listing", "keys.one", "alerts", "incidents")
+_ALL = (
+    "overview",
+    "dashboards",
+    "requests.listing",
+    "requests.one",
+    "logs.search",
+    "logs.patterns",
+    "playground",
+    "memory.explorer",
+    "memory.effectiveness",
+    "keys.listing",
+    "keys.one",
+    "workspaces",
+    "accounts",
+    "alerts",
+    "incidents",
+    "audit",
+)
 
 
 def register() -> None:

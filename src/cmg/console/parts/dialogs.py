@@ -1,6 +1,12 @@
 """Dialogs that ask before something is done."""
 
+from markupsafe import Markup
 from nicegui import ui
+
+_ONCE = Markup(
+    '<pre class="cmg-pre" tabindex="0" id="cmg-once">{}</pre>'
+    '<button type="button" class="cmg-copy" data-copy="cmg-once">Copy</button>'
+)
 
 
 async def sure(title: str, text: str, button: str) -> bool:
@@ -21,6 +27,18 @@ async def sure_by_name(title: str, text: str, name: str, button: str) -> bool:
         go = _buttons(dialog, button, color="negative")
         go.bind_enabled_from(typed, "value", lambda value: (value or "").strip() == name)
     return await _answer(dialog)
+
+
+async def told_once(title: str, lead: str, text: str) -> None:
+    """Something that is shown this once, to copy, until the person says that it is kept."""
+    with titled(title) as dialog, ui.card().classes("cmg-dialog"):
+        head(title)
+        ui.label(lead)
+        ui.html(_ONCE.format(text), sanitize=False).classes("cmg-field")
+        with ui.row().classes("cmg-buttons"):
+            ui.button("I have kept it", on_click=lambda: dialog.submit(None))
+    await dialog
+    dialog.delete()
 
 
 def titled(title: str) -> ui.dialog:

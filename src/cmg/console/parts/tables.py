@@ -139,6 +139,19 @@ def listed(columns: Sequence[Column], rows: Iterable[Row]) -> None:
     _holder(rows_html(columns, list(rows), ()))
 
 
+class Given:
+    """A table of rows that are at hand, with buttons in them."""
+
+    def __init__(self, columns: Sequence[Column], rows: Sequence[Row], actions: Sequence[Action]) -> None:
+        self._rows, self._actions = rows, actions
+        holder = _holder(rows_html(columns, rows, actions))
+        holder.on("click", self._acted, js_handler=_ACTED)
+
+    async def _acted(self, event: Any) -> None:
+        action, row = event.args
+        await self._actions[int(action)].act(self._rows[int(row)])
+
+
 def _holder(table: Markup) -> ui.html:
     """What a wide table is moved in, by keys too."""
     return ui.html(table, sanitize=False).classes("cmg-table-holder").props("tabindex=0 role=region aria-label=Table")

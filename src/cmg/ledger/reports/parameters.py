@@ -52,8 +52,8 @@ def read(values: Mapping[str, str | None], today: date) -> Asked:
     for name, value in values.items():
         if value is not None and "\x00" in value:
             raise InvalidRequest(f"`{name}` must not hold a NUL character", param=name)
-    until = _moment("to", values.get("to")) or today
-    since = _moment("from", values.get("from")) or _whole_day(until) - timedelta(days=_DEFAULT_DAYS - 1)
+    until = moment_in("to", values.get("to")) or today
+    since = moment_in("from", values.get("from")) or _whole_day(until) - timedelta(days=_DEFAULT_DAYS - 1)
     filters = Filters(values.get("key"), values.get("user"), values.get("model"), values.get("tag"))
     asked = Asked(since, until, _groups(values.get("group_by")), filters, values.get("workspace"))
     start, end = asked.bounds("UTC")
@@ -91,7 +91,8 @@ def _groups(text: str | None) -> tuple[str, ...]:
     return groups
 
 
-def _moment(name: str, text: str | None) -> Moment | None:
+def moment_in(name: str, text: str | None) -> Moment | None:
+    """The date or moment of a parameter. Raises `InvalidRequest` naming it."""
     if text is None:
         return None
     wrong = InvalidRequest(

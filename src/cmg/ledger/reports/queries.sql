@@ -56,3 +56,21 @@ SELECT count(*) AS calls,
     percentile_cont(0.95) WITHIN GROUP (ORDER BY latency_ms::double precision)
         FILTER (WHERE status = 'ok') AS latency_ms_p95
 FROM usage_records WHERE at >= $1 AND at < $2 AND NOT replayed;
+
+-- name: list_calls
+-- A page of the calls of some workspaces, newest first, behind the last one ($3, $4) of the page before.
+-- Each workspace is read by its own index and gives at most a page. Filters that are NULL let everything pass.
+SELECT c.* FROM unnest($1::text[]) AS w (id) CROSS JOIN LATERAL (
+    SELECT u.* FROM usage_records AS u
+    WHERE u.workspace_id = w.id AND u.at >= $2 AND u.at <= $3 AND (u.at, u.id) < ($3, $4::uuid)
+        AND ($5::text IS NULL OR u.key_id = $5)
+        AND ($6::text IS NULL OR u.user_id = $6)
+        AND ($7::text IS NULL OR u.model_answered = $7 OR u.model_asked = $7)
+        AND ($8::text IS NULL OR u.status = $8)
+    ORDER BY u.at DESC, u.id DESC LIMIT $9
+) AS c
+ORDER BY c.at DESC, c.id DESC LIMIT $9;
+
+-- name: one_call
+-- A call of one of these workspaces.
+SELECT * FROM usage_records WHERE id = $2 AND workspace_id = ANY($1::text[]);

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -85,3 +86,38 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 async def window(database: Database, since: datetime, until: datetime) -> Window:
     """Figures of [since, until). Raises `DatabaseAway`."""
     return Window(**dict(await database.fetchrow(_SQL["window_figures"], since, until, timeout_s=_REPORT_S)))
+
+
+class CallsWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which calls a page holds: of [since, until), behind the call `after` that ended at `until`, if there is one."""
+
+    workspaces: tuple[str, ...]
+    since: datetime
+    until: datetime
+    after: UUID = UUID(int=0)
+    filters: Filters = Filters()
+    status: str | None = None
+    limit: int = 100
+
+
+async def calls(database: Database, wanted: CallsWanted) -> list[Any]:
+    """Rows, newest first. Raises `DatabaseAway`."""
+    one = wanted.filters
+    return await database.fetch(
+        _SQL["list_calls"],
+        list(wanted.workspaces),
+        wanted.since,
+        wanted.until,
+        wanted.after,
+        one.key,
+        one.user,
+        one.model,
+        wanted.status,
+        wanted.limit,
+        timeout_s=_REPORT_S,
+    )
+
+
+async def call(database: Database, workspaces: Sequence[str], id_: UUID) -> Any:
+    """One row, None when these workspaces have no such call. Raises `DatabaseAway`."""
+    return await database.fetchrow(_SQL["one_call"], list(workspaces), id_)

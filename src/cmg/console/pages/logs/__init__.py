@@ -1,0 +1,1 @@
+"""Stored log lines: searching and following them, and the patterns of their messages."""
