@@ -29,7 +29,7 @@ _AT_ONCE = 4  # panels that are asked for, of one page
 _TABLE_MOST = 50
 
 
-@page("/dashboards", title="Dashboards", icon="monitoring", group="Watch")
+@page("/dashboards", title="Dashboards", icon="bar_chart", group="Watch")
 async def dashboards(view: View) -> None:
     """Those that the person may open."""
     answer = await view.get("/admin/v1/dashboards")
