@@ -220,10 +220,17 @@ def test_a_person_is_invited_and_comes_in_by_the_link(own: Service, browser: Bro
         one.sign_in_well("eve@example.org")
 
 
+def test_jobs_are_shown_with_their_schedules(own: Service, admin: Tab) -> None:
+    admin.open("/jobs")
+    expect(admin.page.locator("section", has_text="By the clock")).to_contain_text("audit.purge")
+    assert admin.serious() == []
+    assert own.call("POST", "/admin/v1/jobs/1/retry")[0] == 404
+
+
 def test_a_member_is_refused_by_the_server(own: Service, browser: Browser, people: dict[str, str]) -> None:
     with tab(browser, own.console_url) as one:
         one.sign_in_well(people["member"])
-        for path in ("/audit", "/accounts"):
+        for path in ("/audit", "/accounts", "/jobs"):
             one.open(path)
             expect(one.page.locator(".cmg-banner").first).to_contain_text("lacks the scope")
             assert "example.org" not in one.page.locator(".cmg-page").inner_text()

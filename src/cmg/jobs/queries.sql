@@ -61,3 +61,26 @@ DELETE FROM job_starts WHERE job_id IN (
     SELECT job_id FROM job_starts
     WHERE began_at < $1 AND NOT EXISTS (SELECT FROM pgqueuer WHERE pgqueuer.id = job_starts.job_id) LIMIT $2
 );
+
+-- name: list_jobs
+-- A page of the jobs that wait, run or are held, newest first, of one state and one name, or with NULL of all.
+SELECT id, entrypoint, status::text AS status, attempts, created, updated, execute_after FROM pgqueuer
+WHERE ($1::text IS NULL OR status = $1::pgqueuer_status) AND ($2::text IS NULL OR entrypoint = $2)
+    AND ($3::bigint IS NULL OR id < $3)
+ORDER BY id DESC LIMIT $4;
+
+-- name: job_schedules
+-- What runs by the clock, and when it did last and will next.
+SELECT entrypoint, expression, last_run, next_run FROM pgqueuer_schedules ORDER BY entrypoint LIMIT $1;
+
+-- name: retry_job
+-- A held job waits again, with all of its attempts, unless another of its key waits or runs.
+UPDATE pgqueuer AS p SET status = 'queued', attempts = 0, execute_after = $2, updated = $2, queue_manager_id = NULL
+WHERE p.id = $1 AND p.status = 'failed' AND NOT EXISTS (
+    SELECT FROM pgqueuer AS o WHERE o.dedupe_key = p.dedupe_key AND o.status IN ('queued', 'picked')
+)
+RETURNING p.entrypoint;
+
+-- name: drop_job
+-- A held job goes.
+DELETE FROM pgqueuer WHERE id = $1 AND status = 'failed' RETURNING entrypoint;

@@ -64,3 +64,25 @@ async def purge(database: Database, log_before: datetime, held_before: datetime)
             count = int(tag.rsplit(" ", 1)[1])
             deleted += count
     return deleted
+
+
+async def page(database: Database, status: str | None, name: str | None, before: int | None, limit: int) -> list[Any]:
+    """Rows of the queue, newest first. Raises `DatabaseAway`."""
+    return await database.fetch(_SQL["list_jobs"], status, name, before, limit)
+
+
+async def schedules(database: Database, limit: int) -> list[Any]:
+    """Rows of what runs by the clock. Raises `DatabaseAway`."""
+    return await database.fetch(_SQL["job_schedules"], limit)
+
+
+async def retry(connection: Connection, job_id: int, now: datetime) -> str | None:
+    """Have a held job wait again; its name, None when it is not held or another of its key waits."""
+    found: str | None = await connection.fetchval(_SQL["retry_job"], job_id, now)
+    return found
+
+
+async def drop(connection: Connection, job_id: int) -> str | None:
+    """Delete a held job; its name, None when it is not held."""
+    found: str | None = await connection.fetchval(_SQL["drop_job"], job_id)
+    return found

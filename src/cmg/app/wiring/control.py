@@ -11,6 +11,7 @@ from cmg.analytics import routes as analytics_routes
 from cmg.analytics.panels import Panels
 from cmg.app.alerting.paging import build_answers
 from cmg.app.console import health_routes
+from cmg.app.jobs.noting import noted
 from cmg.app.metrics_api import metrics_router
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.app.wiring.services import Services, services_of
@@ -22,6 +23,8 @@ from cmg.identity import routes as identity_routes
 from cmg.identity.models import actor_of
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.incidents import routes as incident_routes
+from cmg.jobs import routes as job_routes
+from cmg.jobs.desk import JobDesk
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger import routes as ledger_routes
 from cmg.ledger.budget_events import BudgetEvents
@@ -53,6 +56,7 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         *services.people.routers(),
         ledger_routes.router(services.usage, BudgetEvents(services.database)),
         call_routes.router(services.calls),
+        job_routes.router(JobDesk(services.database, clock), noted(services.audit)),
         trace_routes.router(services.traces, _only_workspace),
         effect_routes.router(services.effect),
         alerting_routes.router(services.alerts),

@@ -20,6 +20,7 @@ _ALL = (
     "alerts",
     "incidents",
     "audit",
+    "jobs",
 )
 
 

@@ -41,7 +41,7 @@ class _Playground:
                 self._model = ui.input("Model", value=view.query.get("model") or _MODEL).props("outlined dense")
                 self._user = ui.input("User", value=view.query.get("user") or _USER).props("outlined dense")
                 ui.button("Models", icon="list", on_click=self._offer).props("outline no-caps")
-        with grid():
+        with grid().style("grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr))"):
             self._columns = {side: self._column(title) for side, title in _SIDES.items()}
         self._question = ui.textarea("Message").props("outlined dense autogrow").classes("cmg-field")
         with ui.row().classes("cmg-filters"):

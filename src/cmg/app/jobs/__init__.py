@@ -1,0 +1,1 @@
+"""The jobs' place in the processes: who does something with them is noted in the audit trail."""
