@@ -12,6 +12,7 @@ from cmg.gateway.upstreams import transport as errors
 from cmg.gateway.upstreams.http_transport import HttpTransport
 from cmg.gateway.upstreams.transport import Timeouts, TransportError, UpstreamResponse
 from support.raw_server import Handler, RawConnection, answers, raw_server
+from support.service import eventually
 
 LIMITS = Timeouts(connect_s=2, first_byte_s=2, idle_s=2, total_s=4)
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
@@ -43,9 +44,12 @@ async def _collect(asked: Awaitable[UpstreamResponse], got: list[bytes]) -> None
 
 
 async def nothing_left(transport: HttpTransport) -> None:
-    """Every connection of the transport is closed, at once or in the loop's next rounds."""
-    await asyncio.sleep(0.01)
-    assert transport.open_connections == 0
+    """Every connection of the transport is closed, at once or when the other side's word has arrived."""
+
+    async def none() -> bool:
+        return transport.open_connections == 0
+
+    await eventually(none, 2, "no connection is open")
 
 
 # --- before anything is sent
