@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import openai
 import pytest
+from playwright.sync_api import Browser
 
 from support.api import Api
+from support.browser import chromium
 from support.faulty_upstream import FaultyUpstream, closed_port
 from support.postgres import OwnPostgres
 from support.redis_server import RedisServer
@@ -116,3 +118,10 @@ def own_postgres() -> Iterator[OwnPostgres]:
     server = OwnPostgres()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser."""
+    with chromium() as one:
+        yield one

@@ -9,7 +9,7 @@ import pyotp
 import pytest
 from playwright.sync_api import Browser, expect
 
-from support.browser import PASSWORD, Tab, chromium, invite, tab
+from support.browser import PASSWORD, Tab, invite, tab
 from support.service import Service, ServiceOptions
 
 pytestmark = pytest.mark.needs("chromium")
@@ -20,12 +20,6 @@ def own() -> Iterator[Service]:
     """A service with a console."""
     with Service(ServiceOptions(console=True)) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from cmg.catalogue.dashboards import DASHBOARDS
-from support.api import Api
 from support.browser import Tab, chromium, invite, tab
+from support.dashboard_load import use
 from support.processes import wait_until
 from support.service import Service, ServiceOptions
 
@@ -22,22 +22,12 @@ def own() -> Iterator[Service]:
     """A service that was used for a while: chats with memory, streams, errors."""
     with Service(ServiceOptions(FAST, workers=2, console=True)) as one:
         key = one.new_key(memory="on", budget={"period": "day", "usd": 10})
-        asyncio.run(_load(one, key))
+        asyncio.run(use(one, key))
         for slug, panel in (("overview", "traffic"), ("application", "drain")):
             path = f"/admin/v1/dashboards/{slug}/panels/{panel}"
             wait_until(lambda path=path: one.call("GET", path)[1]["lines"], 60, f"figures of {panel}")
-            asyncio.run(_load(one, key))
+            asyncio.run(use(one, key))
         yield one
-
-
-async def _load(service: Service, key: str) -> None:
-    async with Api(service.url, key) as api:
-        for number in range(60):
-            model = ("sim/echo", "sim/memory", "sim/echo", "sim/fail-503")[number % 4]
-            said = {"role": "user", "content": f"We decided to use Postgres {number}, my dog is called Bruno."}
-            body = {"model": model, "user": f"u{number % 5}", "thread_id": f"t{number % 5}", "messages": [said]}
-            await api.post("/v1/chat/completions", {**body, "stream": number % 2 == 0})
-            await asyncio.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

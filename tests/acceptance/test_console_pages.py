@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from support.browser import PASSWORD, Tab, chromium, invite, tab
+from support.browser import PASSWORD, Tab, invite, tab
 from support.processes import wait_until
 from support.service import Service, ServiceOptions
 
@@ -25,12 +25,6 @@ def own() -> Iterator[Service]:
             chat = {"model": model, "user": "ada", "messages": [{"role": "user", "content": "What does Joan play?"}]}
             assert running.call("POST", "/v1/chat/completions", chat)[0] == 200
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from cmg.catalogue.dashboards import DASHBOARDS
 from cmg.kit.clock import SystemClock
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
-from support.api import Api
+from support.dashboard_load import use
 from support.processes import wait_until
 from support.service import Service, ServiceOptions
 
@@ -27,21 +27,11 @@ def service() -> Iterator[Service]:
     """A service that was used for a while: chats with memory, streams, errors."""
     with Service(ServiceOptions(FAST, workers=2)) as one:
         key = one.new_key(memory="on", budget={"period": "day", "usd": 10})
-        asyncio.run(_load(one, key))
+        asyncio.run(use(one, key))
         wait_until(lambda: _picture(one, "overview", "traffic")["lines"], 60, "rates of the load")
-        asyncio.run(_load(one, key))
+        asyncio.run(use(one, key))
         wait_until(lambda: _picture(one, "application", "drain")["lines"], 60, "rates of the journal's drain")
         yield one
-
-
-async def _load(service: Service, key: str) -> None:
-    async with Api(service.url, key) as api:
-        for number in range(60):
-            model = ("sim/echo", "sim/memory", "sim/echo", "sim/fail-503")[number % 4]
-            said = {"role": "user", "content": f"We decided to use Postgres {number}, my dog is called Bruno."}
-            body = {"model": model, "user": f"u{number % 5}", "thread_id": f"t{number % 5}", "messages": [said]}
-            await api.post("/v1/chat/completions", {**body, "stream": number % 2 == 0})
-            await asyncio.sleep(0.05)
 
 
 def _get(service: Service, path: str) -> Any:

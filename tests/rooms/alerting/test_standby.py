@@ -1,10 +1,8 @@
 """The pager without its database: it goes on from the local copy, and nobody is paged twice when it comes back."""
 
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from cmg.alerting.alerts import Alerts
@@ -16,7 +14,7 @@ from cmg.alerting.models import Report
 from cmg.alerting.standby.local_copy import LocalCopy
 from cmg.storage.errors import DatabaseAway
 from support.alerting_world import TIERS, document
-from support.fake_receivers import Receivers, channels_at, receiving
+from support.fake_receivers import Receivers, channels_at
 
 DOWN = Report(labels={"alertname": "Down", "severity": "critical"})
 
@@ -48,18 +46,6 @@ class Unsteady:
     def _ask(self) -> None:
         if self.away:
             raise DatabaseAway("the database is away")
-
-
-@pytest.fixture
-async def receivers() -> AsyncIterator[Receivers]:
-    async with receiving() as made:
-        yield made
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as made:
-        yield made
 
 
 @pytest.fixture

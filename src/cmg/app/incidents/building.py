@@ -31,7 +31,7 @@ from cmg.incidents.timeline import Timelines
 from cmg.jobs.queue import Jobs
 from cmg.kit.clock import Clock
 from cmg.storage.database import Database
-from cmg.storage.sealing.sealer import Sealer, master_keys
+from cmg.storage.sealing.sealer import Sealer
 from cmg.telemetry.instruments import Instruments
 
 _SECRETS = (
@@ -44,10 +44,9 @@ _SECRETS = (
 )
 
 
-def build_room(settings: Settings, database: Database, audit: AuditTrail, clock: Clock) -> Room:
+def build_room(settings: Settings, database: Database, audit: AuditTrail, clock: Clock, sealer: Sealer) -> Room:
     """The use cases of incidents."""
     samples = LateSamples()
-    sealer = Sealer(lambda: master_keys(settings.master_key, settings.data_dir))
     messenger = ChannelMessenger(database, sealer, clock)
     desk, timelines = Desk(database, audit, clock), Timelines(audit, clock)
     checks = Checks(database, HttpProber(settings, Keys(database, audit, clock), clock), clock)

@@ -92,7 +92,7 @@ def services_of(
         desk=desk,
         alerts=Alerts(desk, database, clock),
         logbook=build_logbook(settings, database, audit, clock, instruments),
-        incidents=build_room(settings, database, audit, clock),
+        incidents=build_room(settings, database, audit, clock, sealer),
         configuring=Configuring(database, audit, clock, sealer),
     )
 

@@ -4,10 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
-import aiohttp
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -16,7 +14,7 @@ from cmg.alerting.channels.sending.message import Destination, Message, Refused,
 from cmg.alerting.channels.twilio import unanswered
 from cmg.alerting.channels.web_push import encrypted
 from cmg.alerting.setup.documents import Channel
-from support.fake_receivers import Receivers, channels_at, receiving
+from support.fake_receivers import Receivers, channels_at
 
 GROUP = "0192f0c1d2e37a4b8c9d0e1f2a3b4c5d"
 PAGE = Message(
@@ -35,18 +33,6 @@ def over(message: Message = PAGE, occasion: str = "resolved") -> Message:
     from dataclasses import replace
 
     return replace(message, occasion=occasion)
-
-
-@pytest.fixture
-async def receivers() -> AsyncIterator[Receivers]:
-    async with receiving() as made:
-        yield made
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as made:
-        yield made
 
 
 async def send(receivers: Receivers, session: Any, name: str, message: Message = PAGE, address: str = "") -> str:
