@@ -99,6 +99,13 @@ async def test_a_rule_fires_and_a_phone_rings_over_a_kill(receivers: Receivers, 
         assert json.loads(acked.stdout)["status"] == "acknowledged"
         why = await asyncio.to_thread(cmg, service, "alerts", "show", group["id"])
         assert "ada: no voice" in why.stdout
+        layer = {"people": ["ada", "bob"], "starts_on": "2026-01-05"}
+        await put(service, "schedules/main", {"name": "Main", "layers": [layer]})
+        on_call = await asyncio.to_thread(cmg, service, "alerts", "oncall", "--json")
+        _, shown = await asyncio.to_thread(service.call, "GET", "/admin/v1/alerts/oncall")
+        for schedule in (*json.loads(on_call.stdout)["schedules"], *shown["items"]):
+            assert {schedule["now"]["responder"], schedule["next"]["responder"]} == {"ada", "bob"}
+            assert schedule["now"]["until"] == schedule["next"]["starts_at"]
         tested = await asyncio.to_thread(cmg, service, "alerts", "test-channel", "sms", "--to", "+15550009")
         assert (tested.returncode, "It was sent" in tested.stdout) == (0, True), tested.stderr
     finally:

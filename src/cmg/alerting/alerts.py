@@ -53,7 +53,10 @@ class Alerts:
         return await self._desk.change(workspace_id, decide)
 
     async def setup(self, workspace_id: str) -> Setup:
-        """Everything a workspace configured."""
+        """Everything a workspace configured; while the database is away, what this process knows of it."""
+        world = self._desk.worlds.get(workspace_id)
+        if self._desk.alone and world is not None:
+            return world.setup
         return await self._desk.store.setup(self._database, workspace_id)
 
     async def page(self, by: Actor, wanted: AlertFilter) -> list[Alert]:

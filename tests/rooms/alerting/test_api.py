@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Request
 
-from cmg.alerting.api import document_routes, routes
+from cmg.alerting.api import document_routes, oncall_routes, routes
 from cmg.app.control_plane import documented
 from cmg.identity.models import ApiKey, Caller, Workspace
 from support.alerting_world import tiers
@@ -42,8 +42,9 @@ def _caller(scopes: list[str], workspace: str) -> Caller:
 
 
 @pytest.fixture
-def app(alerts, configuring) -> FastAPI:
-    made = documented([routes.router(alerts), document_routes.router(configuring)])
+def app(alerts, configuring, clock) -> FastAPI:
+    on_call = oncall_routes.router(alerts, clock)
+    made = documented([on_call, routes.router(alerts), document_routes.router(configuring)])
 
     @made.middleware("http")
     async def caller(request: Request, go_on):
@@ -175,6 +176,8 @@ async def test_lists_are_paged(ready):
         ("schedules/x", {"name": "x", "timezone": "Mars", "layers": []}, "timezone"),
         ("escalation-policies/x", {"name": "x", "steps": [{"after_minutes": 0, "targets": [{"schedule": "no"}]}]},
          "steps[0].targets[0].schedule"),
+        ("schedules/x", {"name": "x", "layers": [{"people": ["ada"], "starts_on": "2026-02-30"}]},
+         "layers.0.starts_on"),
         ("alert-routes/x", {"policy": "no"}, "policy"),
         ("notification-channels/x", {"kind": "pigeon"}, "kind"),
         ("responders/x", {"name": "x", "contacts": [{"channel": "no"}]}, "contacts[0].channel"),
@@ -213,3 +216,50 @@ async def test_documents_of_another_workspace_are_not_there(ready):
     assert (await ready.get("/admin/v1/responders", headers=elsewhere)).json()["items"] == []
     assert (await ready.get("/admin/v1/responders/ada", headers=elsewhere)).status_code == 404
     assert (await ready.delete("/admin/v1/responders/ada", headers=elsewhere)).status_code == 404
+
+
+WEEKLY = {"people": ["ada", "bob"], "starts_on": "2026-11-23", "handover": "09:00"}
+
+
+async def test_it_is_told_who_is_on_call_and_who_is_next(ready):
+    """The clock of the tests stands in the week that began on Monday, 23 November 2026."""
+    bob = {"name": "Bob", "contacts": [{"channel": "sms", "address": "+15550001"}]}
+    await ready.put("/admin/v1/responders/bob", json=bob)
+    body = {"name": "Main", "timezone": "Europe/Berlin", "layers": [WEEKLY]}
+    assert (await ready.put("/admin/v1/schedules/main", json=body)).status_code == 200
+    (shown,) = (await ready.get("/admin/v1/alerts/oncall", headers={"scopes": "admin:read"})).json()["items"]
+    assert (shown["schedule"], shown["timezone"], shown["gaps"]) == ("main", "Europe/Berlin", [])
+    assert (shown["now"]["responder"], shown["now"]["until"]) == ("ada", "2026-11-30T08:00:00Z")
+    assert (shown["now"]["name"], shown["now"]["reachable"]) == ("Ada", True)
+    assert (shown["next"]["responder"], shown["next"]["starts_at"]) == ("bob", "2026-11-30T08:00:00Z")
+    assert not shown["next"]["reachable"], "a channel that has no settings"
+    assert (await ready.get("/admin/v1/alerts/oncall", headers={"workspace": "other"})).json()["items"] == []
+    assert (await ready.get("/admin/v1/alerts/oncall", headers={"scopes": "alerts"})).status_code == 403
+
+
+async def test_it_is_told_who_will_be_on_call_at_a_moment_and_when_nobody_is(ready):
+    layer = {**WEEKLY, "weekdays": ["mon", "tue", "wed", "thu", "fri"]}
+    await ready.put("/admin/v1/schedules/main", json={"name": "Main", "layers": [layer]})
+    found = (await ready.get("/admin/v1/alerts/oncall", params={"at": "2026-12-05T12:00:00Z"})).json()["items"]
+    assert [one["now"] for one in found] == [None]
+    assert found[0]["gaps"] == [
+        {"starts_at": "2026-12-05T12:00:00Z", "ends_at": "2026-12-07T00:00:00Z"},
+        {"starts_at": "2026-12-12T00:00:00Z", "ends_at": "2026-12-14T00:00:00Z"},
+        {"starts_at": "2026-12-19T00:00:00Z", "ends_at": "2026-12-19T12:00:00Z"},
+    ]
+    for wrong in ("soon", "2026-12-05T12:00:00"):
+        answer = await ready.get("/admin/v1/alerts/oncall", params={"at": wrong})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "at")
+
+
+async def test_tiers_of_a_policy_are_told_by_page(ready):
+    for name in ("a", "b", "c"):
+        step = {"name": "all", "after_minutes": 0, "targets": [{"responder": "ada"}, {"channel": "slack"}]}
+        await ready.put(f"/admin/v1/escalation-policies/{name}", json={"name": name.upper(), "steps": [step]})
+    first = (await ready.get("/admin/v1/alerts/oncall/tiers?limit=2")).json()
+    rest = (await ready.get(f"/admin/v1/alerts/oncall/tiers?limit=2&cursor={first['next']}")).json()
+    assert [one["policy"] for one in first["items"] + rest["items"]] == ["a", "b", "c", "default"]
+    assert rest["next"] is None
+    (tier,) = first["items"][0]["tiers"]
+    assert (tier["step"], tier["channels"], tier["nobody_in"]) == (1, ["slack"], [])
+    assert tier["people"] == [{"responder": "ada", "name": "Ada", "reachable": True, "schedule": None}]

@@ -1,14 +1,18 @@
 """Who is on call: rotations, layers, overrides, and what daylight saving does to them."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from cmg.alerting.oncall.business import is_open, next_business_day
+from cmg.alerting.oncall.roster import Shift, roster, tiers
 from cmg.alerting.oncall.schedules import changes_of, gaps, on_call
 from cmg.alerting.setup.documents import BusinessCalendar, MaintenanceWindow, Schedule
 from cmg.alerting.setup.windows import open_until
+from support.alerting_world import setup_of
+from support.alerting_world import tiers as tiers_of_people
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -132,3 +136,73 @@ def test_business_time_knows_weekends_holidays_and_zones():
 def test_over_a_year_there_is_no_moment_without_somebody_in_a_whole_rotation():
     start = local("2026-01-05T09:00")
     assert gaps(schedule(WEEKLY), start, start + timedelta(days=365).total_seconds()) == []
+
+
+def test_hours_that_come_twice_belong_to_one_shift():
+    """On 25 October 02:00 to 03:00 comes twice in Berlin: who has `02:30-08:00` has the second hour too."""
+    early = {"people": ["ada"], "kind": "daily", "starts_on": "2026-10-01", "hours": "02:30-08:00"}
+    start = local("2026-10-25T00:00")
+    begins = datetime(2026, 10, 25, 0, 30, tzinfo=UTC).timestamp()
+    found = changes_of(schedule(early), start, start + 12 * 3600)
+    assert found == [(start, None), (begins, "ada"), (local("2026-10-25T08:00"), None)]
+    minutes = range(int(begins), int(local("2026-10-25T08:00")), 60)
+    assert {on_call(schedule(early), minute) for minute in minutes} == {"ada"}
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana"])
+def test_changes_say_the_same_as_every_minute_of_a_year(zone):
+    """Changes are found at edges alone; every twentieth minute of the year is asked besides."""
+    layers = [
+        {"people": ["ada", "bob"], "kind": "weekly", "starts_on": "2026-01-05", "handover": "02:15"},
+        {"people": ["mia"], "kind": "daily", "starts_on": "2026-01-01", "hours": "22:40-06:20", "weekdays": ["sat"]},
+        {"people": ["noa"], "kind": "daily", "starts_on": "2026-01-01", "hours": "00:20-01:40", "weekdays": ["sun"]},
+    ]
+    made = schedule(*layers, timezone=zone)
+    start = local("2026-01-05T02:15", ZoneInfo(zone))
+    end = start + 364 * 86_400
+    edges = [*changes_of(made, start, end), (end, None)]
+    for (begins, who), (ends, _) in pairwise(edges):
+        asked = {on_call(made, at) for at in (begins, ends - 1, *range(int(begins), int(ends), 1200))}
+        assert asked == {who}, datetime.fromtimestamp(begins, UTC)
+
+
+def test_a_roster_tells_now_next_and_gaps():
+    weekdays = {**WEEKLY, "weekdays": ["mon", "tue", "wed", "thu", "fri"]}
+    asked = local("2026-01-07T12:00")
+    found = roster("main", schedule(weekdays), asked)
+    assert found.now == Shift("ada", asked, local("2026-01-10T00:00"))
+    assert found.next == Shift("ada", local("2026-01-12T00:00"), local("2026-01-12T09:00"))
+    weekends = [("2026-01-10", "2026-01-12"), ("2026-01-17", "2026-01-19")]
+    assert found.gaps == tuple((local(f"{starts}T00:00"), local(f"{ends}T00:00")) for starts, ends in weekends)
+
+
+def test_a_roster_in_a_gap_tells_who_comes():
+    found = roster("main", schedule(WEEKLY), local("2026-01-01T00:00"))
+    assert found.now is None
+    assert found.next == Shift("ada", local("2026-01-05T09:00"), local("2026-01-12T09:00"))
+    assert found.gaps == ((local("2026-01-01T00:00"), local("2026-01-05T09:00")),)
+
+
+def test_a_roster_sees_shifts_of_two_months_and_those_without_end():
+    long = {"people": ["ada", "bob"], "kind": "custom", "shift_hours": 1440, "starts_on": "2026-01-01"}
+    asked = local("2026-01-02T09:00")
+    handed = local("2026-01-01T09:00") + 60 * 86_400
+    found = roster("main", schedule(long), asked)
+    assert (found.now, found.next) == (Shift("ada", asked, handed), Shift("bob", handed, None))
+    alone = roster("main", schedule({**WEEKLY, "people": ["ada"]}), asked + 10 * 86_400)
+    assert (alone.now, alone.next, alone.gaps) == (Shift("ada", asked + 10 * 86_400, None), None, ())
+
+
+def test_tiers_say_whom_each_step_would_tell():
+    documents = tiers_of_people()
+    documents["schedules"] = {
+        "main": {"name": "Main", "timezone": "Europe/Berlin", "layers": [WEEKLY]},
+        "later": {"name": "Later", "timezone": "Europe/Berlin", "layers": [{**WEEKLY, "starts_on": "2027-01-04"}]},
+    }
+    targets = [{"schedule": "main"}, {"responder": "ada"}, {"schedule": "later"}, {"channel": "slack"}]
+    step = {"name": "first", "after_minutes": 0, "targets": targets}
+    documents["escalation-policies"] = {"default": {"name": "All", "steps": [step]}}
+    setup = setup_of(documents)
+    (tier,) = tiers(setup, setup.policies["default"], local("2026-01-13T12:00"))
+    assert tier.people == (("bob", "main"), ("ada", None))
+    assert (tier.number, tier.channels, tier.absent) == (1, ("slack",), ("later",))

@@ -24,32 +24,36 @@ def on_call(schedule: Schedule, at: float) -> str | None:
 
 def on_duty(layer: Rotation, zone: ZoneInfo, at: float) -> str | None:
     """Whose turn it is in one layer; None before it begins, and outside its hours and weekdays."""
-    local = datetime.fromtimestamp(at, zone)
-    if not _within_hours(layer, local):
+    if not _within_hours(layer, zone, at):
         return None
-    turn = _turn(layer, zone, at, local)
+    turn = _turn(layer, zone, at)
     return None if turn < 0 else layer.people[turn % len(layer.people)]
 
 
-def _turn(layer: Rotation, zone: ZoneInfo, at: float, local: datetime) -> int:
+def _turn(layer: Rotation, zone: ZoneInfo, at: float) -> int:
     first = date.fromisoformat(layer.starts_on)
     if layer.shift_hours is not None:
         return int((at - moment(first, layer.handover, zone)) // (layer.shift_hours * 3600))
-    days = (local.date() - first).days
-    if at < moment(local.date(), layer.handover, zone):
+    today = datetime.fromtimestamp(at, zone).date()
+    days = (today - first).days
+    if at < moment(today, layer.handover, zone):
         days -= 1
     return days if layer.kind == "daily" else days // 7
 
 
-def _within_hours(layer: Rotation, local: datetime) -> bool:
-    clock, day = f"{local:%H:%M}", local.date()
-    if layer.hours is not None:
-        opens, closes = layer.hours.split("-")
-        over_midnight = closes <= opens
-        if over_midnight and clock < closes:
-            day -= _DAY  # the shift of the evening before
-        elif not (clock >= opens and (over_midnight or clock < closes)):
-            return False
+def _within_hours(layer: Rotation, zone: ZoneInfo, at: float) -> bool:
+    today = datetime.fromtimestamp(at, zone).date()
+    if layer.hours is None:
+        return _on_weekday(layer, today)
+    opens, closes = layer.hours.split("-")
+    over_midnight = _DAY if closes <= opens else timedelta()
+    return any(
+        _on_weekday(layer, day) and moment(day, opens, zone) <= at < moment(day + over_midnight, closes, zone)
+        for day in (today, today - _DAY)  # the shift of the evening before may last until now
+    )
+
+
+def _on_weekday(layer: Rotation, day: date) -> bool:
     return not layer.weekdays or WEEKDAYS[day.weekday()] in layer.weekdays
 
 

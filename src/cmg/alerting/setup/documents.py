@@ -3,12 +3,21 @@
 Times are RFC 3339 with an offset; times of day are `HH:MM` in the document's time zone.
 """
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
 import re2
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from cmg.alerting.models import Severity
 
@@ -18,6 +27,7 @@ ChannelKind = Literal[
 ]  # fmt: skip
 WEEKDAYS: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST = 200
+_YEARS = 2000, 2999
 _DRILL_MOST = timedelta(hours=4)
 
 
@@ -37,12 +47,22 @@ def _known_zone(value: str) -> str:
     return value
 
 
+def _known_day(value: str) -> str:
+    try:
+        near = _YEARS[0] <= date.fromisoformat(value).year <= _YEARS[1]
+    except ValueError:
+        near = False
+    if not near:
+        raise ValueError(f"must be a day of the years {_YEARS[0]} to {_YEARS[1]}")
+    return value
+
+
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 DocumentId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", max_length=63)]
 Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")]
 Label = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
-Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10)]
+Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", max_length=10), AfterValidator(_known_day)]
 
 
 class Document(BaseModel):
@@ -191,6 +211,12 @@ class Override(Document):
     person: DocumentId
     starts_at: Moment
     ends_at: Moment
+
+    @model_validator(mode="after")
+    def _order(self) -> "Override":
+        if self.ends_at <= self.starts_at:
+            raise ValueError("ends_at: must lie after starts_at")
+        return self
 
 
 class Schedule(Document):

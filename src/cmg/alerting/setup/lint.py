@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from cmg.alerting.channels.kinds import lacking
+from cmg.alerting.oncall.roster import reachable
 from cmg.alerting.oncall.schedules import gaps
 from cmg.alerting.setup.compiled import Setup
 from cmg.alerting.setup.documents import EscalationPolicy, Target
@@ -34,8 +35,8 @@ def lint_setup(setup: Setup, now: float) -> Iterator[Finding]:
     for name, channel in setup.channels.items():
         for one in lacking(channel):
             yield Finding(f"channels/{name}", f"has no {one}")
-    for name, responder in setup.responders.items():
-        if not any(_works(setup, one.channel) for one in responder.contacts):
+    for name in setup.responders:
+        if not reachable(setup, name):
             yield Finding(f"responders/{name}", "cannot be reached: no contact on a channel that works")
     for name, schedule in setup.schedules.items():
         for start, end in gaps(schedule, now, now + _AHEAD_S)[:3]:
@@ -43,10 +44,6 @@ def lint_setup(setup: Setup, now: float) -> Iterator[Finding]:
     for name, policy in setup.policies.items():
         yield from _policy(name, policy, setup)
     yield from _endings(setup)
-
-
-def _works(setup: Setup, channel: str) -> bool:
-    return channel in setup.channels and not lacking(setup.channels[channel])
 
 
 def _endings(setup: Setup) -> Iterator[Finding]:

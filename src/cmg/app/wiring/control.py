@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 
 from cmg.alerting.api import answer_routes as alerting_answer_routes
 from cmg.alerting.api import document_routes as alerting_document_routes
+from cmg.alerting.api import oncall_routes
 from cmg.alerting.api import routes as alerting_routes
 from cmg.analytics import routes as analytics_routes
 from cmg.analytics.panels import Panels
@@ -59,6 +60,7 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         job_routes.router(JobDesk(services.database, clock), noted(services.audit)),
         trace_routes.router(services.traces, _only_workspace),
         effect_routes.router(services.effect),
+        oncall_routes.router(services.alerts, clock),  # before `/alerts/{alert_id}`
         alerting_routes.router(services.alerts),
         alerting_document_routes.router(services.configuring),
         alerting_answer_routes.router(build_answers(services.settings, services.alerts, clock)),
