@@ -47,8 +47,9 @@ format: $(STAMPS)/dev ## put the code into the house's form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-api: $(STAMPS)/dev ## write docs/api/ again after an addition to the HTTP API
+api: $(STAMPS)/dev ## write docs/api/ again after an addition to the HTTP API, and what settings mean
 	$(BIN)/python tests/house/api_additive.py --write
+	$(BIN)/python tests/house/settings_meanings.py --write
 
 bench: $(STAMPS)/dev ## measure beside nginx (needs nginx, wrk and two cores; under 10 minutes)
 	$(BIN)/python tests/bench/run.py $(ARGS)

@@ -63,6 +63,45 @@ def test_the_playground_answers_with_memory_and_without(own: Service, admin: Tab
     admin.shoot("playground")
 
 
+def test_answers_come_word_by_word_and_can_be_stopped(own: Service, admin: Tab) -> None:
+    admin.open("/playground?model=sim/slow")
+    admin.page.get_by_label("API key").fill(own.key)
+    admin.page.get_by_label("Message").fill("word " * 400)
+    stop = admin.page.get_by_role("button", name="Stop")
+    expect(stop).to_be_disabled()
+    admin.page.get_by_role("button", name="Send").click()
+    sides = [admin.page.locator("section", has_text=side).locator(".cmg-said").last for side in ("With", "Without")]
+    sizes = []
+    for side in sides:
+        expect(side).to_contain_text("word word word")
+        sizes.append(len(side.inner_text()))
+    admin.page.wait_for_function(
+        "(was) => [...document.querySelectorAll('.cmg-said')].at(-1).innerText.length > was", arg=sizes[1]
+    )
+    stop.click()
+    for side in sides:
+        expect(side).to_contain_text("stopped")
+    said = [side.inner_text() for side in sides]
+    assert all(0 < one.count("word") < 400 for one in said)
+    expect(admin.page.get_by_text("Cost").first).to_be_visible()
+    expect(admin.page.get_by_role("button", name="Send")).to_be_enabled()
+    assert [side.inner_text() for side in sides] == said
+    calls = own.call("GET", "/admin/v1/requests?status=cancelled&model=sim/slow")[1]["items"]
+    assert len(calls) == 2
+    assert admin.serious() == []
+
+
+def test_a_stream_that_breaks_off_keeps_its_words_and_says_so(own: Service, admin: Tab) -> None:
+    admin.open("/playground?model=sim/cut")
+    admin.page.get_by_label("API key").fill(own.key)
+    admin.page.get_by_label("Message").fill("one two three four five six seven eight nine ten")
+    admin.page.get_by_role("button", name="Send").click()
+    side = admin.page.locator("section", has_text="Without memory")
+    expect(side.locator(".cmg-banner")).to_be_visible()
+    expect(side.locator(".cmg-said").last).to_contain_text("one")
+    expect(admin.page.get_by_role("button", name="Stop")).to_be_disabled()
+
+
 def test_a_wrong_key_opens_nothing(admin: Tab) -> None:
     admin.open("/playground")
     admin.page.get_by_label("API key").fill("cmg_nobody_nothing")

@@ -26,6 +26,7 @@ MORE_THAN_READING = {
     "/admin/v1/incidents": "of the whole service, not of a workspace",
     "/admin/v1/events": "of the whole service, not of a workspace",
     "/admin/v1/maintenances": "of the whole service, not of a workspace",
+    "/admin/v1/settings": "of the whole service, not of a workspace",
     "/admin/v1/jobs": "of the whole service, not of a workspace",
 }
 _SEEN = {"admin:read", "session", "signed", "public", "models", "metrics"}

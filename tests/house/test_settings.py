@@ -1,5 +1,6 @@
 """docs/configuration.md names every setting with its default, and every variable of the environment."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,12 @@ from typing import Any, get_args
 import msgspec
 
 from cmg.config import ENVIRONMENT, Settings
+from cmg.config.origins import shown_of
+from house.settings_meanings import KEPT, meanings
 from house.tree import ROOT
 
+# Addresses whose pattern has no room for a user or a query, and the name of a file.
+NO_SECRETS = {"console_url", "backstage_url", "public_url", "status.url", "tls_key"}
 PAGE = ROOT / "docs" / "configuration.md"
 ROW = re.compile(r"^\| `(?P<name>[^`]+)` \|(?P<rest>.*)$", re.MULTILINE)
 
@@ -73,3 +78,28 @@ def test_every_variable_is_documented_beside_its_setting() -> None:
     text = PAGE.read_text()
     missing = [variable for variable in ENVIRONMENT if f"`{variable}`" not in text]
     assert not missing, missing
+
+
+def test_the_service_tells_what_the_page_says() -> None:
+    told = json.loads(KEPT.read_text())
+    assert told == meanings(), "make api"
+    assert [name for name, _ in _settings() if not told.get(name)] == []
+
+
+def test_what_may_hold_a_secret_says_so() -> None:
+    suspicious = re.compile(r"(key|secret|password|token|url|endpoint|store)$")
+    bare = [
+        name
+        for name, kind in _types()
+        if suspicious.search(name) and shown_of(kind) == "wholly" and name not in NO_SECRETS
+    ]
+    assert not bare, f"declare these as Secret or SecretUrl: {bare}"
+
+
+def _types(kind: Any = Settings, before: str = "") -> Iterator[tuple[str, Any]]:
+    for field in msgspec.structs.fields(kind):
+        table, suffix = _table_of(field.type)
+        if table is not None:
+            yield from _types(table, f"{before}{field.name}{suffix}.")
+        else:
+            yield before + field.name, field.type

@@ -19,7 +19,7 @@ from cmg.app.last_known import LastKnownFile
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.supervisor import Post, Supervisor
 from cmg.app.roles import Role
-from cmg.config import Settings
+from cmg.config import Loaded, Settings
 from cmg.kit.clock import SystemClock
 from cmg.telemetry import logs
 
@@ -33,26 +33,27 @@ class CannotStart(Exception):
     """Something about the machine forbids the start; the message says what to do."""
 
 
-def main(settings: Settings, role: Role = "all") -> int:
+def main(loaded: Loaded, role: Role = "all") -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
-    logs.configure(settings.log_level, "supervisor")  # until the data dir is known to be ours
+    logs.configure(loaded.settings.log_level, "supervisor")  # until the data dir is known to be ours
     try:
-        asyncio.run(_serve(settings, role))
+        asyncio.run(_serve(loaded, role))
     except (CannotStart, PortTaken, wiring.StorageError) as error:
         print(f"cmg serve: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _serve(settings: Settings, role: Role) -> None:
-    clock = SystemClock()
+async def _serve(loaded: Loaded, role: Role) -> None:
+    settings, clock = loaded.settings, SystemClock()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with contextlib.closing(await _bind(settings)) as listening, contextlib.ExitStack() as consoles:
         async with _machine(settings), wiring.database_place(settings) as place:
             port = listening.getsockname()[1]
-            orders = _with_console(Orders(settings=settings, dsn=place.dsn, role=role, port=port), consoles)
+            orders = Orders(settings=settings, origins=loaded.origins, dsn=place.dsn, role=role, port=port)
+            orders = _with_console(orders, consoles)
             logs.configure(settings.log_level, "supervisor", orders.log_spool, settings.logs.spool_bytes)
             logs.follow_levels(orders.log_levels, settings.log_level, clock)
             supervisor = Supervisor(orders, listening.fileno(), lambda n: wiring.vacate(orders, n), clock)

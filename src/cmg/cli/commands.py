@@ -31,9 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("archives", "Write everything that is stored to one file."),
     "restore": ("archives", "Fill an empty place from a backup."),
     "health": ("doctor", "Tell the level of everything on this machine."),
+    "config": ("doctor", "Show every setting and where it came from."),
     "doctor": ("doctor", "Check the settings and everything they point to."),
 }
-_NAMED = {"eval": "evaluate"}  # whose name is one of Python's own
+_NAMED = {"eval": "evaluate", "config": "config_"}  # whose name is another thing's
 USAGE, NO, GOOD = 2, 1, 0
 INTERRUPTED = 130
 

@@ -8,6 +8,7 @@ import msgspec
 from cmg import config
 from cmg.cli.findings import CHECKS, Finding, standing_of
 from cmg.cli.printing import json_option, print_json, print_table
+from cmg.config.telling import told as told_settings
 from cmg.health import views
 from cmg.health.models import Level, told
 from cmg.kit.clock import rfc3339
@@ -39,6 +40,32 @@ def doctor(*, as_json: bool) -> int:
             if finding.next:
                 click.echo(f"{'':<{width + 8}}→ {finding.next}")
     return int(failed)
+
+
+@click.group("config")
+def config_() -> None:
+    """Show what is set."""
+
+
+@config_.command("show")
+@json_option
+def show(*, as_json: bool) -> None:
+    """Every setting with its value and where it came from. Of secrets only whether they are set."""
+    loaded = config.read()
+    rows = told_settings(loaded.settings, loaded.origins)
+    if as_json:
+        print_json({"items": rows, "next": None})
+        return
+    shown = [
+        {
+            "name": row["name"],
+            "value": ("set" if row["set"] else "") if row["secret"] else row["value"],
+            "origin": row["origin"].replace("_", " "),
+            "place": row["place"],
+        }
+        for row in rows
+    ]
+    print_table(shown, ("name", "value", "origin", "place"), "There is no setting.")
 
 
 @click.command("health")

@@ -23,7 +23,9 @@ from cmg.cli.printing import json_option
 def serve(*, role: str, workers: int | None, as_json: bool) -> int:
     """Run the service until it is told to stop (SIGTERM, Ctrl-C). Its log is JSON lines on standard error."""
     del as_json  # the log is JSON anyway
-    settings = config.load()
+    loaded = config.read()
     if workers is not None:
-        settings = msgspec.structs.replace(settings, workers=workers)
-    return service.main(settings, cast("Any", role))
+        settings = msgspec.structs.replace(loaded.settings, workers=workers)
+        told = config.Origin("command_line", "--workers")
+        loaded = config.Loaded(settings, {**loaded.origins, "workers": told})
+    return service.main(loaded, cast("Any", role))

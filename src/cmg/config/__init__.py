@@ -3,7 +3,8 @@
 An unknown or invalid setting stops the start: `SettingsError` names the file and the line, or the variable.
 """
 
-from cmg.config.loading import ENVIRONMENT, SettingsError, load
+from cmg.config.loading import ENVIRONMENT, SettingsError, load, read
+from cmg.config.origins import Loaded, Origin
 from cmg.config.settings import (
     AccountSettings,
     DrillSettings,
@@ -33,10 +34,12 @@ __all__ = [
     "HealthSettings",
     "JournalSettings",
     "LimitSettings",
+    "Loaded",
     "LogSettings",
     "MachineSettings",
     "MemorySettings",
     "OidcSettings",
+    "Origin",
     "PriceSettings",
     "RedactedKind",
     "RetentionSettings",
@@ -49,4 +52,5 @@ __all__ = [
     "TraceSettings",
     "UpstreamSettings",
     "load",
+    "read",
 ]

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from cmg.config.origins import Loaded, Origin, at, leaves
 from cmg.config.settings import Settings
 from cmg.kit.toml_lines import line_of
 
@@ -41,24 +42,53 @@ ENVIRONMENT: dict[str, str] = {
     "CMG_LOG_LEVEL": "log_level",
     "CMG_SHUTDOWN_GRACE_S": "shutdown_grace_s",
 }
+_REVEALED = {"upstreams[].api_key", "oidc.client_secret"}  # may be `env:NAME` or `file:PATH`
 _OURS_BUT_NOT_SETTINGS = {"CMG_CONFIG", "CMG_TEST_REQUIRE"}
 
 
 def load(environ: Mapping[str, str] = os.environ, path: Path | None = None) -> Settings:
     """Read the settings file (`path`, else `CMG_CONFIG`, else `./cmg.toml` if it exists) and the environment."""
+    return read(environ, path).settings
+
+
+def read(environ: Mapping[str, str] = os.environ, path: Path | None = None) -> Loaded:
+    """The same, with where each setting came from."""
     file = path or (Path(environ["CMG_CONFIG"]) if environ.get("CMG_CONFIG") else None)
     if file is None and Path("cmg.toml").exists():
         file = Path("cmg.toml")
     text, tree = _read_toml(file) if file else ("", {})
     if file:
         _convert(tree, lambda setting: line_of(file, text, setting))
-    origins = _overlay(tree, environ)
-    tree.setdefault("data_dir", "/var/lib/cmg" if os.geteuid() == 0 else "data")
-    settings = _convert(tree, lambda setting: origins.get(setting.split("[")[0].split(".")[0], setting))
     place = partial(line_of, file, text) if file else str
+    written = dict(tree)
+    given = _overlay(tree, environ)
+    tree.setdefault("data_dir", "/var/lib/cmg" if os.geteuid() == 0 else "data")
+    settings = _convert(tree, lambda setting: _variable(given, setting))
     for check in (_check_tls, _check_oidc, _check_embedder):
         check(settings, place)
-    return _resolve_secrets(settings, environ, place)
+    return Loaded(_resolve_secrets(settings, environ, place), {**_in_file(written, settings, environ, place), **given})
+
+
+def _variable(given: Mapping[str, Origin], setting: str) -> str:
+    """How an error names the place of a setting that the environment gave."""
+    origin = given.get(re.split(r"[\[.]", setting, maxsplit=1)[0])
+    return setting if origin is None else f"environment variable {origin.place.partition('_FILE: ')[0]}"
+
+
+def _in_file(tree: Mapping[str, Any], settings: Settings, environ: Mapping[str, str], place: Any) -> dict[str, Origin]:
+    """Where the file gives a setting, and what it refers to there."""
+    found = {}
+    for leaf in leaves(settings):
+        written = at(tree, leaf.name)
+        if written is None:
+            continue
+        found[leaf.name] = origin = Origin("file", str(place(leaf.name)))
+        kind, colon, named = str(written).partition(":")
+        if leaf.kind in _REVEALED and colon and kind == "file":
+            found[leaf.name] = Origin("secret_file", f"{named}, named in {origin.place}")
+        elif leaf.kind in _REVEALED and colon and kind == "env" and _value_of(named, environ) is not None:
+            found[leaf.name] = Origin("environment", f"{named}, named in {origin.place}")
+    return found
 
 
 def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
@@ -71,8 +101,8 @@ def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
         raise SettingsError(f"{file}: not valid TOML: {error}") from error
 
 
-def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    """Lay the environment over the file's tree; returns setting → variable that gave it."""
+def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Origin]:
+    """Lay the environment over the file's tree; returns what it gave, by setting."""
     known = set(ENVIRONMENT) | {f"{name}_FILE" for name in ENVIRONMENT} | _OURS_BUT_NOT_SETTINGS
     unknown = sorted(name for name in environ if name.startswith("CMG_") and name not in known)
     if unknown:
@@ -82,7 +112,9 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]
         value = _value_of(variable, environ)
         if value is not None:
             tree[setting] = value
-            origins[setting] = f"environment variable {variable}"
+            file = environ.get(f"{variable}_FILE")
+            secret = Origin("secret_file", f"{variable}_FILE: {file}")
+            origins[setting] = secret if file else Origin("environment", variable)
     return origins
 
 

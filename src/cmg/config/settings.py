@@ -11,8 +11,11 @@ Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 Usd = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-FileStoreUrl = Annotated[str, Meta(pattern=r"^(s3|gs|az|abfs|file|memory)://")]
+FileStoreUrl = Annotated[str, Meta(pattern=r"^(s3|gs|az|abfs|file|memory)://", extra={"shown": "place"})]
 BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#@]+/?$")]
+# What must not be shown, nor logged: the whole of it, or the user, password and query of a URL (`origins.shown_of`).
+Secret = Annotated[str, Meta(extra={"shown": "never"})]
+SecretUrl = Annotated[str, Meta(extra={"shown": "place"})]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 
 
@@ -24,8 +27,8 @@ class UpstreamSettings(Part, frozen=True):
     """One OpenAI-compatible API. `models` are globs, matched after the prefix `<name>/`; times in seconds."""
 
     name: Name
-    base_url: str
-    api_key: str | None = None
+    base_url: SecretUrl
+    api_key: Secret | None = None
     models: list[str] = []
     kind: str = "openai"
     timeout_connect_s: Positive = 5
@@ -51,7 +54,7 @@ class OidcSettings(Part, frozen=True):
 
     issuer: str | None = None  # as it names itself
     client_id: str = "cmg"
-    client_secret: str | None = None
+    client_secret: Secret | None = None
     scopes: list[str] = msgspec.field(default_factory=lambda: ["openid", "email", "profile"])
     role_claim: str = "groups"
     roles: dict[str, Literal["admin", "owner", "member", "read_only"]] = {}  # value of the claim → role
@@ -118,7 +121,7 @@ class TargetSettings(Part, frozen=True):
     """One place that is scraped, in the Prometheus text format or OpenMetrics."""
 
     job: Name
-    url: Annotated[str, Meta(pattern=r"^https?://[^/?#@]+(/[^#]*)?$")]
+    url: Annotated[str, Meta(pattern=r"^https?://[^/?#@]+(/[^#]*)?$", extra={"shown": "place"})]
     timeout_s: Positive = 10
 
 
@@ -209,16 +212,16 @@ class Settings(Part, frozen=True):
     console_url: BaseUrl | None = None  # as browsers reach the console
     data_dir: Path = Path("data")
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
-    database_url: str | None = None
-    redis_url: str | None = None
+    database_url: SecretUrl | None = None
+    redis_url: SecretUrl | None = None
     backstage_url: BaseUrl | None = None  # where another machine answers the control plane
-    openrouter_api_key: str | None = None
-    bootstrap_key: str | None = None
-    master_key: str | None = None  # seals channels' secrets; several with commas: the first seals, all open
+    openrouter_api_key: Secret | None = None
+    bootstrap_key: Secret | None = None
+    master_key: Secret | None = None  # seals channels' secrets; several with commas: the first seals, all open
     admin_email: str | None = None
-    admin_password: str | None = None
-    prometheus_url: str | None = None
-    otlp_endpoint: str | None = None
+    admin_password: Secret | None = None
+    prometheus_url: SecretUrl | None = None
+    otlp_endpoint: SecretUrl | None = None
     capture_content: bool = False  # whether traces hold prompts and answers
     log_level: str = "info"
     shutdown_grace_s: Positive = 20

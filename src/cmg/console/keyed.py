@@ -4,23 +4,41 @@ So the key's walls, limits, budget and ledger hold for what a page does with it,
 stays in the page's memory, on the server, until the page is closed.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import msgspec
 
 from cmg.console.plane import Query, Refused, refusal, words
+from cmg.gateway.sse import EventTooLarge, SseParser
 
 _DEADLINE_S = 120.0
+_STREAM_S = 600.0
 _CONNECT_S = 2.0
 _MOST_BYTES = 64 * 1024 * 1024
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What came: the decoded body, and the headers by their names in small letters."""
+class Stream:
+    """An answer that comes in pieces: its headers, and what each of its events holds."""
 
-    body: Any
-    headers: dict[str, str]
+    def __init__(self, answer: httpx.Response) -> None:
+        self._answer = answer
+        self.headers = dict(answer.headers)
+
+    async def events(self) -> AsyncIterator[Any]:
+        """Decoded, as they come. Raises `Refused` for an error among them, and for what is no such stream."""
+        parser = SseParser()
+        async for piece in self._answer.aiter_bytes():
+            for event in parser.feed(piece):
+                if event.comment or event.data == b"[DONE]":
+                    continue
+                told = msgspec.json.decode(event.data)
+                if isinstance(told, dict) and told.get("error"):
+                    raise refusal(502, event.data)
+                yield told
 
 
 class Keyed:
@@ -37,15 +55,9 @@ class Keyed:
         self, method: str, path: str, body: Any = None, query: Query | None = None, headers: Query | None = None
     ) -> Any:
         """The decoded answer. Raises `Refused`."""
-        return (await self.call(method, path, body, query, headers)).body
-
-    async def call(
-        self, method: str, path: str, body: Any = None, query: Query | None = None, headers: Query | None = None
-    ) -> Answer:
-        """The answer with its headers. Raises `Refused`."""
-        content, got = await self.text(method, path, body, query, headers)
+        content, _ = await self.text(method, path, body, query, headers)
         try:
-            return Answer(msgspec.json.decode(content) if content else None, got)
+            return msgspec.json.decode(content) if content else None
         except msgspec.DecodeError as error:
             raise Refused(502, f"{path} did not answer in JSON") from error
 
@@ -53,6 +65,24 @@ class Keyed:
         self, method: str, path: str, body: Any = None, query: Query | None = None, headers: Query | None = None
     ) -> tuple[bytes, dict[str, str]]:
         """The bytes of an answer, and its headers. Raises `Refused`, also for more than 64 MiB."""
+        async with self._asked(method, path + words(query), body, headers) as answer:
+            return await _read(answer), dict(answer.headers)
+
+    @asynccontextmanager
+    async def stream(self, path: str, body: Any, headers: Query | None = None) -> AsyncIterator[Stream]:
+        """A POST that is answered by a stream. Leaving it ends the call. Raises `Refused`, also after ten minutes."""
+        try:
+            async with asyncio.timeout(_STREAM_S), self._asked("POST", path, body, headers) as answer:
+                if answer.status_code >= 300:
+                    await _read(answer)
+                yield Stream(answer)
+        except TimeoutError as error:
+            raise Refused(504, f"the answer did not end within {_STREAM_S:.0f} seconds") from error
+        except (msgspec.DecodeError, EventTooLarge) as error:
+            raise Refused(502, f"{path} did not answer with a stream of events") from error
+
+    @asynccontextmanager
+    async def _asked(self, method: str, path: str, body: Any, headers: Query | None) -> AsyncIterator[httpx.Response]:
         sent: dict[str, Any] = {**self._headers}
         sent |= {name: str(value).encode() for name, value in (headers or {}).items() if value}
         content = None
@@ -62,9 +92,9 @@ class Keyed:
         try:
             async with (
                 httpx.AsyncClient(base_url=self._base_url, timeout=timeout, trust_env=False) as client,
-                client.stream(method, path + words(query), headers=sent, content=content) as answer,
+                client.stream(method, path, headers=sent, content=content) as answer,
             ):
-                return await _read(answer), dict(answer.headers)
+                yield answer
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:
             raise Refused(503, f"the gateway did not answer ({type(error).__name__}); try again") from error
 

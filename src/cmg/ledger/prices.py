@@ -106,7 +106,8 @@ class PriceBook:
         except KeyError:
             if len(self._found) >= _REMEMBERED:
                 self._found = {}
-            self._found[upstream, model] = price = self._look_up(model, f"{upstream}/{model}")
+            price = self.own(upstream, model) or self._catalogue.get(f"{upstream}/{model}")
+            self._found[upstream, model] = price
             return price
 
     def cost(self, upstream: str, model: str, usage: TokenUsage) -> tuple[int, CostOrigin]:
@@ -121,11 +122,13 @@ class PriceBook:
             return 0, "estimate"
         return price.cost_nano(usage), "estimate" if usage.estimated else "catalogue"
 
-    def _look_up(self, model: str, full: str) -> ModelPrice | None:
+    def own(self, upstream: str, model: str) -> ModelPrice | None:
+        """The price of the first of the operator's globs that matches `model` or `upstream/model`."""
+        full = f"{upstream}/{model}"
         for pattern, price in self._own:
             if fnmatchcase(model, pattern) or fnmatchcase(full, pattern):
                 return price
-        return self._catalogue.get(full)
+        return None
 
 
 def _per_token(usd_per_mtok: float) -> int:

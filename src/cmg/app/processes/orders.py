@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cmg.app.roles import DUTIES, Duties, Role
-from cmg.config import Settings
+from cmg.config import Origin, Settings
 from cmg.kit.paths import EMBEDDER_SOCKET, HEALTH_REPORT, faults_file, runtime_dir
 
 _GATEWAYS_A_NOTE_MAKER = 2
@@ -16,6 +16,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a child needs. `dsn` is where the database was found; `role` as in `cmg serve --role`."""
 
     settings: Settings
+    origins: dict[str, Origin] = {}
     dsn: str
     role: Role = "all"
     worker: int = 0

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from cmg.app.processes.metrics import MergedMetrics
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.resources import Resource, Resources
 from cmg.app.roles import by_role
+from cmg.app.upstreams import routes as upstream_routes
+from cmg.app.upstreams.offering import Offering
 from cmg.app.wiring.control import control_routers
 from cmg.app.wiring.groundwork import (
     Base,
@@ -43,6 +45,7 @@ from cmg.app.wiring.groundwork import (
     process_figures,
     questions_of,
     remote_of,
+    router_of,
     sources_of,
     upstreams_of,
 )
@@ -50,6 +53,8 @@ from cmg.app.wiring.monitoring import far_prometheus, monitoring_of
 from cmg.app.wiring.services import Services, services_of
 from cmg.app.wiring.starting import drain_of
 from cmg.app.wiring.working import working_of
+from cmg.config import routes as settings_routes
+from cmg.gateway.routing.upstreams import Upstream
 from cmg.health.probes.processes import Waiting
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.snapshot import SnapshotFeed
@@ -123,6 +128,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
         if orders.duties.control_plane:
             routers += control_routers(services, clock)
             services.incidents.samples.source = prometheus or far_prometheus(settings, resources)
+            routers += _set_up(orders, base, upstreams)
             routers.append(_pictures(base, services.incidents.samples.source, clock))
             memory = _reading_memory(orders, sources, services, instruments)
             routers.append(health_routes.router(machine.reader().standing))
@@ -160,6 +166,13 @@ def _pictures(base: Base, prometheus: timeseries_routes.Prometheus | None, clock
     """What draws the dashboards' panels."""
     panels = Panels(base.database, prometheus)
     return analytics_routes.router(panels, lambda: base.feed.current.workspaces, clock)
+
+
+def _set_up(orders: Orders, base: Base, upstreams: Sequence[Upstream]) -> list[APIRouter]:
+    """What tells the settings, and the upstreams, models and prices that follow from them."""
+    router = router_of(upstreams, orders.settings)
+    offering = Offering(orders.settings, upstreams, router, base.catalogue, base.prices)
+    return [settings_routes.router(orders.settings, orders.origins), upstream_routes.router(offering)]
 
 
 def _reading_memory(orders: Orders, sources: Sources, services: Services, instruments: Instruments) -> MemoryService:

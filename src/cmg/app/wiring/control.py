@@ -15,8 +15,13 @@ from cmg.app.console import health_routes
 from cmg.app.jobs.noting import noted
 from cmg.app.metrics_api import metrics_router
 from cmg.app.processes.metrics import MergedMetrics
+from cmg.app.upstreams import routes as upstream_routes
+from cmg.app.upstreams.offering import Offering
 from cmg.app.wiring.services import Services, services_of
 from cmg.config import Settings
+from cmg.config import routes as settings_routes
+from cmg.gateway.routing.catalogue import Catalogue
+from cmg.gateway.routing.router import Router
 from cmg.health.board import Board
 from cmg.health.prober import Pace
 from cmg.health.reading import Reader
@@ -29,7 +34,8 @@ from cmg.jobs.desk import JobDesk
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger import routes as ledger_routes
 from cmg.ledger.budget_events import BudgetEvents
-from cmg.ledger.reports import call_routes
+from cmg.ledger.prices import PriceBook
+from cmg.ledger.reports import budget_routes, call_routes
 from cmg.memory.effect import routes as effect_routes
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
@@ -57,6 +63,7 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         *services.people.routers(),
         ledger_routes.router(services.usage, BudgetEvents(services.database)),
         call_routes.router(services.calls),
+        budget_routes.router(services.budgets),
         job_routes.router(JobDesk(services.database, clock), noted(services.audit)),
         trace_routes.router(services.traces, _only_workspace),
         effect_routes.router(services.effect),
@@ -82,4 +89,8 @@ def routers_without_database() -> list[APIRouter]:
     pictures = analytics_routes.router(Panels(database, None), dict, clock)
     services = services_of(settings, "", database, feed, clock, instruments)
     health = health_routes.router(Reader(Board(Path()), Pace(1, 1), clock, tuple).standing)
-    return [*control_routers(services, clock), operations, prometheus, pictures, health]
+    prices = PriceBook(settings.prices)
+    offering = Offering(settings, [], Router([], [], []), Catalogue(database, prices, clock), prices)
+    models = upstream_routes.router(offering)
+    plain = [operations, prometheus, pictures, health, models, settings_routes.router(settings, {})]
+    return [*control_routers(services, clock), *plain]

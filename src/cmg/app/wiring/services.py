@@ -22,6 +22,7 @@ from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
 from cmg.incidents.routes import Room
 from cmg.kit.clock import Clock, SystemClock
+from cmg.ledger.reports.budgets import Budgets
 from cmg.ledger.reports.calls import Calls
 from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.memory.effect.report import EffectReports
@@ -57,6 +58,7 @@ class Services:
     people: People
     usage: UsageReports
     calls: Calls
+    budgets: Budgets
     policies: Policies
     traces: TraceReader
     control: MemoryControl
@@ -85,6 +87,7 @@ def services_of(
         people=build_people(ground),
         usage=UsageReports(database, lambda: feed.current.workspaces, clock),
         calls=Calls(database, lambda: feed.current.workspaces, clock),
+        budgets=Budgets(database, lambda: feed.current, clock),
         policies=policies,
         control=build_control(settings, database, policies, clock),
         traces=TraceReader(TraceStore(database), clock),

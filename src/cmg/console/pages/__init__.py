@@ -10,17 +10,20 @@ _ALL = (
     "requests.one",
     "logs.search",
     "logs.patterns",
-    "playground",
+    "playground.asking",
     "memory.explorer",
     "memory.effectiveness",
     "keys.listing",
     "keys.one",
+    "keys.limits",
     "workspaces",
     "accounts",
     "alerts",
     "incidents",
     "audit",
-    "jobs",
+    "service.models",
+    "service.settings",
+    "service.jobs",
 )
 
 

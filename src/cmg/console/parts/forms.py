@@ -10,13 +10,13 @@ from cmg.console.parts.dialogs import head, titled
 from cmg.console.parts.refusals import banner, tell
 from cmg.console.plane import Refused
 
-Kind = Literal["text", "long", "number", "choice", "choices", "words", "switch", "json"]
+Kind = Literal["text", "long", "number", "choice", "choices", "words", "numbers", "switch", "json"]
 
 
 class Field(msgspec.Struct, frozen=True):
     """One field of a body; a name like `limits.rpm` stands for a field within a field.
 
-    `words`: a list of strings, separated by commas. `choice(s)`: of `options`, value → what people read.
+    `words`, `numbers`: a list of them, separated by commas. `choice(s)`: of `options`, value → what people read.
     """
 
     name: str
@@ -112,8 +112,8 @@ def _draw(one: Field, value: Any) -> Any:
 
 def _plain(one: Field, value: Any) -> Any:
     """A field's value as its input holds it."""
-    if one.kind == "words":
-        return ", ".join(value or ())
+    if one.kind in {"words", "numbers"}:
+        return ", ".join(map(str, value or ()))
     if one.kind == "choices":
         return list(value or ())
     if one.kind == "json":
@@ -127,6 +127,8 @@ def _value(one: Field, held: Any) -> Any:
     """What an input holds, as the body wants it."""
     if one.kind == "words":
         return [word.strip() for word in (held or "").split(",") if word.strip()]
+    if one.kind == "numbers":
+        return [_number(one, word) for word in (held or "").split(",") if word.strip()]
     if one.kind == "number":
         return int(held) if isinstance(held, float) and held.is_integer() else held
     if one.kind == "json":
@@ -135,6 +137,13 @@ def _value(one: Field, held: Any) -> Any:
         except msgspec.DecodeError as error:
             raise Refused(400, f"{one.label} is not valid JSON: {error}", one.name) from error
     return (held or "").strip() if one.kind in {"text", "long"} else held
+
+
+def _number(one: Field, word: str) -> float:
+    try:
+        return float(word)
+    except ValueError as error:
+        raise Refused(400, f"{one.label}: “{word.strip()}” is no number", one.name) from error
 
 
 def _at(values: Mapping[str, Any] | None, name: str, default: Any) -> Any:

@@ -39,6 +39,13 @@ class Filter(msgspec.Struct, frozen=True):
     options: Mapping[str, str] | None = None
 
 
+def remember(wanted: Mapping[str, str]) -> None:
+    """Put what was chosen into the page's address, so that what is seen can be kept and sent."""
+    told = urlencode({name: value for name, value in wanted.items() if value})
+    address = msgspec.json.encode(f"?{told}").decode() if told else "location.pathname"
+    ui.run_javascript(f"history.replaceState(history.state, '', {address})")
+
+
 class Paged:
     """A table of a list of the control plane (`{items, next}`), its filters, and the way to further pages.
 
@@ -102,9 +109,7 @@ class Paged:
     async def _filter(self, name: str, value: str) -> None:
         self._wanted[name] = value
         self._cursors = [None]
-        told = urlencode({name: value for name, value in self._wanted.items() if value})
-        address = msgspec.json.encode(f"?{told}").decode() if told else "location.pathname"
-        ui.run_javascript(f"history.replaceState(history.state, '', {address})")
+        remember(self._wanted)
         await self.load()
 
     async def _to_next(self) -> None:

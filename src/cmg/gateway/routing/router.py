@@ -64,6 +64,13 @@ class Router:
         """The models that the settings themselves name: routes and the simulator's."""
         return [*self._routes, *(f"{SIMULATOR}/{name}" for name in self._simulated)]
 
+    def place(self, name: str) -> tuple[Candidate | None, str | None]:
+        """Who answers a name that is no route, or why nobody does."""
+        try:
+            return self._one(name, "model"), None
+        except ModelNotFound as error:
+            return None, error.message
+
     def _resolve(self, name: str, param: str) -> list[Candidate]:
         listed = self._routes.get(name)
         if listed is None:

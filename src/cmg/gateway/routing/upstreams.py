@@ -21,7 +21,7 @@ class Upstream:
         self.base_url = settings.base_url.rstrip("/")
         self.retries, self.prefill = settings.retries, settings.prefill
         self.openrouter = settings.kind == OPENROUTER
-        self._models = tuple(settings.models)
+        self.models = tuple(settings.models)
         self._stream_usage = settings.stream_usage
         self._no_usage_until = float("-inf")
         self.timeouts = Timeouts(
@@ -36,7 +36,7 @@ class Upstream:
 
     def serves(self, model: str) -> bool:
         """Whether one of its globs matches the whole name."""
-        return any(fnmatchcase(model, glob) for glob in self._models)
+        return any(fnmatchcase(model, glob) for glob in self.models)
 
     def asks_usage(self, now: float) -> bool:
         """Whether a stream that begins now (monotonic seconds) is asked to report its usage."""

@@ -1,0 +1,1 @@
+"""Playground: one question, answered with memory and without it, side by side, as the answers come."""

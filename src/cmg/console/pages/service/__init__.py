@@ -1,0 +1,1 @@
+"""The service itself: its models, its settings, its background work."""
