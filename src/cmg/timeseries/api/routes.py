@@ -1,15 +1,20 @@
 """The routes of Prometheus' HTTP API, for whoever holds the scope `metrics`."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl, quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from cmg.kit.clock import Clock
 from cmg.kit.errors import InvalidRequest, TooLarge
 from cmg.kit.permissions import requires
+from cmg.timeseries.api.answers import failure
 from cmg.timeseries.api.parameters import Form
+from cmg.timeseries.api.walls import walled
+from cmg.timeseries.errors import QueryError
 
 _MOST_BYTES = 2**20
 _ASKED = {
@@ -35,14 +40,19 @@ class Prometheus(Protocol):
         ...
 
 
-def router(prometheus: Prometheus) -> APIRouter:
+Seen = Callable[[Request], str | None]
+"""The one workspace that a caller sees; None: all of them."""
+
+
+def router(prometheus: Prometheus, seen: Seen, clock: Clock) -> APIRouter:
     """Every endpoint below `/api/v1`; parameters come in the query or, with POST, in a form."""
+    asked = _Asked(prometheus, seen, clock)
     routes = APIRouter(prefix="/api/v1", tags=["prometheus"])
     for endpoint, told in {**_ASKED, **_GIVEN}.items():
         for method in ("GET", "POST") if endpoint in _ASKED else ("GET",):
             routes.add_api_route(
                 f"/{endpoint}",
-                _handler(prometheus, endpoint),
+                _handler(asked, endpoint),
                 methods=[method],
                 name=f"prometheus_{endpoint.replace('/', '_')}_{method.lower()}",
                 summary=told,
@@ -52,21 +62,33 @@ def router(prometheus: Prometheus) -> APIRouter:
     @routes.get("/label/{name}/values", dependencies=[requires("metrics")])
     async def prometheus_label_values(name: str, request: Request) -> Response:
         """The values of one label."""
-        return await _answered(prometheus, f"label/{quote(name, safe='')}/values", request)
+        return await asked.answered(f"label/{quote(name, safe='')}/values", request)
 
     return routes
 
 
-def _handler(prometheus: Prometheus, endpoint: str) -> Callable[[Request], Awaitable[Response]]:
+@dataclass(frozen=True)
+class _Asked:
+    prometheus: Prometheus
+    seen: Seen
+    clock: Clock
+
+    async def answered(self, endpoint: str, request: Request) -> Response:
+        """What Prometheus says to a call, asked for no more than the caller may see."""
+        form, workspace = await _form(request), self.seen(request)
+        try:
+            asked = form if workspace is None else walled(endpoint, form, workspace, self.clock)
+        except QueryError as error:
+            return Response(failure(error.kind, str(error)), error.status, media_type="application/json")
+        status, body = await self.prometheus.answer(endpoint, asked)
+        return Response(body, status, media_type="application/json")
+
+
+def _handler(asked: _Asked, endpoint: str) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
-        return await _answered(prometheus, endpoint, request)
+        return await asked.answered(endpoint, request)
 
     return handle
-
-
-async def _answered(prometheus: Prometheus, endpoint: str, request: Request) -> Response:
-    status, body = await prometheus.answer(endpoint, await _form(request))
-    return Response(body, status, media_type="application/json")
 
 
 async def _form(request: Request) -> Form:
