@@ -7,6 +7,7 @@ from uuid import UUID
 from cmg.identity.store import IdentityStore
 from cmg.kit.clock import at
 from cmg.ledger import store
+from cmg.ledger.figures.store import add_totals
 from cmg.ledger.models import UsageRecord, decode_usage
 from cmg.ledger.people.ledger_users import ErasedUsers, as_stored, nobody, without
 from cmg.ledger.quota.periods import starts
@@ -71,13 +72,14 @@ class UsageSink:
         self._written: set[str] = set()
 
     async def write(self, conn: Any, payloads: Sequence[bytes]) -> None:
-        """Insert the rows and add up the spending. Raises decoding errors for a payload that is no usage record."""
+        """Insert the rows and add up what was spent and used. Raises decoding errors for what is no usage record."""
         records = [decode_usage(payload) for payload in payloads]
         users = {(one.workspace_id, as_stored(one.user_id)) for one in records if one.user_id is not None}
         if users and (erased := await self._erased(conn, list(users))):
             records = [without(record, erased) for record in records]
         rows = [_row(record) for record in records]
         await conn.copy_records_to_table(TABLE, records=rows, columns=COLUMNS)
+        await add_totals(conn, records, _MAX_NANO)
         costly = [record for record in records if record.cost_nano > 0]
         if not costly:
             return
