@@ -167,7 +167,7 @@ def test_prometheus_takes_the_configuration_for_clusters(tmp_path: Path):
     file.write_bytes(msgspec.yaml.encode(told))
     _run("promtool", "check", "config", file)
     jobs = {one["job_name"] for one in told["scrape_configs"]}
-    assert jobs == {"cmg", "kube-state-metrics", "node", "postgres", "redis"}
+    assert jobs == {"cmg", "cmg-workspaces", "kube-state-metrics", "node", "postgres", "redis"}
 
 
 @pytest.mark.parametrize("severity", [one.name for one in SEVERITIES])

@@ -882,6 +882,21 @@ METRICS: tuple[Metric, ...] = (
         optional="only where rules are evaluated",
     ),
     Metric(
+        "cmg_owned_rule_evaluations_total",
+        "counter",
+        "Evaluations of rules that workspaces own, by outcome (good, failed).",
+        ("outcome",),
+        series=2,
+        optional="only once a workspace has a rule",
+    ),
+    Metric(
+        "cmg_owned_rules_evaluated_timestamp_seconds",
+        "gauge",
+        "When the rules that workspaces own were evaluated last.",
+        merge="max",
+        optional="only a minute after the start of a monitor",
+    ),
+    Metric(
         "cmg_heartbeats_total",
         "counter",
         "Pings of the watchdog's URLs, by outcome (sent, failed, withheld).",

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cmg.alerting.evaluation.evaluator import REPEAT_S, Evaluator
+from cmg.alerting.evaluation.evaluator import Evaluator
+from cmg.alerting.evaluation.news import REPEAT_S
 from cmg.alerting.evaluation.prometheus_api import WithRules
 from cmg.alerting.evaluation.reporting import Reporting
 from cmg.alerting.evaluation.rule_files import catalogue

@@ -23,6 +23,7 @@ _NOUNS = {
     "handling": "handling of alerts (`default`)",
     "heartbeats": "heartbeat",
     "drills": "drill",
+    "alert-rules": "rule of the workspace's own",
 }
 PATHS = {"routes": "alert-routes", "channels": "notification-channels", "handling": "alert-handling"}
 Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", max_length=63)]

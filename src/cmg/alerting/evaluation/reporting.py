@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 
 from cmg.alerting.alerts import Alerts
-from cmg.alerting.evaluation.evaluator import SOURCE
+from cmg.alerting.evaluation.news import SOURCE
 from cmg.alerting.evaluation.reconciling import end_what_is_over
 from cmg.alerting.models import Report
 from cmg.timeseries.labels import Labels
@@ -12,8 +12,8 @@ from cmg.timeseries.labels import Labels
 class Reporting:
     """An evaluator's port."""
 
-    def __init__(self, alerts: Alerts, workspace_id: str, leads: Callable[[], bool]) -> None:
-        self._alerts, self._workspace_id, self._leads = alerts, workspace_id, leads
+    def __init__(self, alerts: Alerts, workspace_id: str, leads: Callable[[], bool], source: str = SOURCE) -> None:
+        self._alerts, self._workspace_id, self._leads, self._source = alerts, workspace_id, leads, source
 
     @property
     def leads(self) -> bool:
@@ -26,4 +26,4 @@ class Reporting:
 
     async def reconcile(self, firing: Collection[Labels]) -> None:
         """End what is not among those that fire. Raises `DatabaseAway`."""
-        await self._alerts.change(self._workspace_id, lambda changes: end_what_is_over(changes, SOURCE, firing))
+        await self._alerts.change(self._workspace_id, lambda changes: end_what_is_over(changes, self._source, firing))

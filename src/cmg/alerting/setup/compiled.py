@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from cmg.alerting.setup.documents import (
     KINDS,
+    AlertRule,
     BusinessCalendar,
     Channel,
     Document,
@@ -88,6 +89,11 @@ class Setup:
     def heartbeats(self) -> dict[str, HeartbeatCheck]:
         """By id."""
         return self._of("heartbeats", HeartbeatCheck)
+
+    @cached_property
+    def rules(self) -> dict[str, AlertRule]:
+        """Rules that the workspace owns, by id."""
+        return self._of("alert-rules", AlertRule)
 
     @cached_property
     def drills(self) -> dict[str, Drill]:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from cmg.alerting.setup.documents import KINDS, Channel, Document
+from cmg.alerting.owned.checking import MOST_RULES, checked
+from cmg.alerting.setup.documents import KINDS, AlertRule, Channel, Document
 from cmg.alerting.setup.references import missing, users
 from cmg.alerting.store import AlertingStore, StoredDocument
 from cmg.audit.models import Entry
@@ -15,6 +16,7 @@ from cmg.storage.sealing.sealer import CannotOpen, Sealer
 from cmg.telemetry.logs import get_logger
 
 MOST = 1000
+_MOST_OF = {"alert-rules": MOST_RULES}
 HIDDEN = "(set)"
 _log = get_logger("cmg.alerting.setup")
 
@@ -43,6 +45,9 @@ class Configuring:
 
     async def put(self, by: Actor, kind: str, name: str, document: Document) -> dict[str, Any]:
         """Write a document in the place of the one with its id. Raises `InvalidRequest`, `Conflict`."""
+        if isinstance(document, AlertRule):
+            checked(document, by.workspace_id)
+        most = _MOST_OF.get(kind, MOST)
         async with self._database.transaction() as conn:
             generation, _ = await self._store.lock(conn, by.workspace_id)
             setup = await self._store.setup(conn, by.workspace_id)
@@ -50,8 +55,8 @@ class Configuring:
             absent = missing(document, setup)
             if absent is not None and (absent.kind, absent.id) != (kind, name):
                 raise InvalidRequest(f"`{absent.field}`: there is no {absent.id} in {absent.kind}", param=absent.field)
-            if old is None and await self._store.count_documents(conn, by.workspace_id, kind) >= MOST:
-                raise Conflict(f"there are {MOST} {kind} already; remove some first")
+            if old is None and await self._store.count_documents(conn, by.workspace_id, kind) >= most:
+                raise Conflict(f"there are {most} {kind} already; remove some first")
             body = self._sealed(document, old).model_dump_json()
             stored = StoredDocument(name, body, self._clock.now(), by.name)
             await self._store.put_document(conn, by.workspace_id, kind, stored, generation + 1)

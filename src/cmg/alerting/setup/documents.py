@@ -352,6 +352,20 @@ class Drill(Document):
         return self
 
 
+class AlertRule(Document):
+    """A rule of the workspace's own: it fires for each series that `expr` gives, once it gave it for `for_seconds`.
+
+    `expr` is PromQL over the series `cmg_workspace_*`, of which it sees this workspace's alone. `summary` may hold
+    templates as in Prometheus (`{{ $value | humanize }}`).
+    """
+
+    expr: Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")]
+    for_seconds: Annotated[int, Field(ge=0, le=7 * 86_400)] = 0
+    severity: Severity = "P3"
+    summary: Text = ""
+    enabled: bool = True
+
+
 KINDS: dict[str, type[Document]] = {
     "silences": Silence,
     "maintenance-windows": MaintenanceWindow,
@@ -365,4 +379,5 @@ KINDS: dict[str, type[Document]] = {
     "handling": Handling,
     "heartbeats": HeartbeatCheck,
     "drills": Drill,
+    "alert-rules": AlertRule,
 }

@@ -18,6 +18,9 @@ from cmg.alerting.desk import Desk
 from cmg.alerting.evaluation.evaluator import Evaluator
 from cmg.alerting.evaluation.reporting import Reporting
 from cmg.alerting.evaluation.rule_files import catalogue, of_paths
+from cmg.alerting.owned.asking import Far
+from cmg.alerting.owned.evaluating import OwnedRules
+from cmg.app.alerting.owning import PagingParts, build_owned
 from cmg.app.processes.resources import Resource, Resources
 from cmg.config import Settings
 from cmg.identity.models import DEFAULT_WORKSPACE
@@ -63,26 +66,16 @@ class Paging:
     pager: Pager
     heartbeat: Heartbeat
     evaluator: Evaluator | None
+    owned: OwnedRules
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
         """What runs until cancelled."""
         rules = [] if self.evaluator is None else [self.evaluator.run()]
-        return [self.pager.run(), self.heartbeat.run(), *rules]
+        return [self.pager.run(), self.heartbeat.run(), self.owned.run(), *rules]
 
 
-@dataclass(frozen=True)
-class PagingParts:
-    """What it is built on."""
-
-    settings: Settings
-    desk: Desk
-    alerts: Alerts
-    clock: Clock
-    instruments: Instruments
-
-
-def build_paging(parts: PagingParts, resources: Resources, monitor: Monitor | None) -> Paging:
-    """Build it inside the loop. `monitor`: where samples are; None: a Prometheus elsewhere evaluates rules.
+def build_paging(parts: PagingParts, resources: Resources, samples: Monitor | Far) -> Paging:
+    """Build it inside the loop. `samples`: this machine's, or a Prometheus elsewhere, which then evaluates rules.
 
     Raises `RuleFileError` and `OSError` for a rule file that cannot be used.
     """
@@ -92,7 +85,8 @@ def build_paging(parts: PagingParts, resources: Resources, monitor: Monitor | No
     sender = build_sender(parts.settings, desk, clock, instruments, session)
     me = f"{socket.gethostname()}-{os.getpid()}-{public_id(4)}"
     pager = Pager(desk, sender, clock, instruments, me)
-    evaluator = None if monitor is None else _evaluator(parts, monitor, pager)
+    evaluator = _evaluator(parts, samples, pager) if isinstance(samples, Monitor) else None
+    owned = build_owned(parts, samples, lambda: pager.leads)
 
     def wrong() -> str:
         if not pager.leads:
@@ -101,7 +95,7 @@ def build_paging(parts: PagingParts, resources: Resources, monitor: Monitor | No
             return f"the pager is {pager.late_s:.0f} s late"
         return "" if evaluator is None or evaluator.fresh else "rules were not evaluated at their last moment"
 
-    return Paging(pager, Heartbeat(desk, wrong, clock, instruments, lambda: session), evaluator)
+    return Paging(pager, Heartbeat(desk, wrong, clock, instruments, lambda: session), evaluator, owned)
 
 
 def _evaluator(parts: PagingParts, monitor: Monitor, pager: Pager) -> Evaluator:

@@ -33,7 +33,7 @@ from cmg.app.processes.resources import Resource, Resources
 from cmg.app.roles import by_role
 from cmg.app.upstreams import routes as upstream_routes
 from cmg.app.upstreams.offering import Offering
-from cmg.app.wiring.control import control_routers
+from cmg.app.wiring.control import control_routers, only_workspace
 from cmg.app.wiring.groundwork import (
     Base,
     Built,
@@ -108,12 +108,12 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     tracing = [base.outbox.run(), *_traces(orders, resources, base.database, instruments)]
     work += [board.run(), *tracing, *_figures(orders, resources, base, cache, instruments)]
     authenticator = Authenticator(base.feed, clock, instruments)
-    routers = [metrics_router(metrics, settings.metrics_allow)]
+    routers = [metrics_router(metrics, settings.metrics_allow, services.figures)]
     mounts: Mapping[str, ASGI] = {}
     prometheus: timeseries_routes.Prometheus | None = None
     if orders.duties.monitor:
         prometheus, watching = monitoring_of(orders, resources, services, metrics, instruments)
-        routers.append(timeseries_routes.router(prometheus))
+        routers.append(timeseries_routes.router(prometheus, only_workspace, clock))
         work += watching
     if orders.duties.gateways or orders.duties.control_plane:
         routers.append(services.logbook.intake_router())

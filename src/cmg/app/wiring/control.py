@@ -8,6 +8,8 @@ from cmg.alerting.api import answer_routes as alerting_answer_routes
 from cmg.alerting.api import document_routes as alerting_document_routes
 from cmg.alerting.api import oncall_routes
 from cmg.alerting.api import routes as alerting_routes
+from cmg.alerting.owned import routes as owned_rule_routes
+from cmg.alerting.owned.routes import OwnedRuleStates
 from cmg.analytics import routes as analytics_routes
 from cmg.analytics.panels import Panels
 from cmg.app.alerting.paging import build_answers
@@ -51,7 +53,7 @@ from cmg.timeseries.store.sample_source import SampleSource
 from cmg.traces import routes as trace_routes
 
 
-def _only_workspace(request: Request) -> str | None:
+def only_workspace(request: Request) -> str | None:
     """The one workspace that a caller sees; None: all of them."""
     return actor_of(request.state.caller).only_workspace
 
@@ -65,11 +67,12 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         call_routes.router(services.calls),
         budget_routes.router(services.budgets),
         job_routes.router(JobDesk(services.database, clock), noted(services.audit)),
-        trace_routes.router(services.traces, _only_workspace),
+        trace_routes.router(services.traces, only_workspace),
         effect_routes.router(services.effect),
         oncall_routes.router(services.alerts, clock),  # before `/alerts/{alert_id}`
         alerting_routes.router(services.alerts),
         alerting_document_routes.router(services.configuring),
+        owned_rule_routes.router(OwnedRuleStates(services.database, services.configuring)),
         alerting_answer_routes.router(build_answers(services.settings, services.alerts, clock)),
         services.logbook.router(),
         incident_routes.router(services.incidents),
@@ -82,12 +85,14 @@ def routers_without_database() -> list[APIRouter]:
     database = Database("postgresql:///", clock=clock, instruments=instruments)
     feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
     metrics = MergedMetrics(Path(), instruments, Departed(Path("departed.metrics")), clock)
-    operations = metrics_router(metrics, settings.metrics_allow)
     index = SeriesIndex()
     source = SampleSource(Head(index, slots=1, most=1), index, ChunkStore(database, clock))
-    prometheus = timeseries_routes.router(EmbeddedPrometheus(source, Engine(source, clock), list, clock))
+    prometheus = timeseries_routes.router(
+        EmbeddedPrometheus(source, Engine(source, clock), list, clock), only_workspace, clock
+    )
     pictures = analytics_routes.router(Panels(database, None), dict, clock)
     services = services_of(settings, "", database, feed, clock, instruments)
+    operations = metrics_router(metrics, settings.metrics_allow, services.figures)
     health = health_routes.router(Reader(Board(Path()), Pace(1, 1), clock, tuple).standing)
     prices = PriceBook(settings.prices)
     offering = Offering(settings, [], Router([], [], []), Catalogue(database, prices, clock), prices)

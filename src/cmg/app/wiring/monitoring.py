@@ -2,7 +2,8 @@
 
 from cmg.alerting.evaluation.prometheus_api import WithRules
 from cmg.alerting.standby.local_copy import LocalCopy
-from cmg.app.alerting.paging import PagingParts, build_paging
+from cmg.app.alerting.owning import PagingParts
+from cmg.app.alerting.paging import build_paging
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.resources import Resource, Resources
@@ -26,10 +27,12 @@ def monitoring_of(
     """Who answers PromQL, on what this process scrapes and keeps or far away; that work, rules and paging."""
     settings, clock = orders.settings, SystemClock()
     services.desk.standby = LocalCopy(settings.data_dir / "alerting")
-    parts = PagingParts(settings, services.desk, services.alerts, clock, instruments)
+    parts = PagingParts(
+        settings, services.desk, services.alerts, services.database, services.figures, clock, instruments
+    )
     if (far := far_prometheus(settings, resources)) is not None:
         resources.watch(remote_probe(lambda: far.answer("query", {"query": ["1"]})))
-        return far, build_paging(parts, resources, None).work()
+        return far, build_paging(parts, resources, far).work()
     log = ScrapeLog(settings.data_dir / "timeseries", DiskGuard(settings.data_dir, clock))
     monitor = Monitor(settings.timeseries, log, services.database, clock, instruments)
     monitor.upkeep.beside_database = not settings.database_url

@@ -22,6 +22,7 @@ from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
 from cmg.incidents.routes import Room
 from cmg.kit.clock import Clock, SystemClock
+from cmg.ledger.figures.workspaces import WorkspaceFigures
 from cmg.ledger.reports.budgets import Budgets
 from cmg.ledger.reports.calls import Calls
 from cmg.ledger.reports.usage_reports import UsageReports
@@ -66,6 +67,7 @@ class Services:
     desk: Desk
     alerts: Alerts
     configuring: Configuring
+    figures: WorkspaceFigures
     logbook: Logbook
     incidents: Room
 
@@ -97,6 +99,7 @@ def services_of(
         logbook=build_logbook(settings, database, audit, clock, instruments),
         incidents=build_room(settings, database, audit, clock, sealer),
         configuring=Configuring(database, audit, clock, sealer),
+        figures=WorkspaceFigures(database, lambda: feed.current, clock),
     )
 
 

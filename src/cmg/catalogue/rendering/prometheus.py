@@ -21,13 +21,17 @@ def compose() -> dict[str, Any]:
         "job_name": "cmg",
         "dns_sd_configs": [{"names": [*_PARTS], "type": "A", "port": _PORT, "refresh_interval": "15s"}],
     }
+    workspaces = {
+        **_of_workspaces(),
+        "dns_sd_configs": [{"names": ["monitor"], "type": "A", "port": _PORT, "refresh_interval": "15s"}],
+    }
     exporters = [
         {"job_name": job, "static_configs": [{"targets": [f"{job}-exporter:{port}"]}]}
         for job, port in _EXPORTERS.items()
     ]
     own = {"job_name": "prometheus", "static_configs": [{"targets": ["localhost:9090"]}]}
     alerting = {"alertmanagers": [{"static_configs": [{"targets": ["alertmanager:9093"]}]}]}
-    return {**_common(), "alerting": alerting, "scrape_configs": [gateway, *exporters, own]}
+    return {**_common(), "alerting": alerting, "scrape_configs": [gateway, workspaces, *exporters, own]}
 
 
 def kubernetes() -> dict[str, Any]:
@@ -46,8 +50,28 @@ def kubernetes() -> dict[str, Any]:
     return {
         **_common(),
         "alerting": {"alertmanagers": [alertmanagers]},
-        "scrape_configs": [_discovered(job, name) for job, name in names.items()],
+        "scrape_configs": [*(_discovered(job, name) for job, name in names.items()), _discovered_workspaces()],
     }
+
+
+def _of_workspaces() -> dict[str, Any]:
+    """The figures of workspaces, for their own rules: the same wherever they are read, so no label says where."""
+    dropped = [{"target_label": label, "replacement": ""} for label in ("job", "instance", "pod")]
+    return {
+        "job_name": "cmg-workspaces",
+        "metrics_path": "/metrics/workspaces",
+        "scrape_interval": "1m",
+        "metric_relabel_configs": [
+            {"source_labels": ["__name__"], "regex": "cmg_workspace_.*", **one} for one in dropped
+        ],
+    }
+
+
+def _discovered_workspaces() -> dict[str, Any]:
+    found = _discovered("cmg-workspaces", "context-memory-gateway")
+    label = "__meta_kubernetes_service_label_app_kubernetes_io_component"
+    only = {"source_labels": [label], "regex": "monitor", "action": "keep"}
+    return {**found, **_of_workspaces(), "relabel_configs": [*found["relabel_configs"], only]}
 
 
 def _discovered(job: str, name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from cmg.cli.monitoring.paging import COMMANDS
+from cmg.cli.monitoring.rules import rules
 from cmg.cli.printing import json_option, print_json
 from cmg.kit.clock import SystemClock
 from cmg.kit.errors import InvalidRequest
@@ -53,5 +54,5 @@ def _line(told: Told) -> str:
     return "  ".join(told)
 
 
-for one in COMMANDS:
+for one in (*COMMANDS, rules):
     alerts.add_command(one)

@@ -32,24 +32,25 @@ from cmg.timeseries.rules.files import RuleFileError
 _SHOWN = ("id", "severity", "name", "firing", "starts_at", "group", "held")
 _GROUPS = ("id", "severity", "status", "title", "alerts", "opened_at", "by")
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
-_workspace = click.option("--workspace", default=DEFAULT_WORKSPACE, show_default=True, help="Whose alerts.")
+workspace_option = click.option("--workspace", default=DEFAULT_WORKSPACE, show_default=True, help="Whose alerts.")
 _name = click.argument("alert")
 
 
-def _by(workspace: str) -> Actor:
+def by_command_line(workspace: str) -> Actor:
+    """Whoever types, for a workspace."""
     return msgspec.structs.replace(COMMAND_LINE, workspace_id=workspace)
 
 
 @click.command("list")
 @click.option("--all", "every", is_flag=True, help="Also those that are over.")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
-@_workspace
+@workspace_option
 @json_option
 def list_alerts(*, every: bool, limit: int, workspace: str, as_json: bool) -> None:
     """List groups of alerts that are open, and alerts."""
 
     async def read(services: Services) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        by = _by(workspace)
+        by = by_command_line(workspace)
         groups = await services.alerts.groups(by, None, None, limit)
         wanted = AlertFilter(_LAST, "", None if every else True, limit=limit)
         alerts = await services.alerts.page(by, wanted)
@@ -65,11 +66,11 @@ def list_alerts(*, every: bool, limit: int, workspace: str, as_json: bool) -> No
 
 @click.command("show")
 @_name
-@_workspace
+@workspace_option
 @json_option
 def show(*, alert: str, workspace: str, as_json: bool) -> None:
     """Why was I (not) paged? ALERT is an alert's id or a group's."""
-    story: Story = with_services(lambda services: services.alerts.story(_by(workspace), alert))
+    story: Story = with_services(lambda services: services.alerts.story(by_command_line(workspace), alert))
     view = story_view(story)
     if as_json:
         print_json(view)
@@ -84,13 +85,13 @@ def show(*, alert: str, workspace: str, as_json: bool) -> None:
 
 
 def _acted(alert: str, workspace: str, what: str, act: Callable[[Changes, Group, str], None], *, as_json: bool) -> None:
-    group: Group = with_services(lambda services: services.alerts.act(_by(workspace), alert, what, act))
+    group: Group = with_services(lambda services: services.alerts.act(by_command_line(workspace), alert, what, act))
     (print_json if as_json else print_fields)(group_view(group))
 
 
 @click.command("ack")
 @_name
-@_workspace
+@workspace_option
 @json_option
 def acknowledge(*, alert: str, workspace: str, as_json: bool) -> None:
     """Acknowledge: the escalation of ALERT's group stops at once."""
@@ -99,7 +100,7 @@ def acknowledge(*, alert: str, workspace: str, as_json: bool) -> None:
 
 @click.command("resolve")
 @_name
-@_workspace
+@workspace_option
 @json_option
 def resolve(*, alert: str, workspace: str, as_json: bool) -> None:
     """Resolve ALERT's group."""
@@ -109,7 +110,7 @@ def resolve(*, alert: str, workspace: str, as_json: bool) -> None:
 @click.command("snooze")
 @_name
 @click.option("--minutes", type=click.IntRange(1, 10_080), required=True, help="For how long nobody is told.")
-@_workspace
+@workspace_option
 @json_option
 def snooze(*, alert: str, minutes: int, workspace: str, as_json: bool) -> None:
     """Tell nobody of ALERT's group for a time."""
@@ -125,7 +126,7 @@ def snooze(*, alert: str, minutes: int, workspace: str, as_json: bool) -> None:
 @click.command("reassign")
 @_name
 @click.option("--to", "responder", required=True, help="A responder's id; told now.")
-@_workspace
+@workspace_option
 @json_option
 def reassign(*, alert: str, responder: str, workspace: str, as_json: bool) -> None:
     """Give ALERT's group to somebody else."""
@@ -137,7 +138,7 @@ def reassign(*, alert: str, responder: str, workspace: str, as_json: bool) -> No
 
 
 @click.command("lint")
-@_workspace
+@workspace_option
 @json_option
 def lint(*, workspace: str, as_json: bool) -> int:
     """Find what would fail on the day it is needed. Exit 1 when there is something."""
@@ -165,7 +166,7 @@ def lint(*, workspace: str, as_json: bool) -> int:
 @click.command("test-channel")
 @click.argument("name")
 @click.option("--to", "address", default="", help="An address on it; default: the channel's own.")
-@_workspace
+@workspace_option
 @json_option
 def test_channel(*, name: str, address: str, workspace: str, as_json: bool) -> int:
     """Send a test message on the channel NAME. Exit 1 when it does not go through."""
