@@ -60,9 +60,9 @@ async def people(service: Service, receivers: Receivers) -> None:
     await put(service, "alert-handling/default", {"wait_seconds": 0})
 
 
-async def messages(receivers: Receivers, text: str, count: int = 1) -> list[str]:
+async def messages(receivers: Receivers, text: str, count: int = 1, wait_s: float = WAIT_S) -> list[str]:
     """The SMS that hold a text, once there are so many."""
-    deadline = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         found = [one.body["Body"] for one in receivers.got if isinstance(one.body, dict) and text in str(one.body)]
         if len(found) >= count:
@@ -164,3 +164,30 @@ def fired(url: str) -> str:
     wait_until(lambda: subprocess.run(add, capture_output=True, check=False).returncode == 0, WAIT_S, "it takes one")
     said = subprocess.run([*amtool, "query", "-o", "json"], capture_output=True, check=True)
     return str(json.loads(said.stdout)[0]["fingerprint"])
+
+
+async def test_a_workspaces_own_rule_fires_on_what_its_calls_cost(receivers: Receivers) -> None:
+    """Written by the workspace's key, evaluated on the ledger's figures, told by SMS; others see none of it."""
+    service = Service(ServiceOptions())
+    await asyncio.to_thread(service.start)
+    try:
+        await people(service, receivers)
+        rule = {"expr": 'cmg_workspace_calls_total{outcome="ok"} >= 3', "severity": "P1", "summary": "Calls are made"}
+        await put(service, "alert-rules/busy", rule)
+        wrong = {**rule, "expr": 'cmg_workspace_calls_total{workspace="other"}'}
+        status, refused = await asyncio.to_thread(service.call, "PUT", "/admin/v1/alert-rules/wrong", wrong)
+        assert (status, refused["error"]["param"]) == (400, "expr")
+        for _ in range(3):
+            body = {"model": "sim/echo", "messages": [{"role": "user", "content": "x"}]}
+            assert (await asyncio.to_thread(service.call, "POST", "/v1/chat/completions", body))[0] == 200
+        (told,) = await messages(receivers, "Calls are made", wait_s=150)
+        assert told.startswith("[P1]")
+        _, state = await asyncio.to_thread(service.call, "GET", "/admin/v1/alert-rules/busy/state")
+        assert [(one["state"], one["value"]) for one in state["active"]] == [("firing", 3.0)]
+        query = "/api/v1/query?query=cmg_workspace_calls_total"
+        _, shown = await asyncio.to_thread(service.call, "GET", query)
+        assert {one["metric"]["workspace"] for one in shown["data"]["result"]} == {"default"}
+        shown = await asyncio.to_thread(cmg, service, "alerts", "rules", "show", "busy", "--json")
+        assert json.loads(shown.stdout)["state"]["active"][0]["state"] == "firing", shown.stderr
+    finally:
+        await asyncio.to_thread(service.close)
