@@ -85,9 +85,9 @@ class Frame:
         take = only if by else without
         return self.derived(("group", names, by), lambda: _grouping([take(one, names) for one in self.labels]))
 
-    def renamed(self, key: Hashable, change: Callable[[Labels], Labels]) -> Grouping:
-        """Rows by what their labels become; `key` stands for the change."""
-        return self.derived(key, lambda: _grouping([change(one) for one in self.labels]))
+    def renamed(self, change: Callable[[Labels], Labels]) -> Grouping:
+        """Rows by what their labels become. Not kept: what a reader makes of labels may be large, and new each time."""
+        return _grouping([change(one) for one in self.labels])
 
 
 _DROPPED = frozenset({NAME})

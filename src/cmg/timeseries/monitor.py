@@ -39,7 +39,7 @@ class Monitor:
         self._head = Head(self._index, slots=slots, most=settings.max_series)
         store = ChunkStore(database, clock)
         self.source = SampleSource(self._head, self._index, store)
-        self.engine = Engine(self.source, clock)
+        self.engine = Engine(self.source, clock)  # of rules: they never wait for what somebody asks
         self._keeper = Keeper(self._head, self._log, instruments)
         self.upkeep = Upkeep(self._head, self._log, store, clock, instruments)
         self.upkeep.raw_days, self.upkeep.coarse_days = settings.raw_days, settings.coarse_days
@@ -50,7 +50,7 @@ class Monitor:
         ]
         self._own: list[Scraping] = []
         self._api = EmbeddedPrometheus(
-            self.source, self.engine, lambda: [one.metadata for one, _ in self._targets], clock
+            self.source, Engine(self.source, clock), lambda: [one.metadata for one, _ in self._targets], clock
         )
 
     def restore(self) -> None:

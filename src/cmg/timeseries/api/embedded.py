@@ -1,5 +1,6 @@
 """Prometheus' HTTP API on the samples that are kept here."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote
@@ -11,16 +12,18 @@ from cmg.storage.errors import DatabaseAway
 from cmg.timeseries.api import parameters
 from cmg.timeseries.api.answers import answer_json, failure, success
 from cmg.timeseries.api.parameters import Form
-from cmg.timeseries.errors import BadData, QueryError, SourceAway
+from cmg.timeseries.errors import BadData, ExecutionError, QueryError, SourceAway
 from cmg.timeseries.exposition import Metadata
 from cmg.timeseries.labels import Labels
-from cmg.timeseries.promql.engine import LOOKBACK_MS, TIMEOUT_S, Engine, Limits
+from cmg.timeseries.promql.engine import LOOKBACK_MS, TIMEOUT_S, Answer, Engine, Limits
 from cmg.timeseries.promql.needs import Span
 from cmg.timeseries.promql.parsing import pretty, selectors
 from cmg.timeseries.store.sample_source import SampleSource
 
 _SEMANTICS = "3.0.0"
 _TRUNCATED = "results truncated due to limit"
+_MOST_NUMBERS = 5_000_000  # of an answer: 125 MB
+_FEW_NUMBERS = 5_000  # are written at once; more would hold up whatever else this process does
 _json = msgspec.json.encode
 
 
@@ -57,14 +60,15 @@ class EmbeddedPrometheus:
 
     async def _query(self, form: Form) -> bytes:
         at_ms = parameters.time_ms(form, "time", self._now())
+        limit = parameters.limit(form)
         answer = await _told("query", self._engine.instant(parameters.wanted(form, "query"), at_ms, _limits(form)))
-        return answer_json(answer, ranged=False, limit=parameters.limit(form))
+        return await _written(answer, ranged=False, limit=limit)
 
     async def _query_range(self, form: Form) -> bytes:
         start, end, step = parameters.steps(form)
-        query, span = parameters.wanted(form, "query"), Span(start, end)
+        query, span, limit = parameters.wanted(form, "query"), Span(start, end), parameters.limit(form)
         answer = await _told("query", self._engine.over(query, span, step, _limits(form)))
-        return answer_json(answer, ranged=True, limit=parameters.limit(form))
+        return await _written(answer, ranged=True, limit=limit)
 
     async def _series(self, form: Form) -> bytes:
         if not form.get("match[]"):
@@ -135,6 +139,16 @@ async def _told(name: str, work: Awaitable[Any]) -> Any:
         return await work
     except BadData as error:
         raise BadData(f'invalid parameter "{name}": {error}') from error
+
+
+async def _written(answer: Answer, *, ranged: bool, limit: int) -> bytes:
+    """The answer as JSON; a large one on a thread, and none too large for memory. Raises `ExecutionError`."""
+    numbers = answer.size
+    if numbers > _MOST_NUMBERS:
+        raise ExecutionError(f"the answer has {numbers:,} numbers, more than {_MOST_NUMBERS:,}: ask for longer steps")
+    if numbers <= _FEW_NUMBERS:
+        return answer_json(answer, ranged=ranged, limit=limit)
+    return await asyncio.to_thread(answer_json, answer, ranged=ranged, limit=limit)
 
 
 def _limits(form: Form) -> Limits:

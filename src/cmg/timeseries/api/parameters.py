@@ -11,8 +11,10 @@ Form = Mapping[str, Sequence[str]]
 
 _MOST_POINTS = 11_000
 _DURATION = re.compile(
-    r"(?:(?P<y>\d+)y)?(?:(?P<w>\d+)w)?(?:(?P<d>\d+)d)?(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?(?:(?P<ms>\d+)ms)?"
+    r"(?:(?P<y>\d+)y)?(?:(?P<w>\d+)w)?(?:(?P<d>\d+)d)?(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m)?(?:(?P<s>\d+)s)?(?:(?P<ms>\d+)ms)?",
+    re.ASCII,
 )
+_LONGEST_NUMBER = 18  # digits; Python reads no number of thousands
 _UNITS_MS = {"y": 31_536_000_000, "w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _LONGEST_MS = 292 * _UNITS_MS["y"]
 
@@ -64,7 +66,7 @@ def duration_ms(text: str) -> int:
         seconds = float(text)
     except ValueError:
         found = _DURATION.fullmatch(text)
-        if not text or found is None:
+        if not text or found is None or any(len(number or "") > _LONGEST_NUMBER for number in found.groups()):
             raise BadData(f'cannot parse "{text}" to a valid duration') from None
         ms = sum(int(number) * _UNITS_MS[unit] for unit, number in found.groupdict().items() if number)
     else:
@@ -92,8 +94,8 @@ def limit(form: Form) -> int:
     text = first(form, "limit")
     if not text:
         return 0
-    if not text.isdigit():
-        raise BadData(f'invalid parameter "limit": {text} is no number of results')
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
+        raise BadData(f'invalid parameter "limit": {text[:40]} is no number of results')
     return int(text)
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from cmg.timeseries.labels import UNLABELLED, Frame, Labels, labels_of, nameless
+from cmg.timeseries.promql.budget import Budget
 from cmg.timeseries.promql.functions.dates import DATES
 from cmg.timeseries.promql.functions.elementwise import MATHEMATICS, above, below, rounded
 from cmg.timeseries.promql.functions.histograms import histogram_quantile
@@ -34,6 +35,9 @@ class Arguments(Protocol):
     @property
     def grid(self) -> Grid: ...  # noqa: D102  the steps
 
+    @property
+    def budget(self) -> Budget: ...  # noqa: D102  of the query
+
     def vector(self, node: Node) -> Vector: ...  # noqa: D102  one value a series and step
 
     def scalar(self, node: Node) -> Values: ...  # noqa: D102  one value a step
@@ -55,8 +59,8 @@ class Calls:
             "clamp_max": lambda call: self._bounded(call, below),
             "clamp_min": lambda call: self._bounded(call, above),
             "histogram_quantile": lambda call: histogram_quantile(self._number(call, 0), self._vector(call, 1)),
-            "label_join": lambda call: label_join(self._vector(call, 0), _words(call)),
-            "label_replace": lambda call: label_replace(self._vector(call, 0), _words(call)),
+            "label_join": lambda call: label_join(self._vector(call, 0), _words(call), self._arguments.budget),
+            "label_replace": lambda call: label_replace(self._vector(call, 0), _words(call), self._arguments.budget),
             "pi": lambda _: np.full(self._steps, np.pi),
             "round": self._rounded,
             "scalar": self._scalar,

@@ -1,6 +1,7 @@
 """Queries from end to end: text in, needs fetched, values out."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,12 +9,13 @@ from typing import Protocol
 import numpy as np
 
 from cmg.kit.clock import Clock
-from cmg.timeseries.errors import BadData
+from cmg.timeseries.errors import BadData, ExecutionError
+from cmg.timeseries.promql.budget import TOO_MANY, Budget
 from cmg.timeseries.promql.evaluation import Evaluator
 from cmg.timeseries.promql.needs import Need, Span, needs
 from cmg.timeseries.promql.parsing import parse
 from cmg.timeseries.promql.plan import Kind, Node
-from cmg.timeseries.promql.vectors import Grid, Result
+from cmg.timeseries.promql.vectors import Grid, Result, Vector
 from cmg.timeseries.samples import Samples
 
 LOOKBACK_MS = 300_000
@@ -46,13 +48,26 @@ class Answer:
     grid: Grid
     value: Result | Samples
 
+    @property
+    def size(self) -> int:
+        """How many numbers it has."""
+        match self.value:
+            case Vector():
+                return int(self.value.present.sum())
+            case Samples():
+                return len(self.value.times)
+        return self.grid.steps
+
 
 class Engine:
-    """Answers queries over one source, a few at once, each on a thread of its own (or here, without `threads`)."""
+    """Answers queries over one source, a few at once, each on a thread of its own (or here, without `threads`).
+
+    Of large ones one at a time. Who must not wait for others' queries has an engine of its own.
+    """
 
     def __init__(self, source: Source, clock: Clock, *, threads: bool = True) -> None:
         self._source, self._clock, self._threads = source, clock, threads
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns, self._large = asyncio.Semaphore(_AT_ONCE), threading.Semaphore()
 
     async def instant(self, text: str, at_ms: int, limits: Limits = Limits()) -> Answer:
         """The value at one moment. Raises `QueryError`."""
@@ -74,9 +89,27 @@ class Engine:
         span = Span(int(grid.times[0]), int(grid.times[-1]))
         async with self._turns:
             found = await self._source.select(needs(plan, span, limits.lookback_ms))
-            evaluator = Evaluator(grid, dict(found), limits.lookback_ms, lambda: self._clock.monotonic() < deadline)
+            budget = Budget(lambda: self._clock.monotonic() < deadline, self._large)
+            evaluator = Evaluator(grid, dict(found), limits.lookback_ms, budget)
             work: Callable[[Node], Result | Samples] = evaluator.raw if plan.kind == "matrix" else evaluator.evaluate
-            return Answer(plan.kind, grid, await asyncio.to_thread(work, plan) if self._threads else work(plan))
+            value = _worked(work, plan, budget)
+            return Answer(plan.kind, grid, await asyncio.to_thread(value) if self._threads else value())
+
+
+def _worked(work: Callable[[Node], Result | Samples], plan: Node, budget: Budget) -> Callable[[], Result | Samples]:
+    """The work, whose end gives back what it holds, and which ends in a `QueryError` if it takes too much."""
+
+    def run() -> Result | Samples:
+        try:
+            return work(plan)
+        except RecursionError as error:
+            raise ExecutionError("the expression is nested too deeply") from error
+        except MemoryError as error:
+            raise ExecutionError(TOO_MANY) from error
+        finally:
+            budget.close()
+
+    return run
 
 
 Fetch = Callable[[Sequence[Need]], Awaitable[Mapping[Need, Samples]]]

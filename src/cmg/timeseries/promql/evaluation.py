@@ -1,12 +1,12 @@
 """The evaluator: a plan and the samples it needs become values for every step of a grid."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
 import numpy as np
 
-from cmg.timeseries.errors import ExecutionError, QueryTimeout
+from cmg.timeseries.errors import ExecutionError
+from cmg.timeseries.promql.budget import Budget
 from cmg.timeseries.promql.calls import Calls
 from cmg.timeseries.promql.needs import Found, Span, need_of, subquery_span
 from cmg.timeseries.promql.operators.aggregation import aggregated, groups_of, quantile
@@ -18,7 +18,6 @@ from cmg.timeseries.promql.vectors import Grid, Result, Vector
 from cmg.timeseries.promql.windows import Windows, windows
 from cmg.timeseries.samples import Samples, Times, Values, is_stale, joined
 
-MOST_CELLS = 20_000_000
 _SETS = {"and": both_of, "unless": left_without, "or": either_of}
 
 
@@ -33,35 +32,37 @@ class Selected:
 class Evaluator:
     """Evaluates plans over one grid; `found` holds what they need. Raises `ExecutionError`, `QueryTimeout`."""
 
-    def __init__(self, grid: Grid, found: Found, lookback_ms: int, in_time: Callable[[], bool]) -> None:
-        self.grid = grid
-        self._found, self._lookback, self._in_time = found, lookback_ms, in_time
+    def __init__(self, grid: Grid, found: Found, lookback_ms: int, budget: Budget) -> None:
+        self.grid, self.budget = grid, budget
+        self._found, self._lookback = found, lookback_ms
         self._calls = Calls(self)
         self._span = Span(int(grid.times[0]), int(grid.times[-1]))
 
     def evaluate(self, node: Node) -> Result:
         """The value of a node for every step: (T,) of a scalar, a vector, or a string."""
-        if not self._in_time():
-            raise QueryTimeout("query timed out in expression evaluation")
-        match node:
+        self.budget.check_time()
+        found: Result
+        match node:  # no method of its own: long chains of operators are as deep as Python goes
             case Number():
-                return np.full(self.grid.steps, node.value)
+                found = np.full(self.grid.steps, node.value)
             case Text():
                 return node.value
             case Selector() if node.range_ms is None:
-                return self.selected(node).vector
+                found = self.selected(node).vector
             case Selector() | Subquery():
                 raise ExecutionError("a range vector has no value of its own at a step")
             case Call():
-                return self._calls.call(node)
+                found = self._calls.call(node)
             case Aggregate():
-                return self._aggregate(node)
+                found = self._aggregate(node)
             case Binary():
-                return self._binary(node)
+                found = self._binary(node)
             case Negation():
-                return self._negated(node)
+                found = self._negated(node)
             case _:
                 assert_never(node)
+        self.budget.charge(found.values.size if isinstance(found, Vector) else self.grid.steps)
+        return found
 
     def vector(self, node: Node) -> Vector:
         """The value of a node that is a vector."""
@@ -79,7 +80,7 @@ class Evaluator:
         """The last sample of each series within the lookback, unless it says that the series ended."""
         samples = self._found[need_of(node, self._span, self._lookback)]
         moments = self._moments(node, fixed=node.at_ms is not None)
-        self._check_size(len(samples.frame) * self.grid.steps)
+        self.budget.check(len(samples.frame) * self.grid.steps)
         shape = (len(samples.frame), self.grid.steps)
         if not len(samples.times):
             nothing = Vector(samples.frame, np.zeros(shape), np.zeros(shape, bool))
@@ -100,9 +101,9 @@ class Evaluator:
         else:
             samples = self._inner(node)
         ends = self._moments(node, fixed=collapsed and node.at_ms is not None)
-        self._check_size(len(samples.frame) * len(ends))
+        self.budget.charge(len(samples.frame) * len(ends))
         moments = self.grid.times if len(ends) == self.grid.steps else ends
-        return windows(samples, moments, ends, node.range_ms)
+        return windows(samples, moments, ends, node.range_ms, self.budget)
 
     def raw(self, node: Node) -> Samples:
         """The samples of a range vector at a single step: what an instant query for it answers."""
@@ -116,12 +117,12 @@ class Evaluator:
     def _inner(self, node: Subquery) -> Samples:
         """A subquery's values at its own steps, as samples."""
         span, step = subquery_span(node, self._span)
+        self.budget.charge((span.last_ms - span.first_ms) // step + 1)
         times = np.arange(span.first_ms, span.last_ms + 1, step, dtype=np.int64)
         if not len(times):
             times = np.array([span.first_ms], np.int64)
-        found = Evaluator(Grid(times, step), self._found, self._lookback, self._in_time).vector(node.body)
+        found = Evaluator(Grid(times, step), self._found, self._lookback, self.budget).vector(node.body)
         rows, columns = np.nonzero(found.present)
-        self._check_size(len(rows))
         counts = np.bincount(rows, minlength=len(found.frame))
         offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.intp)
         return Samples(found.frame, offsets, times[columns], found.values[rows, columns])
@@ -130,11 +131,6 @@ class Evaluator:
         if node.at_ms is None:
             return self.grid.times - node.offset_ms
         return np.full(1 if fixed else self.grid.steps, node.at_ms - node.offset_ms, np.int64)
-
-    @staticmethod
-    def _check_size(cells: int) -> None:
-        if cells > MOST_CELLS:
-            raise ExecutionError("query processing would load too many samples into memory in query execution")
 
     def _negated(self, node: Negation) -> Result:
         found = self.evaluate(node.body)
@@ -147,7 +143,7 @@ class Evaluator:
         vector = self.vector(node.body)
         if node.op == "count_values":
             assert isinstance(node.parameter, Text), node
-            return counted_values(vector, node.parameter.value, node)
+            return counted_values(vector, node.parameter.value, node, self.budget)
         groups = groups_of(vector.frame, node.labels, by=node.by)
         if node.parameter is None:
             return aggregated(node.op, vector, groups)
@@ -161,7 +157,7 @@ class Evaluator:
         if isinstance(left, Vector) and isinstance(right, Vector):
             if node.op in _SETS:
                 return _SETS[node.op](left, right, node.matching)
-            return combined(node.op, left, right, node.matching, as_bool=node.as_bool)
+            return combined(node.op, left, right, node.matching, self.budget, as_bool=node.as_bool)
         if isinstance(left, Vector):
             assert isinstance(right, np.ndarray), node
             return with_scalar(node.op, left, right, as_bool=node.as_bool, scalar_first=False)

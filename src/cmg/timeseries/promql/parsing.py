@@ -78,6 +78,8 @@ def _readable() -> Iterator[None]:
         yield
     except (ValueError, OverflowError) as error:
         raise BadData(f"parse error: {error}") from error
+    except RecursionError as error:
+        raise BadData("parse error: the expression is nested too deeply") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # a Rust panic, which is no `Exception` and has no class to import
             raise

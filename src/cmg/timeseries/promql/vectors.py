@@ -36,6 +36,11 @@ class Vector:
         """Some rows under other labels."""
         return Vector(frame, self.values[rows], self.present[rows])
 
+    def seen(self) -> "Vector":
+        """The rows that are present at some step."""
+        rows = np.nonzero(self.present.any(axis=1))[0]
+        return self.at_rows(rows, Frame([self.frame.labels[row] for row in rows.tolist()]))
+
     def nameless(self, values: Values | None = None) -> "Vector":
         """The same series without the metric's name, with other values. Raises `ExecutionError` if two become one."""
         one = self if values is None else replace(self, values=values)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cmg.timeseries.promql.budget import Budget
 from cmg.timeseries.samples import Mask, Samples, Times, Values
 
 _BLOCK_CELLS = 2_000_000
+_COLUMNS = 4096  # of a sum between two looks at the time
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,15 @@ class Block:
     counts: NDArray[np.intp]
     columns: NDArray[np.intp]
     moments: Times
+    budget: Budget
 
     def kahan(self, terms: Values) -> Values:
         """The compensated sum of each row's terms (n, k), added in the order of time as Prometheus adds them."""
         total, lost = np.zeros(len(terms)), np.zeros(len(terms))
         with np.errstate(invalid="ignore", over="ignore"):
             for column in range(terms.shape[1]):
+                if column % _COLUMNS == 0:
+                    self.budget.check_time()
                 total, lost = _added(total, lost, np.where(self.there[:, column], terms[:, column], 0.0))
             return np.where(np.isinf(total), total, total + lost)
 
@@ -51,6 +56,7 @@ class Windows:
     starts: Times
     ends: Times
     moments: Times
+    budget: Budget
 
     @property
     def counts(self) -> NDArray[np.intp]:
@@ -77,6 +83,7 @@ class Windows:
         values = np.zeros(counts.shape)
         rows, columns = np.nonzero(present)
         for part in self._parts(counts[rows, columns]):
+            self.budget.check_time()
             block = self._block(rows[part], columns[part])
             values[rows[part], columns[part]] = work(block)
         return values, present
@@ -96,11 +103,11 @@ class Windows:
         there = places < high[:, None]
         places = np.minimum(places, len(self.samples.times) - 1)
         times, values = self.samples.times[places], self.samples.values[places]
-        return Block(times, values, there, counts, columns, self.moments[columns])
+        return Block(times, values, there, counts, columns, self.moments[columns], self.budget)
 
 
-def windows(samples: Samples, moments: Times, ends: Times, range_ms: int) -> Windows:
+def windows(samples: Samples, moments: Times, ends: Times, range_ms: int, budget: Budget) -> Windows:
     """The windows that end at `ends`; markers of ended series are left out."""
     alive = samples.alive()
     low, high = alive.bounds(ends - range_ms, ends)
-    return Windows(alive, low, high, ends - range_ms, ends, moments)
+    return Windows(alive, low, high, ends - range_ms, ends, moments, budget)

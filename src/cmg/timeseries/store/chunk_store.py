@@ -95,6 +95,12 @@ class ChunkStore:
         rows = await self._database.fetch(self._sql["every_series"], timeout_s=_TIMEOUT_S)
         return {row["number"]: _paired(row["labels"]) for row in rows}
 
+    async def samples_between(self, numbers: Sequence[int], after_ms: int, until_ms: int) -> int:
+        """How many samples the chunks hold that `between` would read."""
+        spans = [HOUR_MS, DAY_MS, WEEK_MS]
+        asked = (self._sql["samples_between"], numbers, spans, after_ms, until_ms)
+        return int(await self._database.fetchval(*asked, timeout_s=_TIMEOUT_S))
+
     async def between(self, numbers: Sequence[int], after_ms: int, until_ms: int) -> list[Stored]:
         """Every chunk that may hold samples in `(after, until]`. Raises `ExecutionError` for too many."""
         found: list[Stored] = []

@@ -11,6 +11,7 @@ from cmg.timeseries.labels import NAME, Frame, Labels
 from cmg.timeseries.promql.plan import Matcher
 
 _CACHED = 512
+_CACHED_ROWS = 500_000  # of all kept selections, with what their frames keep
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,15 @@ class SeriesIndex:
         self._numbers: dict[Labels, int] = {}
         self._values: dict[str, dict[str, set[int]]] = {}
         self._selections: OrderedDict[tuple[Matcher, ...], Selection] = OrderedDict()
+        self._rows = 0
 
     def __len__(self) -> int:
         return len(self._labels)
+
+    @property
+    def rows_kept(self) -> int:
+        """The rows of all kept selections."""
+        return self._rows
 
     def numbers(self) -> list[int]:
         """The numbers of all series."""
@@ -52,7 +59,7 @@ class SeriesIndex:
         self._labels[number], self._numbers[labels] = labels, number
         for name, value in labels:
             self._values.setdefault(name, {}).setdefault(value, set()).add(number)
-        self._selections.clear()
+        self._forget()
 
     def remove(self, numbers: Iterable[int]) -> None:
         """Series are kept no longer."""
@@ -68,7 +75,11 @@ class SeriesIndex:
                     del values[value]
                 if not values:
                     del self._values[name]
+        self._forget()
+
+    def _forget(self) -> None:
         self._selections.clear()
+        self._rows = 0
 
     def select(self, matchers: tuple[Matcher, ...]) -> Selection:
         """The series that fulfil every condition."""
@@ -80,8 +91,10 @@ class SeriesIndex:
         ordered = sorted(numbers, key=self._labels.__getitem__)
         found = Selection(np.array(ordered, np.int64), Frame([self._labels[number] for number in ordered]))
         self._selections[matchers] = found
-        if len(self._selections) > _CACHED:
-            self._selections.popitem(last=False)
+        self._rows += len(ordered)
+        while len(self._selections) > _CACHED or (self._rows > _CACHED_ROWS and len(self._selections) > 1):
+            _, gone = self._selections.popitem(last=False)
+            self._rows -= len(gone.numbers)
         return found
 
     def _matching(self, matchers: Sequence[Matcher]) -> set[int]:

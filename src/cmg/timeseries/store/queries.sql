@@ -33,6 +33,11 @@ SELECT number, span_ms, start_ms, samples, data FROM timeseries_chunks
 WHERE number = ANY($1::bigint[]) AND span_ms = ANY($2::bigint[]) AND start_ms > $3 - span_ms AND start_ms <= $4
 LIMIT $5;
 
+-- name: samples_between
+-- How many samples these chunks hold.
+SELECT coalesce(sum(samples), 0) FROM timeseries_chunks
+WHERE number = ANY($1::bigint[]) AND span_ms = ANY($2::bigint[]) AND start_ms > $3 - span_ms AND start_ms <= $4;
+
 -- name: record_import
 -- An import is done: what answers queries has new samples to look for.
 INSERT INTO timeseries_imports (imported_at, samples, last_ms) VALUES ($1, $2, $3);

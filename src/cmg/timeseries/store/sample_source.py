@@ -8,15 +8,13 @@ from numpy.typing import NDArray
 
 from cmg.storage.errors import DatabaseAway
 from cmg.timeseries.errors import ExecutionError, SourceAway
-from cmg.timeseries.promql.evaluation import MOST_CELLS
+from cmg.timeseries.promql.budget import MOST_CELLS, TOO_MANY
 from cmg.timeseries.promql.needs import Need
 from cmg.timeseries.samples import Samples, Times, Values
 from cmg.timeseries.store.chunk_store import ChunkStore, Imports, Stored
 from cmg.timeseries.store.chunks import DAY_MS, WEEK_MS, DamagedChunk, decode
 from cmg.timeseries.store.head import Head
 from cmg.timeseries.store.index import Selection, SeriesIndex
-
-_TOO_MANY = "query processing would load too many samples into memory in query execution"
 
 
 class SampleSource:
@@ -34,10 +32,17 @@ class SampleSource:
         except DatabaseAway as error:
             if any(need.after_ms < self._head.floor_ms for need in wanted):
                 raise SourceAway(f"older samples cannot be read: {error}") from error
+        found: dict[Need, Samples] = {}
+        room = MOST_CELLS
         try:
-            return {need: await self._samples(need) for need in dict.fromkeys(wanted)}
+            for need in dict.fromkeys(wanted):
+                found[need] = await self._samples(need, room)
+                room -= len(found[need].times)
+                if room < 0:
+                    raise ExecutionError(TOO_MANY)
         except DatabaseAway as error:
             raise SourceAway(f"older samples cannot be read: {error}") from error
+        return found
 
     async def refresh(self) -> None:
         """Learn of series that an import brought. Raises `DatabaseAway`."""
@@ -47,18 +52,19 @@ class SampleSource:
                 self.index.add(number, labels)
             self._imports = imports
 
-    async def _samples(self, need: Need) -> Samples:
+    async def _samples(self, need: Need, room: int) -> Samples:
         selection = self.index.select(need.matchers)
         recent = self._recent(selection, need)
         # An import may have brought samples of a time that the head covers too.
         until = need.until_ms if self._imports.last_ms > self._head.floor_ms else self._head.floor_ms
         if need.after_ms >= until or not len(selection.numbers):
             return recent
-        chunks = await self._store.between(selection.numbers.tolist(), need.after_ms, min(until, need.until_ms))
+        asked = (selection.numbers.tolist(), need.after_ms, min(until, need.until_ms))
+        if await self._store.samples_between(*asked) > room:
+            raise ExecutionError(TOO_MANY)
+        chunks = await self._store.between(*asked)
         if not chunks:
             return recent
-        if sum(one.samples for one in chunks) > MOST_CELLS:
-            raise ExecutionError(_TOO_MANY)
         return await asyncio.to_thread(_joined, selection, chunks, recent, need)
 
     def _recent(self, selection: Selection, need: Need) -> Samples:

@@ -68,8 +68,9 @@ def _quantiles(share: Values, bounds: Values, counts: Values, there: Mask) -> Va
         return _quantile(share, bounds, counts)
     values = np.full(len(counts), np.nan)
     patterns, of = np.unique(there, axis=0, return_inverse=True)
-    for number, pattern in enumerate(patterns):
-        cells = of.reshape(-1) == number
+    order = np.argsort(of.reshape(-1), kind="stable")
+    ends = np.cumsum(np.bincount(of.reshape(-1), minlength=len(patterns)))
+    for pattern, cells in zip(patterns, np.split(order, ends[:-1]), strict=True):
         values[cells] = _quantile(share[cells], bounds[pattern], counts[cells][:, pattern])
     return values
 

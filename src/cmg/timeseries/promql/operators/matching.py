@@ -7,11 +7,10 @@ from numpy.typing import NDArray
 
 from cmg.timeseries.errors import ExecutionError
 from cmg.timeseries.labels import NAME, Frame, Grouping, Labels, labels_of, only, shown, without
+from cmg.timeseries.promql.budget import MOST_CELLS, Budget
 from cmg.timeseries.promql.operators.arithmetic import ARITHMETIC, applied
 from cmg.timeseries.promql.plan import Matching
 from cmg.timeseries.promql.vectors import Vector, regrouped, sums
-
-_MOST_CELLS = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +20,11 @@ class Sides:
     left: NDArray[np.intp]
     right: NDArray[np.intp]
     signatures: Frame
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of rows there are."""
+        return int(np.bincount(self.right, minlength=len(self.signatures))[self.left].sum())
 
     def counted(self, side: NDArray[np.intp], vector: Vector) -> NDArray[np.int64]:
         """How many rows of each group are present at each step, (G, T)."""
@@ -45,17 +49,22 @@ def _sides(left: Frame, right: Frame, matching: Matching) -> Sides:
     return Sides(of[0], of[1], Frame(tuple(places)))
 
 
-def combined(op: str, left: Vector, right: Vector, matching: Matching, *, as_bool: bool) -> Vector:
-    """Arithmetic or comparison of the series that match. Raises `ExecutionError` where a match is not unique."""
+def combined(op: str, left: Vector, right: Vector, matching: Matching, budget: Budget, *, as_bool: bool) -> Vector:
+    """Arithmetic or comparison of the series that match.
+
+    Raises `ExecutionError` where a match is not unique, and for too many matches.
+    """
     flipped = matching.cardinality == "one-to-many"
     many, one = (right, left) if flipped else (left, right)
     both = sides(many.frame, one.frame, matching)
+    if both.pairs * many.values.shape[1] > MOST_CELLS // 10:  # most of them may be of rows that are nowhere present
+        many, one = many.seen(), one.seen()
+        both = sides(many.frame, one.frame, matching)
     # Where a side is empty nothing is going to match, and nothing is compared.
     meeting = np.asarray(many.present.any(axis=0) & one.present.any(axis=0))
     _check_unique(both, one, meeting, "left" if flipped else "right")
+    budget.check(both.pairs * many.values.shape[1])
     pairs = many.frame.derived(("pairs", both), lambda: _Pairs.of(both))
-    if len(pairs.many) * many.values.shape[1] > _MOST_CELLS:
-        raise ExecutionError("query processing would load too many samples into memory in query execution")
     first, second = many.values[pairs.many], one.values[pairs.one]
     values, kept = applied(op, *((second, first) if flipped else (first, second)), as_bool=as_bool)
     present = many.present[pairs.many] & one.present[pairs.one]
@@ -153,7 +162,7 @@ def either_of(left: Vector, right: Vector, matching: Matching) -> Vector:
     """`or`: the left series, and the right ones for which there is no left one."""
     there = _partnered(right, left, matching)
     groups = left.frame.derived(
-        ("either", right.frame), lambda: Frame(left.frame.labels + right.frame.labels).renamed("same", lambda one: one)
+        ("either", right.frame), lambda: Frame(left.frame.labels + right.frame.labels).renamed(lambda one: one)
     )
     values = np.concatenate((left.values, right.values))
     present = np.concatenate((left.present, right.present & ~there))

@@ -6,6 +6,7 @@ import numpy as np
 
 from cmg.timeseries.errors import ExecutionError
 from cmg.timeseries.labels import Frame, Grouping, Labels, labels_of
+from cmg.timeseries.promql.budget import Budget
 from cmg.timeseries.promql.operators.aggregation import groups_of
 from cmg.timeseries.promql.plan import Aggregate
 from cmg.timeseries.promql.vectors import Scalar, Vector
@@ -47,8 +48,11 @@ def _ranked(values: Values, *, top: bool) -> np.ndarray[tuple[int, ...], np.dtyp
     return np.lexsort((np.where(nan, 0.0, -values if top else values), nan), axis=0)
 
 
-def counted_values(vector: Vector, label: str, node: Aggregate) -> Vector:
-    """How many series of each group have each value, written into `label`. Raises `ExecutionError` for a bad label."""
+def counted_values(vector: Vector, label: str, node: Aggregate, budget: Budget) -> Vector:
+    """How many series of each group have each value, written into `label`.
+
+    Raises `ExecutionError` for a bad label, and for too many values.
+    """
     if not label:
         raise ExecutionError(f"invalid label name {label!r}")
     rows, steps = np.nonzero(vector.present)
@@ -65,6 +69,7 @@ def counted_values(vector: Vector, label: str, node: Aggregate) -> Vector:
     ]
     kept = node.labels | {label} if node.by else node.labels
     groups = groups_of(Frame(labels), frozenset(kept), by=node.by)
+    budget.check(len(groups.frame) * vector.values.shape[1])
     counts = np.zeros((len(groups.frame), vector.values.shape[1]))
     np.add.at(counts, (groups.of[of.reshape(-1)], steps), 1.0)
     return Vector(groups.frame, counts, counts > 0)
