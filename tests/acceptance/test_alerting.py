@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -106,6 +107,9 @@ async def test_a_rule_fires_and_a_phone_rings_over_a_kill(receivers: Receivers, 
         for schedule in (*json.loads(on_call.stdout)["schedules"], *shown["items"]):
             assert {schedule["now"]["responder"], schedule["next"]["responder"]} == {"ada", "bob"}
             assert schedule["now"]["until"] == schedule["next"]["starts_at"]
+        added = await asyncio.to_thread(cmg, service, "alerts", "feeds", "add", "--schedule", "main", "--json")
+        status, calendar = await asyncio.to_thread(service.call, "GET", urlsplit(json.loads(added.stdout)["url"]).path)
+        assert (status, calendar.startswith("BEGIN:VCALENDAR\r\n")) == (200, True), calendar
         tested = await asyncio.to_thread(cmg, service, "alerts", "test-channel", "sms", "--to", "+15550009")
         assert (tested.returncode, "It was sent" in tested.stdout) == (0, True), tested.stderr
     finally:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 
 from cmg.alerting.api import answer_routes as alerting_answer_routes
 from cmg.alerting.api import document_routes as alerting_document_routes
-from cmg.alerting.api import oncall_routes
+from cmg.alerting.api import feed_routes, oncall_routes
 from cmg.alerting.api import routes as alerting_routes
 from cmg.alerting.owned import routes as owned_rule_routes
 from cmg.alerting.owned.routes import OwnedRuleStates
@@ -73,6 +73,7 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         alerting_routes.router(services.alerts),
         alerting_document_routes.router(services.configuring),
         owned_rule_routes.router(OwnedRuleStates(services.database, services.configuring)),
+        feed_routes.router(services.feeds, services.settings.public_url),
         alerting_answer_routes.router(build_answers(services.settings, services.alerts, clock)),
         services.logbook.router(),
         incident_routes.router(services.incidents),

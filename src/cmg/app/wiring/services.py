@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from cmg.alerting.alerts import Alerts
+from cmg.alerting.calendar.feeds import Feeds
 from cmg.alerting.desk import Desk
 from cmg.alerting.setup.configuring import Configuring
 from cmg.app.alerting.paging import build_sealer
@@ -68,6 +69,7 @@ class Services:
     alerts: Alerts
     configuring: Configuring
     figures: WorkspaceFigures
+    feeds: Feeds
     logbook: Logbook
     incidents: Room
 
@@ -79,6 +81,7 @@ def services_of(
     audit, policies, sealer = AuditTrail(database, clock), policies_of(settings, feed), build_sealer(settings)
     ground = Ground(settings, database, audit, lambda: feed.current.workspaces, clock, instruments, sealer)
     desk = Desk(database, audit, clock)
+    alerts = Alerts(desk, database, clock)
     return Services(
         settings=settings,
         dsn=dsn,
@@ -95,7 +98,8 @@ def services_of(
         traces=TraceReader(TraceStore(database), clock),
         effect=EffectReports(database, lambda: feed.current.workspaces, clock),
         desk=desk,
-        alerts=Alerts(desk, database, clock),
+        alerts=alerts,
+        feeds=Feeds(alerts, database, audit, clock),
         logbook=build_logbook(settings, database, audit, clock, instruments),
         incidents=build_room(settings, database, audit, clock, sealer),
         configuring=Configuring(database, audit, clock, sealer),

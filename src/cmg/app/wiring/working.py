@@ -111,6 +111,7 @@ def _jobs(services: Services, tracer: Tracer, instruments: Instruments) -> Jobs:
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
     alerts_days = retention.alerts_days
     jobs.register("alerting.purge", lambda _: services.alerts.purge(alerts_days), every="53 * * * *")
+    jobs.register("alerting.purge_feeds", lambda _: services.feeds.purge(), every="54 3 * * *")
     jobs.register("people.purge", lambda _: services.people.purge(), every="19 * * * *")
     jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
     traces = TraceStore(database)

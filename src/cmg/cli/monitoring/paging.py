@@ -20,6 +20,7 @@ from cmg.alerting.world import Changes
 from cmg.app.alerting.paging import build_sender
 from cmg.app.wiring import Services
 from cmg.catalogue.metrics import METRICS
+from cmg.cli.monitoring.feeds import feeds
 from cmg.cli.monitoring.oncall import oncall
 from cmg.cli.printing import json_option, print_fields, print_json, print_table
 from cmg.cli.session import with_services
@@ -191,4 +192,4 @@ def test_channel(*, name: str, address: str, workspace: str, as_json: bool) -> i
     return int(not good)
 
 
-COMMANDS = (list_alerts, show, acknowledge, resolve, snooze, reassign, oncall, lint, test_channel)
+COMMANDS = (list_alerts, show, acknowledge, resolve, snooze, reassign, oncall, feeds, lint, test_channel)
