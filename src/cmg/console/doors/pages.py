@@ -126,13 +126,16 @@ _PAGE = Markup("""<!doctype html>
 <body><main><img src="/static/icon.svg" alt="" width="40" height="40"><p class="product">Context Memory Gateway</p>
 <h1>{title}</h1><p>{lead}</p>
 <p id="problem" role="alert" hidden></p><p id="done" role="status" hidden>{done}</p>
-<form method="post" data-posts="{posts}" data-after="{after}" data-signed-in="{signed_in}" data-token="{token}">{fields}
+<form method="post" data-posts="{posts}" data-after="{after}" data-signed-in="{signed_in}" data-token="{token}">{whose}
+{fields}
 <button type="submit">{button}</button></form>{oidc}{notes}</main></body></html>
 """)
 _INPUT = Markup(
     '<p class="field"{later}><label for="{name}">{label}</label><input id="{name}" name="{name}" type="{kind}" '
     'autocomplete="{complete}" autocapitalize="none" spellcheck="false"{required}{described}>{help}</p>'
 )
+# Password managers ask whose password it is; the script puts the address of who is signed in here.
+_WHOSE = Markup('<input id="whose" type="text" autocomplete="username" readonly hidden>')
 _OIDC = Markup(
     '<p id="oidc" hidden><a class="button" href="/admin/v1/login/oidc">Sign in with your organisation</a></p>'
 )
@@ -166,6 +169,7 @@ def _html(door: Door) -> str:
         token=int(door.token),
         button=door.button,
         done=door.done,
+        whose=_WHOSE if door.signed_in else "",
         fields=_joined(_input(one) for one in door.fields),
         oidc=_OIDC if door.oidc else "",
         notes=_joined(Markup('<p class="note">{}</p>').format(one) for one in door.notes),

@@ -89,4 +89,11 @@ if (oidc) {
     })
     .catch(() => complain("The service does not answer; try again in a moment."));
 }
-form.querySelector("input").focus();
+const whose = document.getElementById("whose");
+if (whose) {
+  fetch("/admin/v1/me")
+    .then((answer) => (answer.ok ? answer.json() : { email: "" }))
+    .then((person) => { whose.value = person.email; })
+    .catch(() => complain("The service does not answer; try again in a moment."));
+}
+form.querySelector("input[name]").focus();
