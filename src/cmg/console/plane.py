@@ -1,18 +1,20 @@
 """Calling the control plane in a person's name, within this process."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import msgspec
 
-from cmg.kit.asgi import Handler, Receive, Request, Scope, Send, send_error
+from cmg.kit.asgi import Handler, Message, Receive, Request, Scope, Send, send_error
 from cmg.kit.errors import CmgError
 from cmg.kit.permissions import CSRF_HEADER, SESSION_COOKIE
 
 _DEADLINE_S = 30.0
+_STREAM_S = 300.0  # of an answer that goes on
+_AHEAD = 16
 Query = Mapping[str, Any]
 
 
@@ -69,6 +71,33 @@ class Plane:
             raise refusal(answer.status_code, answer.content)
         return answer
 
+    async def records(self, path: str, query: Query | None = None) -> AsyncIterator[Any]:
+        """Decoded, the lines of an answer that goes on (NDJSON), as they come. Leaving it ends it. Raises `Refused`."""
+        request = self._request("GET", path, query, None)
+        scope: Scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": request.url.query,
+            "headers": [(name.lower(), value) for name, value in request.headers.raw],
+            "client": (self._visitor.address, 0),
+            "server": ("console", 80),
+            "root_path": "",
+        }
+        rest = b""
+        try:
+            async with asyncio.timeout(_STREAM_S):
+                async for piece in _pieces(_Asked(self._handle), scope):
+                    *whole, rest = (rest + piece).split(b"\n")
+                    for line in whole:
+                        if line:
+                            yield msgspec.json.decode(line)
+        except TimeoutError as error:
+            raise Refused(504, f"{path} went on for more than {_STREAM_S:.0f} seconds") from error
+
     def _request(self, method: str, path: str, query: Query | None, body: Any) -> httpx.Request:
         headers = {"user-agent": self._visitor.agent, "accept": "application/json"}
         if self._visitor.token:
@@ -98,6 +127,41 @@ async def _exchange(transport: httpx.ASGITransport, request: httpx.Request) -> h
     answer = await transport.handle_async_request(request)
     await answer.aread()
     return answer
+
+
+async def _pieces(asked: "_Asked", scope: Scope) -> AsyncIterator[bytes]:
+    """The body of an answer in pieces, at most so many ahead of who reads them."""
+    sent: asyncio.Queue[Message | None] = asyncio.Queue(_AHEAD)
+    begun: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        if begun:
+            return begun.pop()
+        left: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        return await left  # whoever leaves cancels the task
+
+    async def run() -> None:
+        try:
+            await asked(scope, receive, sent.put)
+        except Exception as error:
+            await sent.put(None)
+            raise Refused(503, f"{scope['path']} broke off; try again") from error
+        await sent.put(None)
+
+    task, status, told = asyncio.create_task(run()), 200, b""
+    try:
+        while (message := await sent.get()) is not None:
+            status = message.get("status", status)
+            body = message.get("body", b"")
+            if status >= 300:
+                told += body
+            elif body:
+                yield body
+        await task
+    finally:
+        task.cancel()
+    if status >= 300:
+        raise refusal(status, told)
 
 
 def words(query: Query | None) -> str:

@@ -1,6 +1,6 @@
 """Somebody who is signed in, at a page."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import msgspec
@@ -84,6 +84,10 @@ class View:
     async def delete(self, path: str, query: Query | None = None) -> Any:
         """DELETE."""
         return await self._plane.json("DELETE", path, query)
+
+    def records(self, path: str, query: Query | None = None) -> AsyncIterator[Any]:
+        """GET of an answer that goes on: its lines, as they come."""
+        return self._plane.records(path, query)
 
     async def text(self, path: str, query: Query | None = None) -> str:
         """GET of what is no JSON: a document, a picture."""

@@ -1,13 +1,11 @@
 """Searching the logs, and following them."""
 
-from nicegui import ui
-
+from cmg.console.pages.logs.following import Follower
 from cmg.console.parts.frame import page
 from cmg.console.parts.markup import badge, code, link, moment
 from cmg.console.parts.tables import Column, Filter, Paged, Row
 from cmg.console.visit import View
 
-_FOLLOW_S = 2.0
 LEVELS = {one: f"{one} and above" for one in ("debug", "info", "warning", "error", "critical")}
 _TIERS = {"hot,cold,archive": "with the archive"}
 
@@ -41,15 +39,8 @@ _FILTERS = (
 
 @page("/logs", title="Logs", icon="article", group="Watch")
 async def logs(view: View) -> None:
-    """Newest first. Following asks for the first page again and again, while somebody looks."""
+    """Newest first; lines that are followed come on top as they are stored."""
     table = Paged(view, "/admin/v1/logs", _COLUMNS, filters=_FILTERS)
-    timer = ui.timer(_FOLLOW_S, table.load, active=False, immediate=False)
-    ui.switch("Follow: new lines every two seconds", on_change=lambda event: _follow(timer, on=event.value))
+    follower = Follower(view, table)
+    follower.draw()
     await table.show()
-
-
-def _follow(timer: ui.timer, *, on: bool) -> None:
-    if on:
-        timer.activate()
-    else:
-        timer.deactivate()
