@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import expect
 
 from cmg.catalogue.dashboards import DASHBOARDS
 from support.browser import Tab, chromium, invite, tab
@@ -56,6 +57,30 @@ def test_every_panel_draws(admin: Tab, slug: str) -> None:
     assert admin.serious() == []
     assert admin.said == []
     admin.shoot(f"dashboard-{slug}")
+
+
+def test_a_panel_leads_to_its_runbook_its_traces_and_its_log_lines(admin: Tab) -> None:
+    admin.said.clear()
+    for title, heading, there in (
+        ("Slowest traces of this span", "Traces", "tbody tr"),
+        ("Warnings of this span", "Logs", ".cmg-table-holder"),
+        ("What to do", "Runbook", ".cmg-text h3"),
+    ):
+        admin.open("/dashboards/application?span=900")
+        admin.page.locator("[data-panel=route-latency]").get_by_role("link", name=title).click()
+        expect(admin.page.locator("h1")).to_have_text(heading)
+        expect(admin.page.locator(there).first).to_be_visible()
+        assert admin.page.locator(".cmg-banner").count() == 0
+        assert admin.serious() == []
+    assert admin.said == []
+
+
+def test_a_trace_of_the_list_is_opened(admin: Tab) -> None:
+    admin.open("/traces?order=slowest")
+    admin.page.locator("td[data-head=Trace] a").first.click()
+    expect(admin.page.locator("h1")).to_have_text("Trace")
+    expect(admin.page.locator("svg.cmg-bar").first).to_be_visible()
+    assert admin.serious() == []
 
 
 def test_a_choice_stands_in_the_address(admin: Tab) -> None:

@@ -47,6 +47,8 @@ def test_the_playground_answers_with_memory_and_without(own: Service, admin: Tab
     admin.page.get_by_label("Message").fill("What does Joan play?")
     admin.page.get_by_role("button", name="Send").click()
     expect(admin.page.locator(".q-field--error")).to_contain_text("paste an API key")
+    expect(admin.page.locator(".q-notification").get_by_role("button", name="Close")).to_be_visible()
+    assert admin.serious() == []
     admin.page.get_by_label("API key").fill(own.key)
     admin.page.get_by_role("button", name="Send").click()
     on, off = (

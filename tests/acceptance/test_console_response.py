@@ -74,3 +74,48 @@ def test_an_incident_is_declared_and_read(admin: Tab) -> None:
     expect(admin.page.locator(".q-dialog .cmg-pre")).to_contain_text("Calls fail")
     assert admin.said == []
     admin.shoot("incident")
+
+
+def _on_call(own: Service) -> None:
+    for name in ("ada", "bob"):
+        status, told = own.call("PUT", f"/admin/v1/responders/{name}", {"name": name.capitalize()})
+        assert status == 200, told
+    layer = {"people": ["ada"], "kind": "daily", "starts_on": "2026-01-01", "hours": "00:00-23:00"}
+    schedule = {"name": "First line", "timezone": "UTC", "layers": [layer]}
+    status, told = own.call("PUT", "/admin/v1/schedules/first", schedule)
+    assert status == 200, told
+
+
+def test_who_is_on_call_is_told_and_somebody_stands_in(own: Service, admin: Tab) -> None:
+    _on_call(own)
+    admin.open("/oncall")
+    line = admin.page.locator("section", has_text="First line")
+    expect(line).to_contain_text("there are hours in which nobody is on call")
+    expect(line.locator("td[data-head=Until]").first).to_be_visible()
+    expect(line.locator(".cmg-facts").first).to_contain_text("cannot be reached")
+    assert admin.serious() == []
+    line.get_by_role("button", name="Override").click()
+    admin.page.get_by_label("Who stands in").click()
+    admin.page.get_by_role("option", name="Bob").click()
+    admin.page.get_by_label("For how many hours").fill("-1")
+    admin.page.get_by_role("button", name="Override", exact=True).last.click()
+    expect(admin.page.locator(".q-field--error")).to_contain_text("more than 0 hours")
+    admin.page.get_by_label("For how many hours").fill("3")
+    assert admin.serious() == []
+    admin.page.get_by_role("button", name="Override", exact=True).last.click()
+    expect(line.locator(".cmg-facts").first).to_contain_text("Bob")
+    assert own.call("GET", "/admin/v1/alerts/oncall")[1]["items"][0]["now"]["responder"] == "bob"
+    admin.shoot("oncall")
+    line.get_by_role("button", name="Take back").click()
+    admin.page.locator(".cmg-dialog").get_by_role("button", name="Take back").click()
+    expect(line.get_by_role("button", name="Take back")).to_have_count(0)
+    assert own.call("GET", "/admin/v1/schedules/first")[1]["overrides"] == []
+    assert admin.said == []
+
+
+def test_a_runbook_is_read(admin: Tab) -> None:
+    admin.open("/runbooks")
+    admin.page.get_by_role("link", name="Requests take too long").click()
+    expect(admin.page.locator("h3", has_text="First checks")).to_be_visible()
+    assert admin.serious() == []
+    assert admin.said == []

@@ -28,10 +28,12 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from cmg.analytics.store import sql_of
 from cmg.catalogue.dashboards import DASHBOARDS
+from cmg.catalogue.dashboards.links import Link, links_of
 from cmg.catalogue.dashboards.models import Annotation, Dashboard, Panel, Promql, Report, Variable
 
 PROMETHEUS = common.DataSourceRef(type_val="prometheus", uid="cmg-prometheus")
 LEDGER = common.DataSourceRef(type_val="grafana-postgresql-datasource", uid="cmg-ledger")
+_CONSOLE = "http://localhost:8000/console"
 _UNITS = {
     "s": "s",
     "bytes": "bytes",
@@ -101,7 +103,7 @@ def rendered(dashboard: Dashboard) -> str:
         .refresh("30s")
         .time("now-6h" if dashboard.scope == "service" else "now-7d", "now")
         .timezone(common.TimeZoneBrowser)
-        .variables([_variable(name) for name in dashboard.variables])
+        .variables([*(_variable(name) for name in dashboard.variables), _console()])
     )
     for kind in dashboard.annotations:
         page.annotation(_Built(_annotation(kind)))
@@ -117,6 +119,18 @@ def _variable(name: Variable) -> Any:
         return one.datasource(LEDGER).query(sql_of("workspace_names").rstrip(";")).all_value("''")
     metric = {"upstream": "cmg_llm_calls_total", "instance": "up"}[name]
     return one.datasource(PROMETHEUS).query(f"label_values({metric}, {name})").all_value(".*")
+
+
+def _console() -> Any:
+    """Where the links of panels lead: whoever looks can put another address into its field."""
+    one = builders.TextBoxVariable("console").label("Console").default_value(_CONSOLE)
+    return one.current(models.VariableOption(selected=True, text=_CONSOLE, value=_CONSOLE))
+
+
+def _link(link: Link) -> Any:
+    path = link.path.replace("$from", "${__from:date:iso}").replace("$to", "${__to:date:iso}")
+    made = builders.DashboardLink(link.title).type(models.DashboardLinkType.LINK).target_blank(target_blank=True)
+    return made.url(f"${{console}}{path}")
 
 
 def _annotation(kind: Annotation) -> models.AnnotationQuery:
@@ -141,6 +155,7 @@ def _panel(panel: Panel) -> Any:
         made.thresholds_style(common_builders.GraphThresholdsStyleConfig().mode(common.GraphThresholdsStyleMode.LINE))
     if panel.form in {"bars", "number"} and isinstance(panel.source, Report):
         made.reduce_options(common_builders.ReduceDataOptions().values(values=True).calcs([]))
+    made.links([_link(one) for one in links_of(panel)])
     for target in _targets(panel):
         made.with_target(target)
     return made

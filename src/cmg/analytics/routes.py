@@ -1,6 +1,7 @@
 """`/admin/v1/dashboards`: what dashboards there are, and the figures of their panels."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
@@ -10,6 +11,7 @@ from pydantic import BaseModel, Field
 from cmg.analytics.models import Event, Picture, look
 from cmg.analytics.panels import Panels
 from cmg.catalogue.dashboards import BY_SLUG, DASHBOARDS
+from cmg.catalogue.dashboards.links import links_of
 from cmg.catalogue.dashboards.models import Dashboard, Panel
 from cmg.identity.models import Workspace, actor_of
 from cmg.kit.clock import Clock
@@ -40,6 +42,17 @@ class ThresholdView(BaseModel):
     color: str
 
 
+class LinkView(BaseModel):
+    """Where a panel leads to in the console: `$from` and `$to` in the path stand for the span, in RFC 3339.
+
+    `kind`: runbook, traces, requests, logs.
+    """
+
+    kind: str
+    title: str
+    path: str
+
+
 class PanelView(BaseModel):
     """How a panel is drawn. `form`: lines, number, bars, table; `width`: of 24; `idle`: why it may have no figures."""
 
@@ -51,6 +64,7 @@ class PanelView(BaseModel):
     width: int
     thresholds: list[ThresholdView]
     idle: str | None
+    links: list[LinkView]
 
 
 class DashboardItem(BaseModel):
@@ -205,4 +219,5 @@ def _event_view(event: Event) -> dict[str, Any]:
 
 def _panel_view(panel: Panel) -> dict[str, Any]:
     told = {name: getattr(panel, name) for name in ("id", "title", "help", "unit", "form", "width", "idle")}
-    return {**told, "thresholds": [{"value": one.value, "color": one.color} for one in panel.thresholds]}
+    thresholds = [{"value": one.value, "color": one.color} for one in panel.thresholds]
+    return {**told, "thresholds": thresholds, "links": [asdict(one) for one in links_of(panel)]}

@@ -10,7 +10,9 @@ from grafana_foundation_sdk.models.dashboard import Dashboard as Schema
 
 from cmg.analytics.grafana import annotation_sql, files, promql, rendered, sql
 from cmg.catalogue.dashboards import DASHBOARDS
+from cmg.catalogue.dashboards.links import links_of
 from cmg.catalogue.dashboards.models import Dashboard, Panel, Report
+from cmg.catalogue.runbook_texts import runbooks
 from cmg.storage.database import Database
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "grafana"
@@ -47,6 +49,33 @@ async def test_annotations_are_those_declared_and_run_as_grafana_sends_them(dash
         text = text.replace("$__timeFrom()", "'2026-11-23'").replace("$__timeTo()", "'2026-11-24'")
         assert "$" not in text
         await database.fetch(text)
+
+
+@EACH
+def test_panels_lead_to_the_console_with_their_span(dashboard: Dashboard):
+    told = json.loads(rendered(dashboard))
+    (console,) = [one for one in told["templating"]["list"] if one["name"] == "console"]
+    assert console["type"] == "textbox"
+    for panel, shown in zip(dashboard.panels, told["panels"], strict=True):
+        assert [one["title"] for one in shown["links"]] == [one.title for one in links_of(panel)]
+        for one in shown["links"]:
+            assert one["url"].startswith("${console}/"), one
+            assert "$from" not in one["url"], one
+            assert ("${__from:date:iso}" in one["url"]) is ("/runbooks/" not in one["url"])
+
+
+def test_links_lead_to_runbooks_and_pages_that_there_are():
+    links = [(panel.id, one) for board in DASHBOARDS for panel in board.panels for one in links_of(panel)]
+    named = {one.path.removeprefix("/runbooks/") for _, one in links if one.kind == "runbook"}
+    assert named <= set(runbooks())
+    assert len(named) > 12
+    without = [
+        panel.id
+        for board in DASHBOARDS
+        for panel in board.panels
+        if not isinstance(panel.source, Report) and "runbook" not in {one.kind for one in links_of(panel)}
+    ]
+    assert without == [], "name the metric in cmg.catalogue.dashboards.links"
 
 
 @EACH

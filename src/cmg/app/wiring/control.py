@@ -13,7 +13,7 @@ from cmg.alerting.owned.routes import OwnedRuleStates
 from cmg.analytics import routes as analytics_routes
 from cmg.analytics.panels import Panels
 from cmg.app.alerting.paging import build_answers
-from cmg.app.console import health_routes
+from cmg.app.console import health_routes, runbook_routes
 from cmg.app.jobs.noting import noted
 from cmg.app.metrics_api import metrics_router
 from cmg.app.processes.metrics import MergedMetrics
@@ -77,6 +77,7 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         alerting_answer_routes.router(build_answers(services.settings, services.alerts, clock)),
         services.logbook.router(),
         incident_routes.router(services.incidents),
+        runbook_routes.router(),
     ]
 
 

@@ -1,5 +1,6 @@
 """Alerts: what people hear of together, each alert, silences, and why somebody was paged or not."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -148,13 +149,21 @@ def _story(found: Mapping[str, Any]) -> None:
         with card(alert["name"]):
             labels = ", ".join(f"{name}={value}" for name, value in alert["labels"].items())
             runbook = alert["annotations"].get("runbook_url") or alert["annotations"].get("runbook") or ""
-            told = [("Severity", _severity(alert)), ("Labels", labels), ("Runbook", runbook)]
+            told = [("Severity", _severity(alert)), ("Labels", labels), ("Runbook", _runbook(runbook))]
             html(facts([*told, ("About", alert["annotations"].get("summary", ""))]))
     if group := found["group"]:
         with card(group["title"]):
             rows = [("Status", badge(group["status"])), ("With", group["assigned_to"]), ("By", group["by"])]
             incident = link(group["incident"], f"/incidents/{group['incident']}") if group["incident"] else None
             html(facts([*rows, ("Policy", group["policy"]), ("Step", group["step"]), ("Incident", incident)]))
+
+
+def _runbook(place: str) -> object:
+    """Ours are pages of the console; another's is wherever its rule says."""
+    ours = re.fullmatch(r"runbooks/([a-z0-9-]+)\.md", place)
+    if ours:
+        return link(place, f"/runbooks/{ours[1]}")
+    return link(place, place) if place.startswith(("https://", "http://")) else place
 
 
 def _acting(view: View, path: str, draw: Any) -> None:

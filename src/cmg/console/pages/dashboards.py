@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 from nicegui import ui
@@ -16,6 +17,7 @@ from cmg.console.parts.refusals import banner
 from cmg.console.parts.tables import Column, listed
 from cmg.console.plane import Refused
 from cmg.console.visit import View
+from cmg.kit.clock import rfc3339
 
 _SPANS = {
     900: "15 minutes",
@@ -51,7 +53,7 @@ async def dashboard(view: View) -> None:
     until = view.clock.time()
     look = {**chosen, "from": until - span, "to": until}
     with ui.element("div").classes("cmg-panels"):
-        holders = [(panel, _holder(panel)) for panel in told["panels"]]
+        holders = [(panel, _holder(panel, (until - span, until))) for panel in told["panels"]]
 
     async def fill() -> None:
         marks = await _marks(view, until - span)
@@ -85,12 +87,21 @@ def _variable(name: str, value: str, values: Sequence[str], go: Any) -> None:
     ).props("outlined dense").classes("cmg-select")
 
 
-def _holder(panel: Mapping[str, Any]) -> ui.element:
+def _holder(panel: Mapping[str, Any], span: tuple[float, float]) -> ui.element:
     box = ui.element("section").classes("cmg-card").style(f"grid-column: span {panel['width']}")
     box.props(f'data-panel="{panel["id"]}"')
     with box:
         html(Markup('<h2 title="{}">{}</h2>').format(panel["help"], panel["title"]))
-        return ui.element("div").classes("cmg-panel").props("data-drawn=waiting")
+        holder = ui.element("div").classes("cmg-panel").props("data-drawn=waiting")
+        html(_links(panel, span))
+        return holder
+
+
+def _links(panel: Mapping[str, Any], span: tuple[float, float]) -> Markup:
+    """What to do, and what happened meanwhile: for the span that is shown."""
+    since, until = (quote(rfc3339(at)) for at in span)
+    pieces = (link(one["title"], one["path"].replace("$from", since).replace("$to", until)) for one in panel["links"])
+    return Markup('<p class="cmg-links">{}</p>').format(Markup(" · ").join(pieces))
 
 
 async def _marks(view: View, since: float) -> list[tuple[float, str]]:
@@ -128,7 +139,7 @@ def _draw(panel: Mapping[str, Any], picture: Mapping[str, Any], marks: Sequence[
     if panel["form"] == "lines" and picture["lines"]:
         lines(picture["lines"], panel["unit"], panel["thresholds"], marks)
     elif panel["form"] == "bars" and picture["values"]:
-        bars(picture["values"], panel["unit"])
+        bars(picture["values"], panel["unit"], panel["thresholds"])
     elif panel["form"] == "number" and picture["values"]:
         for one in picture["values"]:
             html(_number(panel, one))

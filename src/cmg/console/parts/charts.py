@@ -13,6 +13,7 @@ _WIDE, _HIGH = 220, 48
 # Apart for people who see colours differently, readable on light and on dark (Okabe and Ito, without black and yellow).
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a7a7a")
 _INK = "#7d8894"
+_NO_LABEL = {"show": False}
 
 
 def sparkline(points: Points, label: str, unit: str = "") -> Markup:
@@ -49,7 +50,7 @@ def lines(
         }
         for one in series
     ]
-    levels = [{"yAxis": one["value"], "lineStyle": {"color": one["color"]}} for one in thresholds]
+    levels = _levels(thresholds, "yAxis")
     moments = [{"xAxis": at * 1000, "name": title, "lineStyle": {"color": _INK}} for at, title in marks]
     if drawn and (levels or moments):
         label = {"show": True, "formatter": "{b}", "position": "insideEndTop", "color": _INK, "fontSize": 10}
@@ -57,7 +58,7 @@ def lines(
     return ui.echart({**_frame(unit), "xAxis": {"type": "time", **_axis()}, "series": drawn}).classes("cmg-chart")
 
 
-def bars(values: Sequence[Mapping[str, Any]], unit: str) -> ui.echart:
+def bars(values: Sequence[Mapping[str, Any]], unit: str, thresholds: Sequence[Mapping[str, Any]] = ()) -> ui.echart:
     """Named values beside each other: `{name, value}` each."""
     options = _frame(unit)
     options["xAxis"], options["yAxis"] = (
@@ -69,9 +70,16 @@ def bars(values: Sequence[Mapping[str, Any]], unit: str) -> ui.echart:
             **_axis(),
         },
     )
-    options["series"] = [{"type": "bar", "data": [one["value"] for one in values]}]
+    drawn: dict[str, Any] = {"type": "bar", "data": [one["value"] for one in values]}
+    if thresholds:
+        drawn["markLine"] = {"symbol": "none", "silent": True, "data": _levels(thresholds, "xAxis"), "label": _NO_LABEL}
+    options["series"] = [drawn]
     options["tooltip"] = {"trigger": "axis", "axisPointer": {"type": "shadow"}, "confine": True}
     return ui.echart(options).classes("cmg-chart")
+
+
+def _levels(thresholds: Sequence[Mapping[str, Any]], axis: str) -> list[dict[str, Any]]:
+    return [{axis: one["value"], "lineStyle": {"color": one["color"], "width": 2}} for one in thresholds]
 
 
 def _axis() -> dict[str, Any]:

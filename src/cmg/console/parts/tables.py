@@ -68,6 +68,12 @@ class Paged:
         self._cursors: list[str | None] = [None]
         self._next: str | None = None
         self.rows: list[Row] = []
+        self.on_filter: Callable[[], None] = lambda: None
+
+    @property
+    def wanted(self) -> dict[str, str]:
+        """The filters that are set."""
+        return {name: value for name, value in self._wanted.items() if value}
 
     async def show(self) -> "Paged":
         """Draw it with its first page. Raises `Refused`."""
@@ -92,6 +98,11 @@ class Paged:
         self._back.set_visibility(len(self._cursors) > 1)
         self._forth.set_visibility(self._next is not None)
 
+    def put_first(self, rows: Sequence[Row], most: int) -> None:
+        """Newer rows above the others, of which the oldest go."""
+        self.rows = [*rows, *self.rows][:most]
+        self._body.set_content(rows_html(self._columns, self.rows, self._actions))
+
     def _draw_filter(self, one: Filter) -> None:
         async def chosen(event: Any) -> None:
             await self._filter(one.name, event.value or "")
@@ -111,6 +122,7 @@ class Paged:
         self._cursors = [None]
         remember(self._wanted)
         await self.load()
+        self.on_filter()
 
     async def _to_next(self) -> None:
         self._cursors.append(self._next)
