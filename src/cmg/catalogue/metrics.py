@@ -897,6 +897,23 @@ METRICS: tuple[Metric, ...] = (
         optional="only a minute after the start of a monitor",
     ),
     Metric(
+        "cmg_alert_feedback_total",
+        "counter",
+        "Verdicts of people on alerts (useful, noise).",
+        ("verdict",),
+        series=2,
+        optional="only once somebody said something",
+    ),
+    Metric(
+        "cmg_alert_rule_records",
+        "gauge",
+        "What came of each rule of the service within 30 days (fired, acted, woke, useful, noise); others are `other`.",
+        ("rule", "figure"),
+        series=1000,
+        merge="max",
+        optional="only after the job that counts them, each hour",
+    ),
+    Metric(
         "cmg_heartbeats_total",
         "counter",
         "Pings of the watchdog's URLs, by outcome (sent, failed, withheld).",

@@ -9,11 +9,13 @@ from cmg.alerting.alerts import Alerts
 from cmg.alerting.delivery.pager import Pager
 from cmg.alerting.delivery.sender import Sender
 from cmg.alerting.desk import Desk
+from cmg.alerting.feedback.judging import Feedback
 from cmg.alerting.setup.configuring import Configuring
 from cmg.audit.trail import AuditTrail
 from cmg.identity.models import Actor
 from cmg.storage.database import Database
 from cmg.storage.sealing.sealer import Sealer
+from cmg.telemetry.instruments import Instruments
 from support.alerting_world import document, tiers
 from support.fake_receivers import Receivers, receiving
 from support.manual_clock import ManualClock
@@ -42,6 +44,13 @@ def sealer() -> Sealer:
 @pytest.fixture
 def configuring(database: Database, audit: AuditTrail, clock: ManualClock, sealer: Sealer) -> Configuring:
     return Configuring(database, audit, clock, sealer)
+
+
+@pytest.fixture
+def feedback(
+    alerts: Alerts, database: Database, audit: AuditTrail, clock: ManualClock, instruments: Instruments
+) -> Feedback:
+    return Feedback(alerts, database, audit, clock, instruments)
 
 
 @pytest.fixture

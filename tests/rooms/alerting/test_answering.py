@@ -43,8 +43,8 @@ async def group(configured, admin, alerts, receivers) -> str:
 
 
 @pytest.fixture
-async def client(alerts, links, sealer, clock) -> AsyncIterator[httpx.AsyncClient]:
-    app = documented([answer_routes.router(Answers(alerts, links, sealer, clock))])
+async def client(alerts, links, sealer, clock, feedback) -> AsyncIterator[httpx.AsyncClient]:
+    app = documented([answer_routes.router(Answers(alerts, links, sealer, clock, feedback))])
 
     @app.middleware("http")
     async def stranger(request: Request, go_on):

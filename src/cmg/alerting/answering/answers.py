@@ -8,8 +8,9 @@ import msgspec
 
 from cmg.alerting.alerts import Act, Alerts
 from cmg.alerting.answering import signatures
-from cmg.alerting.answering.links import BadLink, Links, Token
+from cmg.alerting.answering.links import JUDGING, BadLink, Links, Token
 from cmg.alerting.escalation import actions
+from cmg.alerting.feedback.judging import Feedback
 from cmg.alerting.models import Group
 from cmg.alerting.setup.documents import Channel, ChannelKind
 from cmg.alerting.world import Changes
@@ -52,7 +53,8 @@ class _Pressed(msgspec.Struct):
 class Answers:
     """Every method checks first, and does nothing to a group that is answered already."""
 
-    def __init__(self, alerts: Alerts, links: Links, sealer: Sealer, clock: Clock) -> None:
+    def __init__(self, alerts: Alerts, links: Links, sealer: Sealer, clock: Clock, feedback: Feedback) -> None:
+        self._feedback = feedback
         self._alerts, self._links, self._sealer, self._clock = alerts, links, sealer, clock
 
     async def look(self, token: str) -> tuple[Token, Group]:
@@ -113,13 +115,16 @@ class Answers:
         return await self._alerts.group(told.workspace, told.group)
 
     async def _done(self, told: Token, action: str, who: str, client: str) -> Group:
-        if action not in {"acknowledge", "resolve"}:
+        if action not in {"acknowledge", "resolve", *JUDGING}:
             raise BadLink("this link is for calls alone")
         group = await self._group(told)
+        by = Actor(who, frozenset(), told.workspace, client)
+        if action == "useful" or action == "noise":  # noqa: PLR1714  mypy narrows it only so
+            await self._feedback.judge(by, told.group, action)
+            return group
         if not group.live or (action == "acknowledge" and group.status == "acknowledged"):
             return group
         act: Act = actions.resolve if action == "resolve" else _acknowledge
-        by = Actor(who, frozenset(), told.workspace, client)
         return await self._alerts.act(by, told.group, action, act)
 
     async def _secret(self, place: tuple[str, str], kinds: tuple[ChannelKind, ...], name: str) -> str:

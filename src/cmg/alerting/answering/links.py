@@ -13,7 +13,8 @@ import msgspec
 from cmg.alerting.models import Notification
 from cmg.kit.errors import Unauthenticated
 
-Action = Literal["acknowledge", "resolve", "call"]
+Action = Literal["acknowledge", "resolve", "call", "useful", "noise"]
+JUDGING: frozenset[Action] = frozenset({"useful", "noise"})
 LIFE_S = 7 * 86_400.0
 _LONGEST = 1000
 _LINKED = frozenset({"page", "remind", "flapping"})
@@ -47,19 +48,19 @@ class Links:
         return [hashlib.sha256(b"cmg link key\x00" + one.encode()).digest() for one in self._keys()]
 
     def of(self, workspace_id: str, one: Notification, now: float) -> dict[str, str]:
-        """Action → URL, for a message that asks for an answer."""
-        if self._url is None or one.occasion not in _LINKED:
+        """Action → URL, for a message that asks for an answer, or tells of the end."""
+        over = one.occasion == "resolved"
+        if self._url is None or not (over or one.occasion in _LINKED):
             return {}
         until = int(now + LIFE_S)
         who = one.target.partition(":")[2]
+        actions: tuple[Action, ...] = ("useful", "noise") if over else ("acknowledge", "resolve", "call")
         made = {
-            action: self.token(Token(workspace_id, one.group_id, action, until, who, one.channel))
-            for action in ("acknowledge", "resolve", "call")
+            action: self.token(Token(workspace_id, one.group_id, action, until, who, one.channel)) for action in actions
         }
         return {
-            "acknowledge": f"{self._url}/act/{made['acknowledge']}",
-            "resolve": f"{self._url}/act/{made['resolve']}",
-            "call": self.call_url(made["call"]),
+            action: self.call_url(token) if action == "call" else f"{self._url}/act/{token}"
+            for action, token in made.items()
         }
 
     def call_url(self, token: str) -> str:

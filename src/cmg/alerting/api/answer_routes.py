@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import HTMLResponse, Response
 
 from cmg.alerting.answering.answers import Answers
-from cmg.alerting.answering.links import Token
+from cmg.alerting.answering.links import JUDGING, Token
 from cmg.alerting.api.routes import ERRORS
 from cmg.alerting.models import Group
 from cmg.kit.errors import CmgError, TooLarge
@@ -26,7 +26,12 @@ _POLICY = (
     + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     + "'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-_BUTTONS = {"acknowledge": "Acknowledge", "resolve": "Resolve"}
+_BUTTONS = {
+    "acknowledge": "Acknowledge",
+    "resolve": "Resolve",
+    "useful": "It was useful",
+    "noise": "It was noise",
+}
 _DONE = {"acknowledged": "Acknowledged", "resolved": "Resolved", "snoozed": "Snoozed", "open": "Open"}
 
 Sealed = Annotated[str, Path(max_length=1000, description="the token of a link in a message")]
@@ -55,11 +60,14 @@ def _links(answers: Answers) -> APIRouter:
 
     @routes.post("/act/{token}", response_class=HTMLResponse, summary="Do what a link in a message says")
     async def follow_link(request: Request, token: Sealed) -> Response:
-        """Acknowledge or resolve one group of alerts."""
+        """Acknowledge or resolve one group of alerts, or say whether it was worth it."""
         try:
+            told, _ = await answers.look(token)
             group = await answers.act(token, request.state.client)
         except CmgError as error:
             return _page(error.message, status=error.status)
+        if told.action in JUDGING:
+            return _page(f"Thank you. Kept as {told.action}: {group.title}")
         by = f" by {group.by}" if group.by and group.status != "open" else ""
         return _page(f"{_DONE[group.status]}{by}: {group.title}")
 
@@ -105,7 +113,8 @@ async def _body(request: Request) -> bytes:
 
 
 def _asking(told: Token, group: Group) -> Response:
-    if not group.live or (told.action == "acknowledge" and group.status == "acknowledged"):
+    judging = told.action in JUDGING
+    if not judging and (not group.live or (told.action == "acknowledge" and group.status == "acknowledged")):
         return _page(f"{_DONE[group.status]} already: {group.title}")
     if told.action not in _BUTTONS:
         return _page("This link is for calls alone.", status=401)

@@ -45,7 +45,9 @@ async def send(message: Message, to: Destination, session: aiohttp.ClientSession
 def _buttons(message: Message, *, pressed: bool) -> list[dict[str, object]]:
     """Buttons that Slack tells us of, where it signs that; else ones that open the page of the link."""
     made = []
-    for action in ("acknowledge", "resolve"):
+    for action in ("acknowledge", "resolve", "useful", "noise"):
+        if action not in message.links:
+            continue
         url = message.links[action]
         does: dict[str, object] = {"value": url.rpartition("/")[2]} if pressed else {"url": url}
         text = {"type": "plain_text", "text": action.capitalize()}

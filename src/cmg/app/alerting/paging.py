@@ -18,6 +18,7 @@ from cmg.alerting.desk import Desk
 from cmg.alerting.evaluation.evaluator import Evaluator
 from cmg.alerting.evaluation.reporting import Reporting
 from cmg.alerting.evaluation.rule_files import catalogue, of_paths
+from cmg.alerting.feedback.judging import Feedback
 from cmg.alerting.owned.asking import Far
 from cmg.alerting.owned.evaluating import OwnedRules
 from cmg.app.alerting.owning import PagingParts, build_owned
@@ -54,9 +55,9 @@ def build_links(settings: Settings) -> Links:
     return Links(lambda: master_keys(settings.master_key, settings.data_dir), settings.public_url)
 
 
-def build_answers(settings: Settings, alerts: Alerts, clock: Clock) -> Answers:
+def build_answers(settings: Settings, alerts: Alerts, clock: Clock, feedback: Feedback) -> Answers:
     """What is done when one is followed, or Slack, PagerDuty or Twilio calls."""
-    return Answers(alerts, build_links(settings), build_sealer(settings), clock)
+    return Answers(alerts, build_links(settings), build_sealer(settings), clock, feedback)
 
 
 @dataclass(frozen=True)

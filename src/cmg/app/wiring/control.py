@@ -8,6 +8,7 @@ from cmg.alerting.api import answer_routes as alerting_answer_routes
 from cmg.alerting.api import document_routes as alerting_document_routes
 from cmg.alerting.api import feed_routes, oncall_routes
 from cmg.alerting.api import routes as alerting_routes
+from cmg.alerting.feedback import routes as feedback_routes
 from cmg.alerting.owned import routes as owned_rule_routes
 from cmg.alerting.owned.routes import OwnedRuleStates
 from cmg.analytics import routes as analytics_routes
@@ -72,9 +73,10 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         oncall_routes.router(services.alerts, clock),  # before `/alerts/{alert_id}`
         alerting_routes.router(services.alerts),
         alerting_document_routes.router(services.configuring),
+        feedback_routes.router(services.feedback),
         owned_rule_routes.router(OwnedRuleStates(services.database, services.configuring)),
         feed_routes.router(services.feeds, services.settings.public_url),
-        alerting_answer_routes.router(build_answers(services.settings, services.alerts, clock)),
+        alerting_answer_routes.router(build_answers(services.settings, services.alerts, clock, services.feedback)),
         services.logbook.router(),
         incident_routes.router(services.incidents),
         runbook_routes.router(),

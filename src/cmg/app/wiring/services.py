@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cmg.alerting.alerts import Alerts
 from cmg.alerting.calendar.feeds import Feeds
 from cmg.alerting.desk import Desk
+from cmg.alerting.feedback.judging import Feedback
 from cmg.alerting.setup.configuring import Configuring
 from cmg.app.alerting.paging import build_sealer
 from cmg.app.incidents.building import (
@@ -68,6 +69,7 @@ class Services:
     desk: Desk
     alerts: Alerts
     configuring: Configuring
+    feedback: Feedback
     figures: WorkspaceFigures
     feeds: Feeds
     logbook: Logbook
@@ -100,6 +102,7 @@ def services_of(
         desk=desk,
         alerts=alerts,
         feeds=Feeds(alerts, database, audit, clock),
+        feedback=Feedback(alerts, database, audit, clock, instruments),
         logbook=build_logbook(settings, database, audit, clock, instruments),
         incidents=build_room(settings, database, audit, clock, sealer),
         configuring=Configuring(database, audit, clock, sealer),

@@ -112,6 +112,8 @@ def _jobs(services: Services, tracer: Tracer, instruments: Instruments) -> Jobs:
     alerts_days = retention.alerts_days
     jobs.register("alerting.purge", lambda _: services.alerts.purge(alerts_days), every="53 * * * *")
     jobs.register("alerting.purge_feeds", lambda _: services.feeds.purge(), every="54 3 * * *")
+    jobs.register("alerting.feedback_purge", lambda _: services.feedback.purge(alerts_days), every="53 * * * *")
+    jobs.register("alerting.noise", lambda _: services.feedback.show(), every="9 * * * *")
     jobs.register("people.purge", lambda _: services.people.purge(), every="19 * * * *")
     jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
     traces = TraceStore(database)

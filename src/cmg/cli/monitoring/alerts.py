@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from cmg.cli.monitoring.noise import feedback, noise
 from cmg.cli.monitoring.paging import COMMANDS
 from cmg.cli.monitoring.rules import rules
 from cmg.cli.printing import json_option, print_json
@@ -54,5 +55,5 @@ def _line(told: Told) -> str:
     return "  ".join(told)
 
 
-for one in (*COMMANDS, rules):
+for one in (*COMMANDS, rules, feedback, noise):
     alerts.add_command(one)

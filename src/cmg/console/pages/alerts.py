@@ -136,6 +136,8 @@ async def story(view: View) -> None:
             _story(found)
             if view.may("admin") and found["group"] and found["group"]["status"] != "resolved":
                 _acting(view, path, draw)
+            if view.may("admin"):
+                _judging(view, path)
             with card("Decisions"):
                 listed(_DECISIONS, found["decisions"])
             with card("Messages"):
@@ -178,3 +180,15 @@ def _acting(view: View, path: str, draw: Any) -> None:
             ("Resolve", "resolve", None),
         ):
             ui.button(label, on_click=lambda what=what, body=body: act(what, body)).props("outline no-caps")
+
+
+def _judging(view: View, path: str) -> None:
+    """Whether it was worth it; what rules are noise stands in `/admin/v1/alert-noise`."""
+
+    async def judge(verdict: str) -> None:
+        await view.post(f"{path}/feedback", {"verdict": verdict})
+        done(f"Kept: {verdict}.")
+
+    with ui.row().classes("cmg-filters"):
+        for label, verdict in (("It was useful", "useful"), ("It was noise", "noise")):
+            ui.button(label, on_click=lambda verdict=verdict: judge(verdict)).props("flat no-caps")

@@ -22,11 +22,20 @@ class Refused(Exception):
     """The receiver will never take it (a wrong address, a wrong secret)."""
 
 
+_LINKED = {
+    "acknowledge": "Acknowledge",
+    "resolve": "Resolve",
+    "useful": "It was useful",
+    "noise": "It was noise",
+}
+
+
 @dataclass(frozen=True)
 class Message:
     """`reference` is the same for a message however often it is sent, `group` for all messages of a group.
 
-    `at`: when it is sent. `links`: what its receiver may do, by an URL each (`acknowledge`, `resolve`, `call`).
+    `at`: when it is sent. `links`: what its receiver may do, by an URL each (`acknowledge`, `resolve`, `call`; of
+    one that is over `useful`, `noise`).
     """
 
     reference: str
@@ -82,6 +91,6 @@ class Send(Protocol):
 def message_of(one: Notification, at: float, links: Mapping[str, str]) -> Message:
     """The message of a row of the outbox, as it is sent now."""
     reference = hashlib.sha256(one.key.encode()).hexdigest()[:24]
-    named = [f"{action.capitalize()}: {links[action]}" for action in ("acknowledge", "resolve") if action in links]
+    named = [f"{told}: {links[action]}" for action, told in _LINKED.items() if action in links]
     body = "\n".join([one.body, *named])
     return Message(reference, one.group_id, one.occasion, one.severity, one.subject, body, at, one.facts, links)
