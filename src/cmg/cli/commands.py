@@ -74,6 +74,8 @@ def run(words: Sequence[str]) -> int:
         error.show()
         return USAGE
     except click.ClickException as error:
+        if as_json:
+            click.echo(_as_json(error.format_message()))
         error.show()
         return error.exit_code
     except click.Abort:
@@ -89,8 +91,12 @@ def run(words: Sequence[str]) -> int:
     return code if isinstance(code, int) else GOOD
 
 
+def _as_json(message: str) -> bytes:
+    return msgspec.json.encode({"error": {"message": message}})
+
+
 def _told(message: str, code: int, *, as_json: bool = False) -> int:
     if as_json:
-        click.echo(msgspec.json.encode({"error": {"message": message}}))
+        click.echo(_as_json(message))
     click.echo(f"cmg: {message}", err=True)
     return code

@@ -109,7 +109,7 @@ def show(*, incident: str, as_json: bool) -> None:
 
 @incidents.command("update")
 @click.argument("incident")
-@click.option("--title")
+@click.option("--title", help="What it is called from now on.")
 @click.option("--severity", type=click.Choice(SEVERITIES))
 @click.option("--status", type=click.Choice(OPEN))
 @click.option("--cause", help="What caused it.")
@@ -200,7 +200,7 @@ def close(*, incident: str, override: str | None, as_json: bool) -> None:
 
 @incidents.command("reopen")
 @click.argument("incident")
-@click.option("--reason", required=True)
+@click.option("--reason", required=True, help="Why it is open again; goes into the timeline.")
 @json_option
 def reopen(*, incident: str, reason: str, as_json: bool) -> None:
     """The trouble had not ended."""

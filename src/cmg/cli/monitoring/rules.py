@@ -75,7 +75,7 @@ def show_rule(*, name: str, workspace: str, as_json: bool) -> None:
 @click.option("--for", "for_seconds", type=click.IntRange(0, 604_800), help="Seconds it has to hold.")
 @click.option("--severity", type=click.Choice(["P1", "P2", "P3", "P4"]))
 @click.option("--summary", help="What people read; may hold {{ $value }}.")
-@click.option("--enabled/--disabled", default=None)
+@click.option("--enabled/--disabled", default=None, help="Whether it is evaluated.")
 @workspace_option
 @json_option
 def put_rule(
