@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from cmg.cli.commands import run
+from cmg.cli.printing import visible
 
 
 @dataclass(frozen=True)
@@ -257,3 +258,9 @@ def test_wrong_words_are_told(shell: Shell) -> None:
     assert shell.run("incidents", "declare", "x", "--severity", "SEV-1", "--component", "api=bad").code == 2
     assert shell.run("incidents", "show", "INC-x").code == 2
     assert shell.run("incidents", "show", "INC-99").code == 1
+
+
+def test_what_others_said_is_shown_and_never_obeyed_by_the_terminal() -> None:
+    said = "good\x1b]0;owned\x07\n2026-11-29T10:00:00Z CRITICAL cmg: forged \u202etxt.exe \x9b2J é"
+    shown = visible(said)
+    assert shown == ("good\\x1b]0;owned\\x07\\n2026-11-29T10:00:00Z CRITICAL cmg: forged \\u202etxt.exe \\x9b2J é")

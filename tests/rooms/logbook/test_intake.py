@@ -188,6 +188,43 @@ async def test_what_is_no_export_is_refused(
         await intake.take(body, kind, encoding, "team")
 
 
+EMPTIES = 1_100_000
+OBJECTS = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"arrayValue":{"values":['
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"\x0a\x00" * EMPTIES, PROTOBUF),
+        (b"\x0a\x00" * 60_000, PROTOBUF),
+        (OBJECTS + b"{}," * EMPTIES + b"{}]}}}]}]}]}", JSON),
+        (b'{"resourceLogs":[' + b"[]," * EMPTIES + b"[]]}", JSON),
+    ],
+)
+async def test_a_small_request_that_unfolds_into_memory_is_refused(intake, body: bytes, kind: str) -> None:
+    """20 kB of gzip hold 20 MB of nothing, of which a reader makes 800 MB of objects."""
+    intake._most = 20 * 2**20
+    with pytest.raises(TooLarge):
+        await intake.take(gzip.compress(body), kind, "gzip", "team")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"kvlistValue": {"values": [{"key": "a", "value": {"intValue": "9" * 40}}]}},
+        {"kvlistValue": {"values": [{"key": "\x00", "value": {"doubleValue": "NaN"}}]}},
+        {"stringValue": '{"a": ' + "9" * 40 + "}"},
+        {"stringValue": "{" * 3000},
+        {"intValue": "9" * 40},
+        {"bytesValue": "_"},
+    ],
+)
+async def test_an_odd_value_is_stored_as_it_is(intake, search, value: dict[str, Any]) -> None:
+    trace = "5b8efff798038103d269b633813fc60d"
+    await intake.take(export({"traceId": trace, "body": value}), JSON, "", "team")
+    assert len(await lines(search, trace_id=trace)) == 1
+
+
 async def test_requests_at_once_are_bounded(intake) -> None:
     intake._running = 8
     with pytest.raises(RateLimited):

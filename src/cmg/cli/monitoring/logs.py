@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from cmg.app.wiring import Services
-from cmg.cli.printing import json_option, print_json, print_table
+from cmg.cli.printing import json_option, print_json, print_table, visible
 from cmg.cli.session import with_services
 from cmg.identity.models import COMMAND_LINE
 
@@ -136,4 +136,4 @@ def _shown(item: dict[str, Any]) -> str:
     more = item.get("error.message")
     ids = " ".join(f"{name}={item[name]}" for name in ("cmg.request_id", "trace.id") if name in item)
     text = f"{item['@timestamp']} {item['log.level'].upper():8} {item['log.logger']}: {item['message']}"
-    return " ".join(part for part in (text, f"({more})" if more else "", ids) if part)
+    return visible(" ".join(part for part in (text, f"({more})" if more else "", ids) if part))

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from cmg.cli.printing import json_option, print_fields, print_json, print_table
+from cmg.cli.printing import json_option, print_fields, print_json, print_table, visible
 from cmg.cli.session import with_services
 
 _SHOWN = ("at", "trace_id", "name", "model", "status", "duration_ms", "kept_for")
@@ -50,7 +50,7 @@ def show(*, id_: str, as_json: bool) -> None:
     print_fields({name: trace[name] for name in ("trace_id", "started_at", "duration_ms", "status")})
     click.echo()
     for line in lines(trace["spans"]):
-        click.echo(line)
+        click.echo(visible(line))
     click.echo("\nMost of the time:")
     for one in trace["where"]:
         click.echo(f"  {one['share']:6.1%}  {one['self_ms']:10.3f} ms  {one['name']}")

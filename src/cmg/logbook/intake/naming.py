@@ -86,7 +86,7 @@ def _of_body(body: Any) -> dict[str, Any]:
     """A body's fields: those of a map, of JSON in a text, or of a line in a form that is well known."""
     if isinstance(body, Mapping):
         fields = _named(body)
-        fields.setdefault("message", orjson.dumps(body, default=str).decode())
+        fields.setdefault("message", encoded(body).decode())
         return fields
     if not isinstance(body, str):
         return {} if body is None else {"message": str(body)}

@@ -12,6 +12,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from cmg.kit.errors import InvalidRequest, TooLarge
 
 MOST_RECORDS = 50_000
+_MOST_PARTS = 1_000_000  # objects and lists of a body: each takes fifty times the memory of its text
 _DEPTH = 16
 
 
@@ -33,11 +34,19 @@ class Record(msgspec.Struct, frozen=True):
 
 def from_protobuf(data: bytes) -> list[Record]:
     """Records of an `ExportLogsServiceRequest`. Raises `InvalidRequest`, `TooLarge`."""
+    _check_parts(data.count(0))  # an empty message is its number and a zero
     try:
         request = ExportLogsServiceRequest.FromString(data)
     except DecodeError as error:
         raise InvalidRequest("the body is no ExportLogsServiceRequest in protobuf", param="body") from error
+    if sum(1 + len(group.scope_logs) for group in request.resource_logs[: MOST_RECORDS + 1]) > MOST_RECORDS:
+        raise TooLarge(f"one request may hold {MOST_RECORDS} groups of log records; send smaller batches")
     return _bounded(_of_protobuf(request))
+
+
+def _check_parts(parts: int) -> None:
+    if parts > _MOST_PARTS:
+        raise TooLarge(f"one request may hold {_MOST_PARTS} values; send smaller batches")
 
 
 def _of_protobuf(request: Any) -> Iterator[Record]:
@@ -121,6 +130,7 @@ _decode = msgspec.json.Decoder(_Export).decode
 
 def from_json(data: bytes) -> list[Record]:
     """The same of JSON. Raises `InvalidRequest`, `TooLarge`."""
+    _check_parts(data.count(b"{") + data.count(b"["))
     try:
         return _bounded(_of_json(_decode(data)))
     except (msgspec.DecodeError, RecursionError) as error:

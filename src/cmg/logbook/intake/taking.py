@@ -1,6 +1,7 @@
 """Takes export requests: bounded in bytes, records and requests at once; lines are stored when the answer goes out."""
 
 import asyncio
+import contextlib
 import zlib
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -18,10 +19,11 @@ from cmg.telemetry.instruments import Instruments
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 _AT_ONCE = 8
 _BATCH = 2000
+_LARGE = 2 * 2**20  # what is read of such a request takes up to 400 MB while it is read
 
 
 class Intake:
-    """`body_bytes` bounds a request, before and after it is decompressed (four times that)."""
+    """`body_bytes` bounds a request, before and after it is decompressed. Large ones are read one at a time."""
 
     def __init__(
         self,
@@ -34,7 +36,7 @@ class Intake:
     ) -> None:
         self._store, self._patterns, self._clock, self._instruments = store, patterns, clock, instruments
         self._most = body_bytes
-        self._running = 0
+        self._running, self._one_large = 0, asyncio.Semaphore()
         self._disk = disk
 
     async def take(self, body: bytes, content_type: str, encoding: str, workspace_id: str) -> tuple[bytes, str]:
@@ -51,7 +53,9 @@ class Intake:
             raise RateLimited("too many log requests at once; send again", headers={"retry-after": "1"})
         self._running += 1
         try:
-            lines = await asyncio.to_thread(self._lines, body, kind, encoding.strip().lower(), workspace_id)
+            data = await asyncio.to_thread(_plain, body, encoding.strip().lower(), self._most)
+            async with self._one_large if len(data) > _LARGE else contextlib.nullcontext():
+                lines = await asyncio.to_thread(self._lines, data, kind, workspace_id)
             refused = 0
             for begin in range(0, len(lines), _BATCH):
                 refused += await self._store.write(lines[begin : begin + _BATCH])
@@ -60,8 +64,7 @@ class Intake:
         self._instruments.series("cmg_log_lines_stored_total", "otlp").inc(len(lines) - refused)
         return _answer(kind, refused), kind
 
-    def _lines(self, body: bytes, kind: str, encoding: str, workspace_id: str) -> list[Line]:
-        data = _plain(body, encoding, self._most * 4)
+    def _lines(self, data: bytes, kind: str, workspace_id: str) -> list[Line]:
         now = self._clock.now()
         lines = [line_of(one, workspace_id, now) for one in (from_json if kind == JSON else from_protobuf)(data)]
         self._patterns.mine(lines)
