@@ -324,7 +324,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "cmg_timeseries_samples_lost_total",
         "counter",
-        "Samples that left memory before they were in the database: it was away too long.",
+        "Samples that left memory before they were in the database: it was away too long, or the clock was put back.",
     ),
     Metric(
         "cmg_timeseries_samples_shed_total",

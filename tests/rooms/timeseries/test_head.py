@@ -47,6 +47,20 @@ def test_a_sample_that_is_not_later_is_left_out():
     assert between(head, B, 0, 10_000).tolist() == [9]
 
 
+@pytest.mark.parametrize("until", [0, 42_500, 79_000, 80_000, 99_000])
+def test_after_a_rewind_later_samples_are_taken_again(until: int):
+    head = Head(SeriesIndex(), slots=50, most=5)
+    scraped(head, 80, A, B)
+    assert head.rewind(until) == 2 * sum(1 for n in range(31, 81) if n * 1000 > until)
+    head.append(rows(head, A), until + 1, np.array([7.0]))
+    kept = [n for n in range(31, 81) if n * 1000 <= until]
+    assert between(head, A, 0, 100_000).tolist() == [*kept, 7][-50:]
+
+
+def test_a_rewind_of_nothing_is_nothing():
+    assert Head(SeriesIndex(), slots=5, most=5).rewind(0) == 0
+
+
 def test_series_beyond_the_bound_get_no_row():
     head = Head(SeriesIndex(), slots=2, most=3)
     assert [head.row(named("m", n=str(n))) for n in range(5)] == [0, 1, 2, None, None]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import aiohttp
 import numpy as np
@@ -114,6 +115,28 @@ async def test_target_that_fails_is_down_and_all_its_series_end(head, source, tm
 async def test_a_target_that_breaks_in_any_way_is_asked_again(head, source, tmp_path, clock, instruments):
     await ran(Scripted(RuntimeError("unforeseen"), {"a": 1}), head, tmp_path, clock, instruments, 2)
     assert list((await values(source, "a", int(clock.time() * 1000))).values()) == [1]
+
+
+async def test_a_clock_that_is_put_back_blinds_nobody(head, source, tmp_path, clock, instruments):
+    """An hour back: what was kept of times to come goes, and the present is seen at once."""
+    await ran(Scripted({"a": 1}), head, tmp_path, clock, instruments, 8)
+    ahead = int(clock.time() * 1000)
+    clock.set(clock.now() - timedelta(hours=1))
+    await ran(Scripted({"a": 2}), head, tmp_path, clock, instruments, 3)
+    now = int(clock.time() * 1000)
+    assert list((await values(source, "a", now)).values()) == [2]
+    assert await values(source, "a", ahead) == {}
+    assert head.lost > 0
+    assert head.flushed_ms <= now
+
+
+async def test_a_clock_that_is_set_right_by_a_moment_costs_no_sample(head, source, tmp_path, clock, instruments):
+    await ran(Scripted({"a": 1}), head, tmp_path, clock, instruments, 4)
+    clock.set(clock.now() - timedelta(seconds=20))
+    await ran(Scripted({"a": 1}), head, tmp_path, clock, instruments, 4)
+    assert head.lost == 0
+    (counted,) = (await values(source, "count_over_time(a[10m])", int(clock.time() * 1000) + 60_000)).values()
+    assert counted >= 5
 
 
 async def test_a_restart_goes_on_from_the_log(head, tmp_path, clock, instruments):

@@ -13,6 +13,7 @@ from cmg.timeseries.scrape.targets import ScrapeFailed, Target
 from cmg.timeseries.store.head import Head
 from cmg.timeseries.store.scrape_log import ScrapeLog
 
+_PUT_BACK_MS = 60_000
 _log = get_logger("cmg.timeseries.scrape")
 
 
@@ -35,6 +36,9 @@ class Scraping:
         good, bad = (instruments.series("cmg_timeseries_scrapes_total", outcome) for outcome in ("good", "failed"))
         while True:
             planned = await self._next()
+            if head.newest_ms > self._clock.time() * 1000 + _PUT_BACK_MS:
+                lost = head.rewind(planned - 1)
+                _log.warning("the clock was put back: samples of times to come are forgotten", samples=lost)
             started = self._clock.monotonic()
             points = await self._fetched()
             (bad if points is None else good).inc()

@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from cmg.timeseries.labels import Labels
 from cmg.timeseries.samples import Times, Values
 from cmg.timeseries.series import Series, number_of
+from cmg.timeseries.store.chunks import HOUR_MS
 from cmg.timeseries.store.index import SeriesIndex
 
 Rows = NDArray[np.intp]
 _FIRST_ROWS = 256
 _NONE = -1
-_EVER = -(2**62)
+_EVER, _NEVER = -(2**62), 2**62
 
 
 class Head:
@@ -34,6 +35,7 @@ class Head:
         self._start, self._count = np.zeros(0, np.intp), np.zeros(0, np.intp)
         self._last = np.zeros(0, np.int64)
         self._generation = 0
+        self.newest_ms = _EVER
         self.floor_ms = 0
         self.flushed_ms = 0
         self.lost = 0
@@ -90,6 +92,7 @@ class Head:
         self._times[rows, place], self._values[rows, place] = time_ms, values
         self._count[rows] += 1
         self._last[rows] = time_ms
+        self.newest_ms = max(self.newest_ms, time_ms)
 
     def _forget_oldest(self, rows: Rows) -> None:
         oldest = self._times[rows, self._start[rows]]
@@ -97,6 +100,21 @@ class Head:
         self.lost += int((oldest >= self.flushed_ms).sum())
         self._start[rows] = (self._start[rows] + 1) % self._slots
         self._count[rows] -= 1
+
+    def rewind(self, until_ms: int) -> int:
+        """The clock was put back: forget what stands after this moment, or nothing would be later for hours.
+
+        Returns how many samples that were; they count as lost.
+        """
+        rows = np.array(list(self._rows.values()), np.intp)
+        gone, _, _ = self.between(rows, until_ms, _NEVER)
+        self._count[rows] -= gone
+        last = self._times[rows, (self._start[rows] + self._count[rows] - 1) % self._slots]
+        self._last[rows] = np.where(self._count[rows] > 0, last, _EVER)
+        self.newest_ms = until_ms
+        self.flushed_ms = min(self.flushed_ms, until_ms // HOUR_MS * HOUR_MS)
+        self.lost += int(gone.sum())
+        return int(gone.sum())
 
     def rows_of(self, numbers: Sequence[int]) -> tuple[Rows, Rows]:
         """The rows of those of some series that are here, and their places among the series asked for."""
