@@ -15,6 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("P1", "P2", "P3", "P4")
 RESPONSE_S: dict[Severity, float] = {"P1": 300, "P2": 1800, "P3": 7200, "P4": 86_400}
 PAGING: frozenset[Severity] = frozenset({"P1", "P2"})
 TURNS_KEPT = 40
+INCIDENT_LABEL = "cmg_incident"  # of the alert by which an incident calls people
 # The words of other systems for how bad it is.
 _WORDS: dict[str, Severity] = {
     **{one.lower(): one for one in SEVERITIES},
@@ -61,7 +62,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """One set of labels and how it fares. `held`: why nobody is told of it now; empty: somebody is, or was.
 
-    `turns` are the last moments at which it began or ceased to fire; `episode` counts beginnings.
+    `turns` are the last moments at which it began or ceased to fire; `episode` counts beginnings. `paged`: whom the
+    call of an incident has called, in any episode.
     """
 
     fingerprint: str
@@ -80,6 +82,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     turns: tuple[float, ...] = ()
     flapping: bool = False
     episode: int = 1
+    paged: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -97,7 +100,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
     `until`: when an acknowledgement or a snooze ends. `step`: the escalation step that comes next. `round`: how often
     escalation was begun again (by a rise in severity, or an acknowledgement that expired); `begun_at`: when, last.
-    `drill`: that which it is of; empty: it is real.
+    `drill`: that which it is of; empty: it is real. `paged`: whom it has called since the escalation began.
     """
 
     id: str
@@ -122,6 +125,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     incident_id: str | None = None
     note: str = ""
     drill: str = ""
+    paged: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:

@@ -10,6 +10,7 @@ from cmg.alerting.delivery.pager import Pager
 from cmg.alerting.delivery.sender import Sender
 from cmg.alerting.desk import Desk
 from cmg.alerting.escalation.actions import acknowledge
+from cmg.alerting.escalation.timers import advance
 from cmg.alerting.models import Report
 from cmg.alerting.standby.local_copy import LocalCopy
 from cmg.storage.errors import DatabaseAway
@@ -207,3 +208,49 @@ async def test_the_copy_holds_no_secret_in_the_clear(monitor, unsteady, clock, t
     assert file.stat().st_mode & 0o777 == 0o600
     assert b"sealed:" in file.read_bytes()
     assert b'auth_token\\":\\"t' not in file.read_bytes()
+
+
+def _call(*groups: str) -> Report:
+    labels = {"alertname": "IncidentDeclared", "severity": "P1", "sev": "SEV-1", "cmg_incident": "INC-1"}
+    return Report(labels=labels, annotations={"summary": "INC-1", "cmg_groups": " ".join(groups)})
+
+
+@pytest.mark.parametrize("raised_by", ["rule", "hand"])
+async def test_a_sev_1_calls_every_tier_without_the_database_and_nobody_again_after(
+    raised_by, monitor, unsteady, receivers, clock
+):
+    pager = monitor()
+    await pager.round()
+    alerts = alerts_of(pager, unsteady, clock)
+    if raised_by == "hand":
+        await alerts.receive("default", [DOWN])
+        await pager.round()
+        assert told(receivers) == EVERYBODY[:1]
+        (group,) = pager._desk.worlds["default"].groups
+        await alerts.receive("default", [_call(group)])  # and before anybody is called, the database goes
+    unsteady.away = True
+    if raised_by == "rule":
+        await alerts.receive("default", [Report(labels={**DOWN.labels, "incident": "SEV-1"})])
+        (group,) = pager._desk.worlds["default"].groups
+    await passed(clock, pager, 1)
+    assert sorted(told(receivers)) == sorted(EVERYBODY)
+    await passed(clock, pager, 40)
+    unsteady.away = False
+    await passed(clock, pager, 1)
+    await alerts.receive("default", [_call(group)])
+    await passed(clock, pager, 15)
+    assert sorted(told(receivers)) == sorted(EVERYBODY), "nobody is called a second time, before or after"
+
+
+async def test_a_pager_that_is_killed_between_the_claim_and_the_end_calls_no_tier_too_little(
+    monitor, unsteady, receivers, clock
+):
+    pager = monitor()
+    await pager.round()
+    await alerts_of(pager, unsteady, clock).receive("default", [_call()])
+    unsteady.away = True
+    await pager._desk.change("default", advance)
+    clock.advance(30)
+    after = monitor()  # a new process on the same data dir, still without the database
+    await passed(clock, after, 2)
+    assert sorted(told(receivers)) == sorted(EVERYBODY)

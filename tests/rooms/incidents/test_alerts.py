@@ -207,3 +207,39 @@ async def test_who_answers_the_call_to_a_sev_1_acknowledges_the_incident(world: 
     await alerts.act(ANA, called.id, "acknowledge", acknowledge)
     await watch.look()
     assert (await world.desk.get(made.id)).acknowledged_at == world.clock.now()
+
+
+async def test_a_rule_raises_a_sev_1_and_the_call_names_its_groups_until_the_end_over_a_restart(world: World) -> None:
+    alerts = Alerts(AlertingDesk(world.database, world.audit, world.clock), world.database, world.clock)
+    watch = AlertWatch(world.database, IncidentDesk(), world.clock)
+    told = {"alertname": "DatabaseDown", "severity": "critical", "incident": "SEV-1"}
+    await alerts.receive(DEFAULT_WORKSPACE, [Report(labels=told)])
+    await watch.look()
+    await Calling(world.database, alerts, world.clock).call()
+    [made] = (await world.desk.list(None, None, None, 9))[0]
+    by_name = {one.name: one for one in await alerts.page(ANA, AlertFilter(LAST, ""))}
+    call = by_name["IncidentDeclared"]
+    assert (made.severity, call.labels[OF_INCIDENTS]) == (1, made.name)
+    assert call.ends_at is None, "it never ends by itself: the database may be away for long"
+    await watch.look()
+    await world.desk.change(ANA, made.id, {"severity": "SEV-2"})
+    await Calling(world.database, alerts, world.clock).call()
+    assert {one.name for one in await alerts.page(ANA, AlertFilter(LAST, "", active=True))} == {"DatabaseDown"}
+
+
+async def test_a_sev_2_that_is_raised_calls_with_the_groups_that_it_has(world: World) -> None:
+    alerts = Alerts(AlertingDesk(world.database, world.audit, world.clock), world.database, world.clock)
+    calling, watch = (
+        Calling(world.database, alerts, world.clock),
+        AlertWatch(world.database, IncidentDesk(), world.clock),
+    )
+    await alerts.receive(DEFAULT_WORKSPACE, [Report(labels={"alertname": "DatabaseDown", "severity": "P1"})])
+    await watch.look()
+    await calling.call()
+    [group] = await alerts.groups(ANA, None, None, 9)
+    [made] = (await world.desk.list(None, None, None, 9))[0]
+    assert made.severity == 2
+    await world.desk.change(ANA, made.id, {"severity": "SEV-1"})
+    await calling.call()
+    call = next(one for one in await alerts.page(ANA, AlertFilter(LAST, "")) if one.name == "IncidentDeclared")
+    assert call.annotations["cmg_groups"] == group.id

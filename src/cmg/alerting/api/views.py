@@ -9,13 +9,14 @@ from cmg.alerting.alerts import Story
 from cmg.alerting.models import Alert, Decision, Group, Notification
 from cmg.kit.clock import at
 
-_HIDDEN = {"group_id", "policy_id", "incident_id", "labels", "route", "round", "begun_at", "note"}
+_HIDDEN = {"group_id", "policy_id", "incident_id", "labels", "route", "round", "begun_at", "note", "paged"}
 
 
 def alert_view(alert: Alert) -> dict[str, Any]:
     """One alert."""
     fields = msgspec.structs.asdict(alert)
     fields.pop("turns")
+    fields.pop("paged")
     return {
         **fields,
         "id": fields.pop("fingerprint"),

@@ -3,6 +3,7 @@
 import msgspec
 
 from cmg.alerting.escalation.contacts import places
+from cmg.alerting.escalation.everybody import together
 from cmg.alerting.escalation.telling import Telling, put, resolve_group, tell_acknowledged
 from cmg.alerting.models import Decision, Group, GroupStatus
 from cmg.alerting.setup.documents import EscalationPolicy, Target
@@ -14,11 +15,16 @@ _DEFAULT_ACK_MINUTES = 60
 
 
 def acknowledge(changes: Changes, group: Group, by: str) -> None:
-    """Somebody cares for it: nothing more is sent until the acknowledgement ends without the group being resolved."""
+    """Somebody cares for it: nothing more is sent until the acknowledgement ends without the group being resolved.
+
+    Who acknowledges one group of a SEV-1 incident, or its call, acknowledges all that belong to it.
+    """
     policy = changes.world.setup.policies.get(group.policy_id or "")
     minutes = policy.acknowledgement_minutes if policy else _DEFAULT_ACK_MINUTES
-    _pause(changes, group, by, "acknowledged", changes.now + minutes * 60)
-    tell_acknowledged(changes, group, by)
+    also = [one for one in together(changes.world, group) if one.status == "open"]
+    for one in (group, *also):
+        _pause(changes, one, by, "acknowledged", changes.now + minutes * 60)
+        tell_acknowledged(changes, one, by)
 
 
 def snooze(changes: Changes, group: Group, by: str, minutes: int) -> None:

@@ -7,6 +7,7 @@ import msgspec
 
 from cmg.alerting.escalation import wording
 from cmg.alerting.escalation.contacts import QUIET, Place, places
+from cmg.alerting.escalation.everybody import paged_already
 from cmg.alerting.lifecycle.drills import drill_for
 from cmg.alerting.models import Alert, Decision, Group, Notification, Occasion, Verdict
 from cmg.alerting.setup.documents import EscalationPolicy, Step
@@ -42,13 +43,36 @@ def tell_steps(changes: Changes, group: Group, policy: EscalationPolicy, number:
     return len(policy.steps) - 1
 
 
+def tell_everybody(changes: Changes, group: Group, policy: EscalationPolicy, telling: Telling) -> None:
+    """Tell the targets of all steps at once, but whom the incident has called already."""
+    but = paged_already(changes.world, group)
+    told, verdicts = 0, list[Verdict]()
+    for step in policy.steps:
+        more, why = _tell_step(changes, group, policy, step, telling, but)
+        told, verdicts = told + more, [*verdicts, *why]
+    outcome = f"{told} messages for all {len(policy.steps)} steps"
+    changes.decide(
+        Decision(at=changes.now, event=telling.reason, outcome=outcome, group_id=group.id, verdicts=tuple(verdicts))
+    )
+
+
 def _tell_step(
-    changes: Changes, group: Group, policy: EscalationPolicy, step: Step, telling: Telling
+    changes: Changes,
+    group: Group,
+    policy: EscalationPolicy,
+    step: Step,
+    telling: Telling,
+    but: frozenset[str] = frozenset(),
 ) -> tuple[int, list[Verdict]]:
     told, verdicts = 0, []
     for target in step.targets:
         named = target.schedule or target.responder or target.channel
         found, why = places(changes.world.setup, target, group.severity, policy, changes.now)
+        if found and found[0].target in but:
+            verdicts.append(
+                Verdict(f"target {named}", "stop", f"{found[0].target} was called for the incident already")
+            )
+            continue
         for place in found:
             told += put(changes, group, place, telling)
         where = ", ".join(one.channel for one in found)

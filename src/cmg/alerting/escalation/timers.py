@@ -5,10 +5,20 @@ from collections.abc import Callable
 import msgspec
 
 from cmg.alerting.escalation.contacts import Place
-from cmg.alerting.escalation.telling import Telling, put, resolve_group, tell_steps
+from cmg.alerting.escalation.everybody import call_of, everybody
+from cmg.alerting.escalation.telling import Telling, put, resolve_group, tell_everybody, tell_steps
 from cmg.alerting.lifecycle.drills import drill_for
 from cmg.alerting.lifecycle.suppression import muted
-from cmg.alerting.models import PAGING, RESPONSE_S, Decision, Group, Timer, Verdict
+from cmg.alerting.models import (
+    INCIDENT_LABEL,
+    PAGING,
+    RESPONSE_S,
+    Decision,
+    Group,
+    Notification,
+    Timer,
+    Verdict,
+)
 from cmg.alerting.oncall.business import next_business_day
 from cmg.alerting.setup.documents import BusinessCalendar, EscalationPolicy
 from cmg.alerting.world import Changes
@@ -42,14 +52,30 @@ def _page(changes: Changes, group: Group, timer: Timer) -> None:
     policy = _policy(changes, group)
     if policy is None or _held(changes, group, timer):
         return
-    number = min(timer.number, len(policy.steps) - 1)
+    if everybody(changes.world, group):
+        telling = Telling("page", f"all tiers 1.{group.round}", "a SEV-1 incident calls every tier at once")
+        tell_everybody(changes, group, policy, telling)
+        last = len(policy.steps) - 1
+    else:
+        last = _tell_from(changes, group, policy, min(timer.number, len(policy.steps) - 1))
+    called = {one.target for one in changes.notifications.values() if _calls(one, group)}
+    paged = tuple(sorted({*group.paged, *called}))
+    changes.put_group(msgspec.structs.replace(group, step=last + 1, told_at=changes.now, paged=paged))
+    for one in changes.world.members(group.id):
+        if INCIDENT_LABEL in one.labels:
+            changes.put_alert(msgspec.structs.replace(one, paged=paged))
+    _next(changes, changes.world.groups[group.id], policy)
+
+
+def _tell_from(changes: Changes, group: Group, policy: EscalationPolicy, number: int) -> int:
     minutes = policy.steps[number].after_minutes
     reason = f"nobody acknowledged it within {minutes} minutes" if number else "it was opened"
     name = policy.steps[number].name or f"step {number + 1}"
-    telling = Telling("page", f"{name} {number + 1}.{group.round}", reason)
-    last = tell_steps(changes, group, policy, number, telling)
-    changes.put_group(msgspec.structs.replace(group, step=last + 1, told_at=changes.now))
-    _next(changes, changes.world.groups[group.id], policy)
+    return tell_steps(changes, group, policy, number, Telling("page", f"{name} {number + 1}.{group.round}", reason))
+
+
+def _calls(one: Notification, group: Group) -> bool:
+    return one.group_id == group.id and one.occasion == "page" and one.waits
 
 
 def _next(changes: Changes, group: Group, policy: EscalationPolicy) -> None:
@@ -90,7 +116,7 @@ def _resume(changes: Changes, group: Group, timer: Timer) -> None:
     why = "the snooze ended" if group.status == "snoozed" else f"{group.by} acknowledged it, and it is not resolved yet"
     changes.decide(Decision(at=changes.now, event=why, outcome="escalation begins again", group_id=group.id))
     again = msgspec.structs.replace(
-        group, status="open", until=None, step=0, round=group.round + 1, begun_at=changes.now
+        group, status="open", until=None, step=0, round=group.round + 1, begun_at=changes.now, paged=()
     )
     changes.put_group(again)
     if not changes.world.members(group.id):
@@ -123,8 +149,13 @@ def _policy(changes: Changes, group: Group) -> EscalationPolicy | None:
 def _held(changes: Changes, group: Group, timer: Timer) -> bool:
     """Whether nobody should hear of any alert of the group now; then it is asked again in a minute."""
     members = changes.world.members(group.id)
-    told_flaps = group.told_at is not None
-    reasons = ["it flaps" if one.flapping and told_flaps else muted(one, changes.world, changes.now) for one in members]
+    told_flaps, call = group.told_at is not None, call_of(changes.world, group)
+    if call is not None:
+        reasons = [f"{call.title} calls everybody: the group {call.id}"] * len(members)
+    else:
+        reasons = [
+            "it flaps" if one.flapping and told_flaps else muted(one, changes.world, changes.now) for one in members
+        ]
     if not members or not all(reasons):
         return False
     changes.new_timer(group.id, timer.kind, changes.now + _MUTED_S, timer.number, timer.notification)

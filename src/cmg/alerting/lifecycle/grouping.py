@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from cmg.alerting.escalation.everybody import calls_everybody, everybody
 from cmg.alerting.lifecycle.case import Case
 from cmg.alerting.lifecycle.drills import drill_of
-from cmg.alerting.models import Group, Verdict
+from cmg.alerting.models import INCIDENT_LABEL, Group, Verdict
 from cmg.alerting.setup.documents import Handling
 from cmg.alerting.world import Changes
 from cmg.kit.ids import uuid7_hex
@@ -22,7 +23,7 @@ def group(case: Case) -> Verdict:
     if joined is None:
         joined, reason = world.by_key(key, drill), f"it belongs to the group of {key}"
     if joined is None:
-        found = _correlated(case, drill)
+        found = None if INCIDENT_LABEL in case.alert.labels else _correlated(case, drill)
         joined, reason = found if found is not None else (None, f"it opens a group for {key}")
     joined = _opened(case, key, drill) if joined is None else _with(joined, case)
     case.become(group_id=joined.id)
@@ -32,13 +33,15 @@ def group(case: Case) -> Verdict:
 
 
 def group_key(labels: Mapping[str, str], handling: Handling) -> str:
-    """`alertname="X", component="db"`; labels that are absent are left out."""
+    """`alertname="X", component="db"`; labels that are absent are left out. Each incident's call is for itself."""
+    if labels.get(INCIDENT_LABEL):
+        return f'{INCIDENT_LABEL}="{labels[INCIDENT_LABEL]}"'
     return ", ".join(f'{name}="{labels[name]}"' for name in handling.group_by if labels.get(name)) or "everything"
 
 
 def _opened(case: Case, key: str, drill: str) -> Group:
     alert, handling = case.alert, case.changes.world.setup.handling
-    kept = {*handling.group_by, *handling.correlate_by, handling.component_label}
+    kept = {*handling.group_by, *handling.correlate_by, handling.component_label, INCIDENT_LABEL}
     return Group(
         id=uuid7_hex(),
         key=key,
@@ -48,6 +51,7 @@ def _opened(case: Case, key: str, drill: str) -> Group:
         opened_at=case.now,
         begun_at=case.now,
         drill=drill,
+        paged=alert.paged,
     )
 
 
@@ -55,11 +59,13 @@ def _with(joined: Group, case: Case) -> Group:
     """The group with one more alert. A more urgent one begins its escalation again, acknowledged or not."""
     known = case.alert.group_id == joined.id
     grown = msgspec.structs.replace(joined, alerts=joined.alerts + (not known))
-    if case.alert.severity >= joined.severity:
+    worse = calls_everybody(case.alert.labels) and not everybody(case.changes.world, joined)
+    if case.alert.severity >= joined.severity and not worse:
         return grown
     begin_again(case.changes, joined, case.now, case.changes.world.setup.handling.wait_seconds)
+    severity = min(case.alert.severity, joined.severity)
     return msgspec.structs.replace(
-        grown, severity=case.alert.severity, status="open", until=None, step=0, round=joined.round + 1,
+        grown, severity=severity, status="open", until=None, step=0, round=joined.round + 1,
         begun_at=case.now, title=case.alert.annotations.get("summary") or case.alert.name,
     )  # fmt: skip
 
@@ -72,7 +78,8 @@ def begin_again(changes: Changes, one: Group, now: float, wait_s: float) -> None
 
 def _correlated(case: Case, drill: str) -> tuple[Group, str] | None:
     alert, world, now = case.alert, case.changes.world, case.now
-    handling, alike = world.setup.handling, [one for one in world.groups.values() if one.drill == drill]
+    handling = world.setup.handling
+    alike = [one for one in world.groups.values() if one.drill == drill and INCIDENT_LABEL not in one.labels]
     recent = sorted(
         (one for one in alike if now - one.opened_at <= handling.correlate_minutes * 60),
         key=lambda one: (one.opened_at, one.id),

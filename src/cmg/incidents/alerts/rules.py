@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from cmg.alerting.models import INCIDENT_LABEL
 from cmg.incidents.models import SEVERITIES, Incident
 
 OPENS: Mapping[str, str] = {"P1": "SEV-2", "P2": "SEV-3"}  # a P1 alone does not call every tier
 STILL = timedelta(hours=2)  # since an incident's last alert; for the same component
 NEAR = timedelta(minutes=15)  # … and for one that it depends on
 LABELS = ("component", "alertname", "category", "upstream", "job", "instance", "incident")
-OF_INCIDENTS = "cmg_incident"  # label of the alert by which an incident calls people: it opens and joins none
+OF_INCIDENTS = INCIDENT_LABEL  # of the alert by which an incident calls people: it opens and joins none
 # What fails when this fails: a group of the second joins an incident of the first.
 DEPENDS: Mapping[str, frozenset[str]] = {
     "database": frozenset({"api", "memory", "jobs", "ledger", "journal", "administration", "timeseries"}),
