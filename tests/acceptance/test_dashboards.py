@@ -36,8 +36,8 @@ from support.prometheus_server import ScrapingPrometheus, ask
 from support.service import Service, ServiceOptions
 
 PANELS = [(dashboard.slug, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
-# What the kernel of a test's machine may not tell.
-SILENT = {"throttled", "container-memory", "disk-operations", "disk-latency", "sockets"}
+# What the kernel of a test's machine may not tell, and what needs a second database.
+SILENT = {"throttled", "container-memory", "disk-operations", "disk-latency", "sockets", "replication"}
 SPAN_S = 300  # covers the whole load
 
 

@@ -176,6 +176,14 @@ INFRASTRUCTURE = Dashboard(
             help="Of all processes' pools, and what the server has.",
         ),
         Panel(
+            id="pool",
+            title="Use of the database pool",
+            unit="ratio",
+            thresholds=alarm(0.8, 0.95),
+            source=(_at("max by (instance) (cmg_database_pool_use_ratio{@})", "{{instance}}"),),
+            help="Share of a process' connections that are in use, where it is largest.",
+        ),
+        Panel(
             id="locks",
             title="Database locks",
             unit="count",
@@ -204,6 +212,41 @@ INFRASTRUCTURE = Dashboard(
                 ),
             ),
             help="Of all look-ups.",
+        ),
+        Panel(
+            id="cache-time",
+            title="Time of a cache operation",
+            unit="s",
+            idle="no response cache is used",
+            thresholds=alarm(0.05, 0.1),
+            source=(
+                _at(
+                    "histogram_quantile(0.99, sum by (le, operation) "
+                    "(rate(cmg_cache_operation_duration_seconds_bucket{@}[$interval])))",
+                    "{{operation}} p99",
+                ),
+            ),
+            help="99 in 100 take at most so long.",
+        ),
+        Panel(
+            id="cache-memory",
+            title="Memory of the cache",
+            unit="bytes",
+            idle="no response cache is used",
+            source=(
+                _at("sum(cmg_cache_memory_bytes{@})", "used"),
+                _at("sum(cmg_cache_memory_limit_bytes{@})", "limit"),
+            ),
+            help="When it is full, values have to go to make room.",
+        ),
+        Panel(
+            id="replication",
+            title="Replication lag",
+            unit="s",
+            idle="there are no replicas",
+            thresholds=alarm(10, 60),
+            source=(_at("max(cmg_database_replication_lag_seconds{@})", "farthest behind"),),
+            help="How far the replica behind most is behind.",
         ),
         Panel(
             id="journal-bytes",

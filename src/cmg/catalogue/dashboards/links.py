@@ -45,6 +45,7 @@ _SUBJECTS: tuple[tuple[str, str, str], ...] = (
     ("cmg_log_", "logs-traces", "cmg.logbook"),
     ("cmg_authentication_", "security", "cmg.identity"),
     ("cmg_key", "security", "cmg.identity"),
+    ("cmg_security_", "security", "cmg.security"),
 )
 
 

@@ -128,6 +128,11 @@ APPLICATION = Dashboard(
             help="The ten busiest routes.",
         ),
         Panel(
+            id="active", title="Requests at once", unit="count",
+            source=(Promql("sum(cmg_http_requests_active)", "being answered"),),
+            help="Requests that are being answered, streams included.",
+        ),
+        Panel(
             id="route-latency", title="95 in 100 requests take at most", unit="s",
             source=(
                 Promql(
@@ -252,6 +257,23 @@ APPLICATION = Dashboard(
             help="Attempts by outcome; `held` waits for a person.",
         ),
         Panel(
+            id="workers", title="Places for jobs that are taken", unit="ratio", thresholds=alarm(0.8, 0.95),
+            source=(Promql("max(cmg_jobs_busy_ratio)", "busiest worker"),),
+            help="At 1 every further job waits.",
+        ),
+        Panel(
+            id="job-age", title="Oldest job that waits", unit="s", thresholds=alarm(60, 900),
+            source=(Promql("max(cmg_jobs_oldest_age_seconds)", "oldest"),),
+            help="How long it could have run and did not.",
+        ),
+        Panel(
+            id="turns", title="Turns taken into memory", unit="per_s",
+            source=(
+                Promql("sum by (source, outcome) (rate(cmg_memory_turns_total[$interval]))", "{{source}} {{outcome}}"),
+            ),
+            help="What was said in calls and what was ingested, by what became of it.",
+        ),
+        Panel(
             id="drain", title="From the journal into the database", unit="per_s",
             source=(Promql("sum by (kind) (rate(cmg_journal_records_total[$interval]))", "{{kind}}"),),
             help="Records of calls and turns that were stored.",
@@ -265,6 +287,11 @@ SECURITY = Dashboard(
     help="Who was refused, and what else a guard looks at.",
     scope="service",
     panels=(
+        Panel(
+            id="events", title="Security events", unit="per_s", width=24, idle="nothing of the kind happened",
+            source=(Promql("sum by (event) (rate(cmg_security_events_total[$interval]))", "{{event}}"),),
+            help="By OWASP's names: logins, refused rights, limits, sensitive reads. Who and from where: the logs.",
+        ),
         Panel(
             id="refused", title="Requests refused at the door", unit="per_s", idle="nobody was refused",
             source=(Promql("sum by (reason) (rate(cmg_authentication_refused_total[$interval]))", "{{reason}}"),),
