@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grafana_foundation_sdk.models.dashboard import Dashboard as Schema
 
 from cmg.analytics.grafana import annotation_sql, files, promql, rendered, sql
 from cmg.catalogue.dashboards import DASHBOARDS
@@ -14,6 +13,7 @@ from cmg.catalogue.dashboards.links import links_of
 from cmg.catalogue.dashboards.models import Dashboard, Panel, Report
 from cmg.catalogue.runbook_texts import runbooks
 from cmg.storage.database import Database
+from support.grafana_schema import problems
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "grafana"
 EACH = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=[one.slug for one in DASHBOARDS])
@@ -29,12 +29,36 @@ def test_deploy_holds_what_is_rendered():
 @EACH
 def test_dashboard_has_the_shape_of_the_schema(dashboard: Dashboard):
     told = json.loads(rendered(dashboard))
-    read = Schema.from_json(told)
-    assert (read.uid, read.title) == (f"cmg-{dashboard.slug}", dashboard.title)
+    assert problems(told) == []
+    assert (told["uid"], told["title"]) == (f"cmg-{dashboard.slug}", dashboard.title)
     assert [panel["title"] for panel in told["panels"]] == [panel.title for panel in dashboard.panels]
     assert len({panel["id"] for panel in told["panels"]}) == len(dashboard.panels)
     for panel in told["panels"]:
         assert panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24, panel["title"]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("panels", 0, "colour"), "red"),
+        (("panels", 0, "gridPos", "w"), "wide"),
+        (("panels", 0, "options", "graphMode"), 3),
+        (("panels", 0, "options", "colour"), "red"),
+        (("panels", 0, "targets", 0, "exprs"), "up"),
+        (("panels", 0, "fieldConfig", "defaults", "unit"), 5),
+        (("panels", 0, "fieldConfig", "defaults", "thresholds", "mode"), "relative"),
+        (("templating", "list", 0, "labels"), "x"),
+        (("time", "from"), 6),
+    ],
+)
+def test_the_schema_refuses_what_it_does_not_know(place: tuple[Any, ...], value: object):
+    told = json.loads(rendered(DASHBOARDS[0]))
+    *way, last = place
+    inside = told
+    for step in way:
+        inside = inside[step]
+    inside[last] = value
+    assert problems(told), place
 
 
 @EACH
