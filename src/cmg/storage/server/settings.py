@@ -4,13 +4,14 @@ import os
 import shutil
 from pathlib import Path
 
+from cmg.telemetry.machine import cgroup
+
 _SMALL_SHM_BYTES = 256 * 2**20
 
 
 def server_settings() -> dict[str, str]:
     """Name → value for the command line; memory by the machine's, parallelism by its shared memory."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    shared_mb = min(max(memory // 16 // 2**20, 32), 256)
+    shared_mb = int(min(max(_memory_bytes() // 8 // 2**20, 32), 2048))
     settings = {
         "shared_buffers": f"{shared_mb}MB",
         "max_connections": "100",
@@ -35,6 +36,12 @@ def server_settings() -> dict[str, str]:
     if _small_shared_memory():
         settings |= {"max_parallel_maintenance_workers": "0", "max_parallel_workers_per_gather": "0"}
     return settings
+
+
+def _memory_bytes() -> float:
+    """What this machine, or the container that we run in, has."""
+    physical = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return min(physical, cgroup.read().memory_limit_bytes or physical)
 
 
 def _small_shared_memory() -> bool:
