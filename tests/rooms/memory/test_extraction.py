@@ -164,6 +164,43 @@ async def test_an_edited_turn_is_read_again(memory: Memory) -> None:
     assert [row["value"] for row in drawn] == ["Bern", "yes"]
 
 
+async def test_threads_without_facts_are_ended_together_and_with_new_turns_go_on(memory: Memory) -> None:
+    for number in range(20):
+        await memory.keep(scope(user=f"user{number}", thread="t"), said("Nice weather." if number else TURN))
+    memory.clock.advance(5)
+    slow = Slow()
+    first = asyncio.create_task(worker(memory, slow).once())
+    await slow.begun.wait()
+    await memory.keep(scope(user="user1", thread="t"), said("I'm from Peru."))
+    slow.may_go_on.set()
+    assert await first == 16
+    assert (await facts(memory), await waiting(memory)) == (FACTS, 5)  # four unread, one with a new turn
+    unread = await memory.database.fetchval("SELECT count(*) FROM memory_threads WHERE extracted_seq = 0")
+    assert unread == 4
+    memory.clock.advance(5)
+    assert await worker(memory).once() == 5
+    assert (sorted(await facts(memory)), await waiting(memory)) == (sorted([*FACTS, "I'm from Peru"]), 0)
+
+
+async def test_what_was_begun_and_not_ended_is_read_apart_from_the_rest(memory: Memory) -> None:
+    for number in range(12):
+        await memory.keep(scope(user=f"user{number}", thread="t"), said("Nice weather."))
+    memory.clock.advance(5)
+    await memory.database.execute("UPDATE memory_extractions SET attempts = 1 WHERE thread_no % 2 = 0")
+    assert await worker(memory).once() == 6 + 4
+    assert await waiting(memory) == 2
+
+
+async def test_what_cannot_be_begun_in_time_is_left_to_its_lease(memory: Memory, monkeypatch) -> None:
+    monkeypatch.setattr("cmg.memory.extraction.worker._BEGIN_S", -1.0)
+    await memory.keep(scope(), said(TURN))
+    memory.clock.advance(5)
+    assert (await worker(memory).once(), await facts(memory), await waiting(memory)) == (1, [], 1)
+    monkeypatch.undo()
+    memory.clock.advance(90)
+    assert (await worker(memory).once(), await facts(memory), await waiting(memory)) == (1, FACTS, 0)
+
+
 @pytest.mark.parametrize("moment", ["before", "inside"])
 async def test_a_killed_process_loses_and_doubles_nothing(memory: Memory, moment: str) -> None:
     for thread in ("a", "b", "c"):

@@ -12,11 +12,13 @@ ON CONFLICT (thread_no) DO UPDATE SET
     failed_at = NULL, error = NULL;
 
 -- name: claim_extractions
--- Take some threads that are due and that nobody works on, until a moment ($2); a killed worker's are taken over.
+-- Take some threads that are due and that nobody works on, until a moment ($2); a killed worker's are taken over. $4: those
+-- that were begun before, or those that were not.
 -- cross-workspace: the worker serves all of them; what it reads and writes for a thread takes the thread's workspace
 WITH due AS (
     SELECT thread_no FROM memory_extractions
     WHERE failed_at IS NULL AND due_at <= $1 AND (lease_until IS NULL OR lease_until <= $1)
+        AND (attempts > 0) = $4
     ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
 )
 UPDATE memory_extractions e SET lease_until = $2, attempts = e.attempts + 1
@@ -25,24 +27,32 @@ WHERE e.thread_no = due.thread_no AND h.thread_no = e.thread_no AND u.user_no = 
 RETURNING e.thread_no, e.workspace_id, u.user_id, h.thread_id, h.implicit, h.extracted_seq, e.wanted, e.attempts;
 
 -- name: unread_passages
--- What was said in a thread behind a place, in order, a bounded number.
-SELECT id, seq, kind, role, name, agent_id, app_id, content, created_at FROM memory_turns
-WHERE thread_no = $1 AND workspace_id = $2 AND seq > $3 AND kind IN ('message', 'document', 'diff', 'log')
-    AND retired_at IS NULL
-ORDER BY seq LIMIT $4;
+-- What was said in some threads, each behind a place of its own, in order, a bounded number of each thread.
+SELECT w.thread_no, t.* FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS w (thread_no, workspace_id, seq)
+CROSS JOIN LATERAL (
+    SELECT id, seq, kind, role, name, agent_id, app_id, content, created_at FROM memory_turns
+    WHERE thread_no = w.thread_no AND workspace_id = w.workspace_id AND seq > w.seq
+        AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL
+    ORDER BY seq LIMIT $4
+) t
+ORDER BY w.thread_no, t.seq;
 
 -- name: read_up_to
--- Note how far a thread was read.
-UPDATE memory_threads SET extracted_seq = greatest(extracted_seq, $3) WHERE thread_no = $1 AND workspace_id = $2;
+-- Note how far some threads were read.
+UPDATE memory_threads h SET extracted_seq = w.seq
+FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS w (thread_no, workspace_id, seq)
+WHERE h.thread_no = w.thread_no AND h.workspace_id = w.workspace_id AND h.extracted_seq < w.seq;
 
--- name: end_extraction
--- Nothing more to do, unless new turns came meanwhile.
-DELETE FROM memory_extractions WHERE thread_no = $1 AND workspace_id = $2 AND wanted = $3;
+-- name: end_extractions
+-- Nothing more to do in these threads, unless new turns came meanwhile.
+DELETE FROM memory_extractions e USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS w (thread_no, workspace_id, wanted)
+WHERE e.thread_no = w.thread_no AND e.workspace_id = w.workspace_id AND e.wanted = w.wanted;
 
 -- name: go_on_later
--- More is to be read: give the thread back, due as it is or at once.
-UPDATE memory_extractions SET lease_until = NULL, attempts = 0, first_at = $3
-WHERE thread_no = $1 AND workspace_id = $2;
+-- What is left of these threads is to be read on: give them back, due as they are or at once.
+UPDATE memory_extractions e SET lease_until = NULL, attempts = 0, first_at = $3
+FROM unnest($1::bigint[], $2::text[]) AS w (thread_no, workspace_id)
+WHERE e.thread_no = w.thread_no AND e.workspace_id = w.workspace_id;
 
 -- name: try_again_later
 -- An attempt failed: the thread is due again at a moment, or given up ($4).

@@ -1,6 +1,6 @@
 """The SQL of the extraction's queue."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 
 from cmg.memory.extraction.models import Claim, Passage
@@ -24,9 +24,12 @@ class ExtractionStore:
         longest = max(_LONGEST_S, delay_s)
         await conn.execute(self._sql["queue_extractions"], list(numbers), list(workspaces), at, due, longest)
 
-    async def claim(self, database: Database, now: datetime, lease_s: float, limit: int) -> list[Claim]:
-        """Threads to work on until the lease ends."""
-        rows = await database.fetch(self._sql["claim_extractions"], now, now + timedelta(seconds=lease_s), limit)
+    async def claim(
+        self, database: Database, now: datetime, lease_s: float, limit: int, *, begun: bool = False
+    ) -> list[Claim]:
+        """Threads to work on until the lease ends; `begun`: which somebody has worked on before and not ended."""
+        until = now + timedelta(seconds=lease_s)
+        rows = await database.fetch(self._sql["claim_extractions"], now, until, limit, begun)
         return [
             Claim(
                 thread_no=row["thread_no"],
@@ -38,26 +41,31 @@ class ExtractionStore:
             for row in rows
         ]
 
-    async def unread(self, database: Database, claim: Claim, limit: int) -> list[Passage]:
-        """What was said in a thread and not read yet, in order."""
-        args = (*_key(claim), claim.extracted_seq, limit)
-        return [Passage(**dict(row)) for row in await database.fetch(self._sql["unread_passages"], *args)]
+    async def unread(self, database: Database, claims: Sequence[Claim], limit: int) -> list[list[Passage]]:
+        """What was said in each thread and not read yet, in order."""
+        places = [claim.extracted_seq for claim in claims]
+        rows = await database.fetch(self._sql["unread_passages"], *_keys(claims), places, limit)
+        found: dict[int, list[Passage]] = {claim.thread_no: [] for claim in claims}
+        for row in rows:
+            told = dict(row)
+            found[told.pop("thread_no")].append(Passage(**told))
+        return [found[claim.thread_no] for claim in claims]
 
     async def exists(self, conn: Connection, claim: Claim) -> bool:
         """Whether the thread is still there; its user is held by the transaction."""
         return await conn.fetchval(self._sql["thread_exists"], *_key(claim)) is not None
 
-    async def read(self, conn: Connection, claim: Claim, seq: int) -> None:
-        """The thread was read up to a place."""
-        await conn.execute(self._sql["read_up_to"], *_key(claim), seq)
-
-    async def end(self, conn: Connection, claim: Claim, now: datetime, *, more: bool) -> None:
-        """Give a thread back: there is nothing left to read, or more."""
+    async def ended(
+        self, conn: Connection, claims: Sequence[Claim], seqs: Sequence[int], now: datetime, *, more: bool = False
+    ) -> None:
+        """Threads were read up to a place each: give them back; there is nothing left to read, or more."""
+        await conn.execute(self._sql["read_up_to"], *_keys(claims), list(seqs))
         if not more:
-            done = await conn.execute(self._sql["end_extraction"], *_key(claim), claim.wanted)
-            if done.endswith(" 1"):
+            wanted = [claim.wanted for claim in claims]
+            done = await conn.execute(self._sql["end_extractions"], *_keys(claims), wanted)
+            if done == f"DELETE {len(claims)}":
                 return
-        await conn.execute(self._sql["go_on_later"], *_key(claim), now)
+        await conn.execute(self._sql["go_on_later"], *_keys(claims), now)
 
     async def failed(
         self, database: Database, claim: Claim, due: datetime, given_up_at: datetime | None, error: str
@@ -86,3 +94,7 @@ class ExtractionStore:
 
 def _key(claim: Claim) -> tuple[int, str]:
     return claim.thread_no, claim.thread.owner.workspace_id
+
+
+def _keys(claims: Sequence[Claim]) -> tuple[list[int], list[str]]:
+    return [claim.thread_no for claim in claims], [claim.thread.owner.workspace_id for claim in claims]

@@ -23,9 +23,12 @@ from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 
-_TOGETHER = 4  # threads that one process reads at a time
+_TOGETHER = 16  # threads at a time: most of them hold no fact, and share their statements
+_BEGUN_TOGETHER = 4  # of those that were begun and not ended: one of them may be what ended its process
+_AT_ONCE = 4  # of which facts are drawn at the same time
 _PASSAGES = 200  # of one thread at a time
 _LEASE_S, _DEADLINE_S, _WRITE_S = 90.0, 60.0, 20.0
+_BEGIN_S = 20.0  # after a claim: what is begun later may outlive its lease
 _IDLE_S = 0.5
 _REST_S = 1.0  # at most
 _LOOK_S = 15.0  # between two looks at the backlog
@@ -102,50 +105,77 @@ class ExtractionWorker:
 
     async def once(self) -> int:
         """Read some threads that are due; returns how many. Raises `DatabaseAway`."""
-        claims = await self._store.claim(self._database, self._clock.now(), _LEASE_S, _TOGETHER)
-        await asyncio.gather(*(self._work(claim) for claim in claims))
-        return len(claims)
+        now = self._clock.now()
+        claims = await self._store.claim(self._database, now, _LEASE_S, _TOGETHER)
+        await self._work_on(claims)
+        begun = await self._store.claim(self._database, now, _LEASE_S, _BEGUN_TOGETHER, begun=True)
+        await self._work_on(begun)
+        return len(claims) + len(begun)
 
     async def purge(self) -> None:
         """Forget what was given up long ago; the composition root runs it as a job."""
         await self._store.purge_failed(self._database, self._clock.now() - timedelta(days=_FAILED_DAYS))
 
-    async def _work(self, claim: Claim) -> None:
-        started = self._clock.monotonic()
-        try:
-            async with asyncio.timeout(_DEADLINE_S):
-                await self._read(claim)
-                if self._beside is not None:
-                    await self._read_beside(self._beside, claim)
-        except ThreadGone:
+    async def _work_on(self, claims: Sequence[Claim]) -> None:
+        """Draw the facts of these threads; those that hold none are ended together."""
+        if not claims:
             return
-        except DatabaseAway:
-            return  # the lease ends, and it is tried again
-        except Exception as error:  # noqa: BLE001  whatever it is, the other threads go on
-            await self._failed(claim, error)
-        self._instruments.series("cmg_memory_extraction_seconds").observe(self._clock.monotonic() - started)
+        latest = self._clock.monotonic() + _BEGIN_S
+        unread = await self._store.unread(self._database, claims, _PASSAGES)
+        at_once = asyncio.Semaphore(_AT_ONCE)
+        given = list(zip(claims, unread, strict=True))
+        done = await asyncio.gather(*(self._work(*one, at_once, latest) for one in given))
+        silent = [one for one, is_silent in zip(given, done, strict=True) if is_silent]
+        if silent:
+            ended = [claim for claim, _ in silent]
+            seqs = [passages[-1].seq if passages else claim.extracted_seq for claim, passages in silent]
+            async with self._database.transaction(_WRITE_S) as conn:
+                await self._store.ended(conn, ended, seqs, self._clock.now())
+            await asyncio.gather(*map(self._read_beside, ended))
 
-    async def _read(self, claim: Claim) -> None:
+    async def _work(self, claim: Claim, passages: Sequence[Passage], at_once: asyncio.Semaphore, latest: float) -> bool:
+        """Draw and keep the facts of one thread; whether it held none, and waits to be ended."""
+        async with at_once:
+            started = self._clock.monotonic()
+            if started > latest:
+                return False  # the lease ends, and it is tried again
+            try:
+                async with asyncio.timeout(_DEADLINE_S):
+                    return await self._read(claim, passages)
+            except (ThreadGone, DatabaseAway):
+                pass  # the second: the lease ends, and it is tried again
+            except Exception as error:  # noqa: BLE001  whatever it is, the other threads go on
+                await self._failed(claim, error)
+            finally:
+                took = self._clock.monotonic() - started
+                self._instruments.series("cmg_memory_extraction_seconds").observe(took)
+        return False
+
+    async def _read(self, claim: Claim, passages: Sequence[Passage]) -> bool:
         if claim.attempts > _ATTEMPTS:
             raise NeverEnds(f"begun {claim.attempts - 1} times and never ended")
-        passages = await self._store.unread(self._database, claim, _PASSAGES)
         drawn = await self._extractor.extract(claim, passages) if passages else []
+        more = len(passages) == _PASSAGES
+        if not drawn and not more:
+            return True
         items = [_item(claim, *one) for one in drawn]
         async with self._database.transaction(_WRITE_S) as conn:
             kept = await self._writer.put(conn, items)
             if items and not await self._store.exists(conn, claim):
                 # Erased meanwhile: nothing of it is kept, nor the user whom `put` has made anew.
                 raise ThreadGone(f"thread {claim.thread_no}")
-            if passages:
-                await self._store.read(conn, claim, passages[-1].seq)
-            await self._store.end(conn, claim, self._clock.now(), more=len(passages) == _PASSAGES)
+            await self._store.ended(conn, [claim], [passages[-1].seq], self._clock.now(), more=more)
         for item, outcome in zip(items, kept, strict=True):
             self._instruments.series("cmg_memory_facts_total", item.kind, outcome.outcome).inc()
+        await self._read_beside(claim)
+        return False
 
-    async def _read_beside(self, beside: Reader, claim: Claim) -> None:
+    async def _read_beside(self, claim: Claim) -> None:
         """The facts are committed: what goes wrong now must not have them drawn again."""
+        if self._beside is None:
+            return
         try:
-            await beside.renew(claim)
+            await self._beside.renew(claim)
         except (DatabaseAway, TimeoutError):
             return  # the thread's next turn has it tried again
         except Exception as error:  # noqa: BLE001  whatever it is, facts go on
