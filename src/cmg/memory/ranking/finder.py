@@ -12,6 +12,7 @@ from cmg.memory.models import Filters, Hit, Owner, UserOfAnotherKey, walled
 from cmg.memory.ranking.corpus import Corpus, Flags
 from cmg.memory.ranking.purposes import kinds_for, steered
 from cmg.memory.ranking.question import Question, asked
+from cmg.memory.ranking.sampling import Sample
 from cmg.memory.ranking.scoring import Scores, score
 from cmg.memory.ranking.store import ALL_RANKED, Asked, Profile, RankingStore, Sizes, by_index
 from cmg.storage.database import Connection, Database
@@ -20,7 +21,7 @@ NO_FILTERS = Filters()
 _PROFILES = 4096
 _PROFILE_S = 10.0  # how long a new speaker's name, or a change of models, may stay unknown
 _SAMPLE_S = 600.0  # a conversation does not change its nature faster
-_SAMPLES = 2048  # of 2 to 8 KB
+_SAMPLES = 1024  # of 10 KB for notes, of 40 KB for searches
 SEARCH = Sizes(every=ALL_RANKED, candidates=150, sample=200)
 # A note holds a few lines, and only what has the question's words or its meaning.
 NOTE = Sizes(every=500, candidates=64, sample=64)
@@ -53,7 +54,7 @@ class Finder:
         self._database, self._store, self._embedder = database, RankingStore(), embedder
         self._clock, self._embed_s = clock, embed_s
         self._profiles: OrderedDict[Owner, tuple[float, Profile]] = OrderedDict()
-        self._samples: OrderedDict[tuple[Owner, int], tuple[float, list[int]]] = OrderedDict()
+        self._samples: OrderedDict[tuple[Owner, int], tuple[float, Sample]] = OrderedDict()
 
     async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
         """The passages, best first. Raises `UserOfAnotherKey`, `DatabaseAway`.
@@ -95,7 +96,8 @@ class Finder:
                 return []
             chosen, totals = _chosen(corpus, question, wanted)
             seqs = corpus.seq[chosen].tolist()
-            hits = await self._store.passages(conn, wanted.owner, seqs, wanted.key_id)
+            now = asked_for.now if wanted.filters.as_of is None else None
+            hits = await self._store.passages(conn, wanted.owner, seqs, wanted.key_id, now)
         scores = dict(zip(seqs, totals, strict=True))
         return [msgspec.structs.replace(hit, score=scores[hit.seq]) for hit in hits]
 
@@ -110,7 +112,8 @@ class Finder:
         async def prepare() -> None:
             async with self._database.connection(timeout_s, keeps_plans=True) as conn:
                 await self._store.profile(conn, nobody)
-                await self._store.candidates(conn, nobody, asked_for, 0, 0, [0])
+                sample = await self._store.sample(conn, nobody, 1)
+                await self._store.candidates(conn, nobody, asked_for, 0, 0, sample)
                 await self._store.passages(conn, nobody, [0])
             async with self._database.connection(timeout_s) as conn:
                 await self._store.corpus(conn, nobody, asked_for, 0)
@@ -120,8 +123,10 @@ class Finder:
 
     async def _candidates(self, conn: Connection, wanted: Wanted, asked_for: Asked, passages: int) -> Corpus | None:
         now, sizes, owner = self._clock.monotonic(), _sizes(wanted), wanted.owner
-        until, sample = self._samples.get((owner, sizes.sample), (now, []))
-        if until <= now:
+        held = self._samples.get((owner, sizes.sample))
+        if held is not None and held[0] > now:
+            sample = held[1]
+        else:
             sample = await self._store.sample(conn, owner, sizes.sample)
             self._samples[owner, sizes.sample] = (now + _SAMPLE_S, sample)
             self._samples.move_to_end((owner, sizes.sample))

@@ -9,8 +9,9 @@ import numpy as np
 
 from cmg.memory.embedding.query_embedder import QueryVector
 from cmg.memory.models import Filters, Hit, Owner
-from cmg.memory.ranking.corpus import Corpus, column, rows_of
+from cmg.memory.ranking.corpus import Corpus, Flags, column, rows_of
 from cmg.memory.ranking.question import Question
+from cmg.memory.ranking.sampling import Sample, completed, leads
 from cmg.storage.database import Connection
 from cmg.storage.named_sql import load
 
@@ -19,9 +20,9 @@ ALL_RANKED = 4000  # of a user with more passages candidates are ranked, or what
 NEAREST_BY_INDEX = 20_000
 _EPOCH_S = 946_684_800  # PostgreSQL counts microseconds from the year 2000
 _names = msgspec.json.Decoder(list[str])
-_numbers = msgspec.json.Decoder(list[int])
+_names_or_none = msgspec.json.Decoder(list[str | None])
 _hits = msgspec.json.Decoder(list[Hit])
-_NUMBERS = (">i8", ">i8", ">i8", ">i4", "?", ">i4", "?", ">f4", ">i4", "?", ">f8", ">f8", ">i8", ">i8", ">i4")
+_NUMBERS = (">i8", ">i8", ">i8", ">i4", "?", ">i4", "?", ">f4", ">i4", ">f8", ">f8", ">i8", ">i8", ">i4")
 
 
 class Profile(NamedTuple):
@@ -65,16 +66,26 @@ class RankingStore:
         row = await conn.fetchrow(self._sql["profile"], *owner)
         return None if row is None else Profile(row[0], _names.decode(row[1]), row[2], row[3])
 
-    async def sample(self, conn: Connection, owner: Owner, size: int) -> list[int]:
-        """The numbers of so many of a user's passages, drawn by chance that is the same each time."""
-        return _numbers.decode(await conn.fetchval(self._sql["sample"], *owner, size))
+    async def sample(self, conn: Connection, owner: Owner, size: int) -> Sample:
+        """So many of a user's passages, drawn by chance that is the same each time."""
+        row: Any = await conn.fetchrow(self._sql["sample"], *owner, size)  # one, whatever there is
+        kinds = (">i8", ">i8", ">i8", ">i4", "?", "?", ">f4", ">i4")
+        seq, thread, said_at, length, by_user, asks, salience, tokens = map(column, row[:8], kinds)
+        names = [None if name is None else hash(name) for name in _names_or_none.decode(row[8])]
+        terms, counts = column(row[10], ">i8"), column(row[9], ">i4")
+        rows = np.repeat(np.arange(len(seq)), counts)
+        said = said_at / 1e6 + _EPOCH_S
+        return Sample(seq, thread, said, length, by_user, names, asks, salience, tokens, terms, rows)
 
     async def candidates(
-        self, conn: Connection, owner: Owner, asked: Asked, total: int, most: int, sample: Sequence[int]
+        self, conn: Connection, owner: Owner, asked: Asked, total: int, most: int, sample: Sample
     ) -> Corpus | None:
         """Those of a user's passages that may rank high, `most` of each list, and a sample for the others."""
         vector, question, nearest = asked.vector, asked.question, by_index(total)
-        given = (array(question.terms), *_given(vector), question.named, asked.now, most, nearest, array(sample))
+        lead = leads(question, sample, total)
+        drawn = array(() if vector is None else sample.seq.tolist())
+        asked_for = (array(question.terms), *_given(vector), question.named, asked.now, most, nearest, drawn)
+        given = (*asked_for, array(lead.worth), array(lead.terms))
         sql = self._sql["candidates"]
         if vector is not None:
             # The index is one on the cast to the model's dimension, which cannot be an argument.
@@ -87,11 +98,9 @@ class RankingStore:
                 row = await conn.fetchrow(sql, *owner, *given)
         if row is None or row[0] is None:
             return None
-        corpus = _corpus(row, with_vectors=vector is not None)
-        candidate = corpus.fits
-        others = int(np.count_nonzero(~candidate))
-        each = max(total - len(candidate) + others, others) / max(others, 1)
-        return corpus._replace(fits=np.ones_like(candidate), stands_for=np.where(candidate, 1.0, each))
+        few = _corpus(row[: len(_NUMBERS)], with_vectors=vector is not None)
+        cosines = None if vector is None else (column(row[14], ">f8"), column(row[15], ">f8"))
+        return completed(few, sample, question, total, cosines)
 
     async def corpus(self, conn: Connection, owner: Owner, asked: Asked, total: int) -> Corpus | None:
         """A user's passages as columns, None when there are none."""
@@ -108,18 +117,27 @@ class RankingStore:
             *narrow,
             total > ALL_RANKED,
         )
-        return None if row is None or row[0] is None else _corpus(row, with_vectors=asked.vector is not None)
+        if row is None or row[0] is None:
+            return None
+        fits = column(row[len(_NUMBERS)], "?")
+        return _corpus(row[: len(_NUMBERS)], with_vectors=asked.vector is not None, fits=fits)
 
     async def passages(
-        self, conn: Connection, owner: Owner, seqs: Sequence[int], key_id: str | None = None
+        self,
+        conn: Connection,
+        owner: Owner,
+        seqs: Sequence[int],
+        key_id: str | None = None,
+        now: datetime | None = None,
     ) -> list[Hit]:
         """What these numbers stand for, in their order, with a score of 0; nothing of a user whom the key may not read.
 
-        A profile may be seconds old: this is where no word leaves the database for the wrong key.
+        With `now` nothing that has ended by then. A profile may be seconds old, a sample minutes: this is where no word
+        leaves the database that should not.
         """
         if not seqs:
             return []
-        return _hits.decode(await conn.fetchval(self._sql["passages"], *owner, array(seqs), key_id))
+        return _hits.decode(await conn.fetchval(self._sql["passages"], *owner, array(seqs), key_id, now))
 
 
 def by_index(passages: int) -> bool:
@@ -136,11 +154,9 @@ def _given(vector: QueryVector | None) -> tuple[int | None, str | None]:
     return (None, None) if vector is None else (vector.model_no, vector.text)
 
 
-def _corpus(row: Any, *, with_vectors: bool) -> Corpus:
+def _corpus(row: Any, *, with_vectors: bool, fits: Flags | None = None) -> Corpus:
     columns = [column(sent, kind) for sent, kind in zip(row, _NUMBERS, strict=True)]
-    seq, thread, said_at, length, by_user, person, asks, salience, tokens, fits, cosine, around, at, term, repeats = (
-        columns
-    )
+    seq, thread, said_at, length, by_user, person, asks, salience, tokens, cosine, around, at, term, repeats = columns
     cosines = with_vectors and not np.isnan(cosine).all()
     rows = rows_of(seq, at)
     held = rows >= 0  # a posting of an expired or retired passage
@@ -154,7 +170,7 @@ def _corpus(row: Any, *, with_vectors: bool) -> Corpus:
         asks=asks,
         salience=salience,
         tokens=tokens,
-        fits=fits,
+        fits=np.ones(len(seq), np.bool_) if fits is None else fits,
         cosine=cosine if cosines else None,
         window_cosine=around if cosines else None,
         row=rows[held],
