@@ -1,6 +1,7 @@
 """The process that makes notes: answers the gateways of a machine, never more at once than its bounds hold."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,12 +10,15 @@ from cmg.memory.frames.connection import FrameConnection
 from cmg.memory.frames.server import FrameServer
 from cmg.memory.notes.maker import NoteMaker
 from cmg.memory.notes.messages import Answer, Wish
+from cmg.memory.notes.turns import NewestFirst
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 from cmg.telemetry.tracing.trace import Trace, enter
 
-RUNNING = 512  # notes at once: what their calls' deadline lets one process make, and a little more
+WAITING = 512  # notes at once: what their calls' deadline lets one process make, and a little more
+# Of these so many are made at the same time; more would only make each slower until none is done within its deadline.
+MADE_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Wish).decode
 _log = get_logger("cmg.memory.notes")
@@ -29,6 +33,7 @@ class NoteServer:
         self._maker, self._loop = maker, asyncio.get_running_loop()
         self._refused = instruments.series("cmg_memory_notes_refused_total")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = NewestFirst(MADE_AT_ONCE)
 
     async def open(self) -> None:
         """Listen, for this user alone."""
@@ -48,7 +53,7 @@ class NoteServer:
             _log.warning("a client sent what is no request; its connection is closed", error=str(error))
             connection.cut()
             return
-        if len(self._tasks) >= RUNNING:
+        if len(self._tasks) >= WAITING:
             self._refused.inc()
             connection.send(_encode(Answer(wish.number, error="too many notes are wanted at once")))
             return
@@ -57,12 +62,11 @@ class NoteServer:
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, connection: FrameConnection, wish: Wish) -> None:
-        left = wish.until - self._loop.time()
         trace = Trace(_CALLERS, None, 0.0, 0.0)
         enter(trace)
         try:
-            async with asyncio.timeout(max(left, 0)):
-                found = await self._maker.make(wish, left)
+            async with asyncio.timeout(max(wish.until - self._loop.time(), 0)), self._turns:
+                found = await self._maker.make(wish, wish.until - self._loop.time())
             told = (found.text, found.items, found.tokens)
             answer = Answer(wish.number, *told, ids=found.ids, status=found.status, marks=trace.marks)
         except (DatabaseAway, TimeoutError) as error:

@@ -91,7 +91,7 @@ async def test_only_this_user_may_connect(path: Path):
 
 @pytest.mark.usefixtures("server")
 async def test_beyond_the_bound_is_refused_and_counted(client: NoteClient, maker: Maker, instruments, monkeypatch):
-    monkeypatch.setattr(server_module, "RUNNING", 3)
+    monkeypatch.setattr(server_module, "WAITING", 3)
     maker.go.clear()
     asked = [asyncio.create_task(client.make(wish(), 20)) for _ in range(5)]
     refused = [task async for task in _done(asked, 2)]
