@@ -1,9 +1,11 @@
 """The limits and the use of the container that we run in, from the kernel's files: control groups 2, or the older 1."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
+_OURS = Path("/proc/self/cgroup")
 _UNLIMITED = 2**60
 
 
@@ -21,11 +23,27 @@ class Usage:
     oom_kills: float | None = None
 
 
-def read(root: Path = ROOT) -> Usage:
-    """The use of our own control group; nothing of it where there is none."""
+def read(root: Path = ROOT, ours: Path = _OURS) -> Usage:
+    """The use of our own control group; nothing of it where there is none.
+
+    `ours` says which it is: a service of systemd has one below the root, a container sees its own as the root.
+    """
+    places = {name: path for line in _text(ours).splitlines() for name, path in _named(line)}
     if (root / "cgroup.controllers").exists():
-        return _second(root)
-    return _first(root) if (root / "cpu").is_dir() else Usage()
+        return _second(_below(root, places.get("")))
+    return _first(root, places) if (root / "cpu").is_dir() else Usage()
+
+
+def _named(line: str) -> list[tuple[str, str]]:
+    """The controllers of a line `4:cpu,cpuacct:/path`; the second kind of groups has one line without any."""
+    _, _, rest = line.partition(":")
+    controllers, _, path = rest.partition(":")
+    return [(name, path) for name in controllers.split(",")]
+
+
+def _below(folder: Path, path: str | None) -> Path:
+    found = folder / path.strip("/") if path else folder
+    return found if found.is_dir() and ".." not in found.parts else folder
 
 
 def _second(root: Path) -> Usage:
@@ -43,13 +61,13 @@ def _second(root: Path) -> Usage:
     )
 
 
-def _first(root: Path) -> Usage:
-    cpu, memory = root / "cpu", root / "memory"
+def _first(root: Path, places: Mapping[str, str]) -> Usage:
+    cpu, spent, memory = (_below(root / name, places.get(name)) for name in ("cpu", "cpuacct", "memory"))
     told, stat = _table(cpu / "cpu.stat"), _table(memory / "memory.stat")
     quota, period = _number(_text(cpu / "cpu.cfs_quota_us")), _number(_text(cpu / "cpu.cfs_period_us"))
     return Usage(
         cpus=_ratio(quota if quota is not None and quota > 0 else None, period),
-        cpu_s=_scaled(_number(_text(root / "cpuacct" / "cpuacct.usage")), 1e-9),
+        cpu_s=_scaled(_number(_text(spent / "cpuacct.usage")), 1e-9),
         periods=told.get("nr_periods"),
         throttled_periods=told.get("nr_throttled"),
         throttled_s=_scaled(told.get("throttled_time"), 1e-9),

@@ -11,7 +11,7 @@ from cmg.telemetry.machine import cgroup
 from cmg.telemetry.machine.totals import Totals
 
 _MODES = ("user", "system", "nice", "idle", "iowait", "irq", "softirq", "steal")
-_SOCKETS = Path("/proc/net/sockstat")
+_SOCKETS = Path("/proc/net")
 _MBIT = 125_000
 
 
@@ -121,10 +121,13 @@ class HostFigures:
 
 def _connections() -> dict[str, int]:
     """TCP sockets by state, from the kernel's summary: listing them all would take long on a busy machine."""
-    try:
-        lines = _SOCKETS.read_text().splitlines()
-    except OSError:
-        return {}
-    words = next((line.split() for line in lines if line.startswith("TCP:")), [])
-    told = dict(zip(words[1::2], words[2::2], strict=False))
-    return {state: int(told[word]) for state, word in (("in_use", "inuse"), ("time_wait", "tw")) if word in told}
+    told: dict[str, int] = {}
+    for file, name in (("sockstat", "TCP:"), ("sockstat6", "TCP6:")):
+        try:
+            lines = (_SOCKETS / file).read_text().splitlines()
+        except OSError:
+            continue
+        words = next((line.split() for line in lines if line.startswith(name)), [])
+        for word, count in zip(words[1::2], words[2::2], strict=False):
+            told[word] = told.get(word, 0) + int(count)
+    return {state: told[word] for state, word in (("in_use", "inuse"), ("time_wait", "tw")) if word in told}

@@ -6,10 +6,11 @@ import gc
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from cmg.telemetry.instruments import Instruments
-from cmg.telemetry.machine import cgroup
+from cmg.telemetry.machine import cgroup, host
 from cmg.telemetry.machine.host import HostFigures
 from cmg.telemetry.machine.process import ProcessFigures
 from cmg.telemetry.machine.sampling import sample
@@ -101,16 +102,71 @@ def _files(root: Path, files: dict[str, str]) -> Path:
 @pytest.mark.parametrize("files", [SECOND, FIRST])
 def test_both_kinds_of_control_groups_are_read(files: dict[str, str], tmp_path: Path):
     expected = cgroup.Usage(1.5, 5.0, 100, 7, 2.5, 600, 2000, 2)
-    found = cgroup.read(_files(tmp_path, files))
-    assert found == expected
+    assert cgroup.read(_files(tmp_path, files), tmp_path / "nothing") == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (SECOND, "0::/system.slice/cmg.service\n"),
+        (FIRST, "9:name=systemd:/x\n4:memory:/system.slice/cmg.service\n2:cpu,cpuacct:/system.slice/cmg.service\n"),
+    ],
+)
+def test_a_service_of_systemd_reads_its_own_group_and_a_container_the_root(files, told: str, tmp_path: Path):
+    (tmp_path / "cgroup").write_text(told)
+    expected = cgroup.Usage(1.5, 5.0, 100, 7, 2.5, 600, 2000, 2)
+    own = "system.slice/cmg.service"
+    inside = {
+        name if name == "cgroup.controllers" else f"{name.split('/')[0]}/{own}/{name.split('/')[1]}"
+        if "/" in name else f"{own}/{name}": text
+        for name, text in files.items()
+    }  # fmt: skip
+    assert cgroup.read(_files(tmp_path / "host", inside), tmp_path / "cgroup") == expected
+    assert cgroup.read(_files(tmp_path / "container", files), tmp_path / "cgroup") == expected
+
+
+class _Counters:
+    """What psutil tells, twice."""
+
+    def __init__(self, **told: float) -> None:
+        vars(self).update(told)
+
+
+def test_errors_drops_operations_and_connections_are_counted_from_the_first_look_on(
+    instruments: Instruments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    names = ("bytes", "packets")
+    net = {f"{name}_{way}": 100 for name in names for way in ("recv", "sent")} | {
+        "errin": 1, "errout": 2, "dropin": 3, "dropout": 4,
+    }  # fmt: skip
+    disk = {"read_count": 10, "write_count": 20, "read_bytes": 1, "write_bytes": 2, "read_time": 100, "write_time": 200}
+    (tmp_path / "sockstat").write_text("sockets: used 9\nTCP: inuse 14 orphan 0 tw 703 alloc 16 mem 142\n")
+    (tmp_path / "sockstat6").write_text("TCP6: inuse 5\nUDP6: inuse 1\n")
+    monkeypatch.setattr(host, "_SOCKETS", tmp_path)
+    figures = HostFigures(instruments, {}, groups=tmp_path)
+    for more in (0, 7):
+        eth = _Counters(**{name: count + more for name, count in net.items()})
+        lo = _Counters(**{name: count + 1000 * more for name, count in net.items()})
+        monkeypatch.setattr(psutil, "net_io_counters", lambda eth=eth, lo=lo, **_: {"eth0": eth, "lo": lo})
+        moved = _Counters(**{name: count + more for name, count in disk.items()})
+        monkeypatch.setattr(psutil, "disk_io_counters", lambda moved=moved: moved)
+        figures.look()
+    for name in ("errors", "drops", "packets", "bytes"):
+        for direction in ("received", "sent"):
+            assert value(instruments, f"cmg_network_{name}_total", direction=direction) == 7, name
+    for operation in ("read", "write"):
+        assert value(instruments, "cmg_disk_operations_total", operation=operation) == 7
+        assert value(instruments, "cmg_disk_operation_seconds_total", operation=operation) == pytest.approx(0.007)
+    assert value(instruments, "cmg_network_connections", state="in_use") == 14 + 5
+    assert value(instruments, "cmg_network_connections", state="time_wait") == 703
 
 
 def test_no_limit_is_no_figure(tmp_path: Path):
     told = {**SECOND, "cpu.max": "max 100000", "memory.max": "max"}
-    found = cgroup.read(_files(tmp_path / "second", told))
+    found = cgroup.read(_files(tmp_path / "second", told), tmp_path / "nothing")
     assert (found.cpus, found.memory_limit_bytes) == (None, None)
     told = {**FIRST, "cpu/cpu.cfs_quota_us": "-1", "memory/memory.limit_in_bytes": "9223372036854771712"}
-    found = cgroup.read(_files(tmp_path / "first", told))
+    found = cgroup.read(_files(tmp_path / "first", told), tmp_path / "nothing")
     assert (found.cpus, found.memory_limit_bytes) == (None, None)
     assert cgroup.read(tmp_path / "none") == cgroup.Usage()
 
