@@ -9,7 +9,7 @@ from house.tree import SOURCE, modules, strings
 UNIT = re.compile(r"_(seconds|bytes|ratio|total|info|timestamp_seconds)$")
 # What has no unit is a number of things: the name says which, and in what state they are.
 COUNT_OF_THINGS = re.compile(
-    r"_(calls|connections|cpus|entries|files|jobs|keys|locks|models|panels|records|requests|rows|series|streams|threads|tokens"
+    r"_(calls|connections|cpus|entries|files|jobs|keys|locks|models|panels|records|replicas|requests|rows|series|streams|threads|tokens"
     r"|workers)"
     r"(_(active|in_use|waiting))?$|_(level|open|up)$"
 )

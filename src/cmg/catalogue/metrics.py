@@ -462,6 +462,7 @@ METRICS: tuple[Metric, ...] = (
         series=100,
         merge="max",
     ),
+    Metric("cmg_database_replicas", "gauge", "Replicas that the database server sends to.", merge="max"),
     Metric(
         "cmg_database_replication_lag_seconds",
         "gauge",

@@ -23,6 +23,7 @@ class DatabaseFigures:
     def __init__(self, database: Database, clock: Clock, instruments: Instruments) -> None:
         self._database, self._clock, self._instruments = database, clock, instruments
         self._totals = Totals(instruments)
+        self._replicated = False
 
     async def run(self) -> None:
         """Look for ever. While the database is away the last figures stay."""
@@ -50,8 +51,10 @@ class DatabaseFigures:
         self._totals.reached(row["deadlocks"], "cmg_database_deadlocks_total")
         self._totals.reached(row["blocks_hit"], "cmg_database_blocks_total", "hit")
         self._totals.reached(row["blocks_read"], "cmg_database_blocks_total", "read")
-        if row["replica_lag_s"] is not None:
-            self._set("cmg_database_replication_lag_seconds", row["replica_lag_s"])
+        self._set("cmg_database_replicas", row["replicas"])
+        if row["replicas"] or self._replicated:
+            self._replicated = True  # a lag that nobody has any more must not stay as it was
+            self._set("cmg_database_replication_lag_seconds", row["replica_lag_s"] or 0.0)
 
     async def look_at_sizes(self) -> None:
         """The size of everything, and of the largest tables. Raises `DatabaseAway`."""

@@ -141,7 +141,19 @@ SELECT
         SELECT greatest(coalesce(max(extract(epoch FROM $1::timestamptz - xact_start)), 0), 0)::float8
         FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
     ) AS transaction_age_s,
-    (SELECT max(extract(epoch FROM replay_lag))::float8 FROM pg_stat_replication) AS replica_lag_s,
+    (SELECT count(*) FROM pg_stat_replication WHERE reply_time IS NOT NULL) AS replicas,
+    (
+        -- The server's own figure stands still when a replica does, and is nothing when there is nothing to replay.
+        SELECT max(greatest(
+            extract(epoch FROM replay_lag),
+            CASE WHEN replay_lsn < sent_lsn OR sent_lsn < here.lsn THEN extract(epoch FROM $1 - reply_time) END,
+            0
+        ))::float8
+        FROM
+            pg_stat_replication,
+            (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END) AS here (lsn)
+        WHERE reply_time IS NOT NULL
+    ) AS replica_lag_s,
     deadlocks, blks_hit AS blocks_hit, blks_read AS blocks_read
 FROM pg_stat_database WHERE datname = current_database();
 

@@ -1,6 +1,7 @@
 """What the server says of itself, on a real one: sizes, locks that wait, connections; and statements by name."""
 
 import asyncio
+from collections.abc import Callable
 
 import asyncpg
 import pytest
@@ -10,6 +11,7 @@ from cmg.storage import named_sql
 from cmg.storage.database import Database
 from cmg.storage.figures import DatabaseFigures
 from cmg.telemetry.instruments import Instruments
+from support.replica import ReplicatedPostgres
 
 
 def value(instruments: Instruments, name: str, **labels: str) -> float:
@@ -90,3 +92,41 @@ async def test_who_waits_for_a_connection_is_seen(dsn: str, instruments: Instrum
         assert value(instruments, "cmg_database_pool_use_ratio") == 0
     finally:
         await database.close()
+
+
+async def test_a_replica_that_stands_still_is_behind_more_and_more_and_one_that_caught_up_is_not(
+    instruments: Instruments,
+):
+    """PostgreSQL's own figure stays as it was, in both cases."""
+    place = await asyncio.to_thread(ReplicatedPostgres)
+    clock = SystemClock()
+    database = Database(place.dsn, clock=clock, instruments=instruments)
+    figures = DatabaseFigures(database, clock, instruments)
+
+    async def lag(wanted: Callable[[float], bool]) -> float:
+        for _ in range(100):
+            await figures.look()
+            if wanted(found := value(instruments, "cmg_database_replication_lag_seconds")):
+                return found
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"never: the lag is {found} s")
+
+    try:
+        await database.open()
+        await database.execute("CREATE TABLE t (n integer)")
+        assert await lag(lambda found: found < 0.5) < 0.5
+        assert value(instruments, "cmg_database_replicas") == 1
+        place.hold()
+        await database.execute("INSERT INTO t SELECT generate_series(1, 1000)")
+        assert await lag(lambda found: found > 2) > 2
+        place.go_on()
+        assert await lag(lambda found: found < 0.5) < 0.5
+        place.hold()
+        await database.execute("INSERT INTO t SELECT generate_series(1, 1000)")
+        await lag(lambda found: found > 1)
+        await asyncio.to_thread(place.stop_replica)
+        assert await lag(lambda found: found == 0) == 0
+        assert value(instruments, "cmg_database_replicas") == 0
+    finally:
+        await database.close()
+        await asyncio.to_thread(place.close)
