@@ -898,6 +898,20 @@ METRICS: tuple[Metric, ...] = (
         optional="only a minute after the start of a monitor",
     ),
     Metric(
+        "cmg_escalation_audit_findings_total",
+        "counter",
+        "What the auditor found, by kind (no_timer, overdue, acknowledgement, behind, message, unrouted).",
+        ("kind",),
+        series=6,
+    ),
+    Metric(
+        "cmg_escalation_audited_timestamp_seconds",
+        "gauge",
+        "When the auditor looked at alerting last.",
+        merge="max",
+        optional="only half a minute after the start of what does jobs",
+    ),
+    Metric(
         "cmg_alert_feedback_total",
         "counter",
         "Verdicts of people on alerts (useful, noise).",

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from cmg.analytics.watching import DashboardWatch
+from cmg.app.alerting.auditing import auditing
 from cmg.app.drills.faulting import add_waiting_job
 from cmg.app.incidents.building import (
     add_incident_jobs,
@@ -73,7 +74,8 @@ def working_of(
     resources.add(Resource("jobs", lambda: jobs.stop(_JOBS_S)))
     resources.watch(queue_probe(jobs))
     resources.watch(workers_probe(jobs))
-    work = [jobs.run(), catalogue.run(), *incidents, *_backlog(sources, database, clock, instruments)]
+    audit = auditing(services, resources, clock, instruments)
+    work = [jobs.run(), audit, catalogue.run(), *incidents, *_backlog(sources, database, clock, instruments)]
     if services.settings.memory.extraction != "off":
         extraction, beside = _extraction(base, services, upstreams, instruments)
         work += beside
