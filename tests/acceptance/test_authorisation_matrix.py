@@ -12,6 +12,7 @@ from cmg.app.control_plane import build_for_docs
 from cmg.identity.accounts.models import ROLE_SCOPES
 from cmg.kit.permissions import permission_of, routes_of
 from cmg.kit.scopes import EVERYTHING, covers
+from support.alerting_things import AlertingThings
 from support.processes import wait_until
 from support.service import Service, ServiceOptions
 from support.visitors import Person, account_of
@@ -25,6 +26,15 @@ FORMS = {
     "/admin/v1/keys": {"name": "k", "scopes": ["chat"]},
     "/admin/v1/accounts": {"email": "new@example.org", "role": "read_only"},
 }
+# Forms that are looked at before the thing that they are about.
+BODIES = {
+    "/admin/v1/alerts/{alert_id}/snooze": {"minutes": 5},
+    "/admin/v1/alerts/{alert_id}/reassign": {"responder": "nobody"},
+}
+# What comes without a good signature: a calendar's address that is none is not found, as programs of calendars know.
+_UNSIGNED = {"unknown caller", "hidden"}
+# Of the workspace of whoever asks, an administrator of the service too.
+OWN_ONLY = {"name", "alert_id", "feed"}
 _TIMES = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z"}
 # These check a scope of their own, for addresses that need no key.
 _METRICS = {"/metrics": "metrics", "/metrics/workspaces": "admin:all"}
@@ -85,7 +95,8 @@ class Things:
 
     def __init__(self, service: Service, workspace: str) -> None:
         self._service, self._workspace = service, workspace
-        self._seen = {**self._fresh(), "id": self._trace()}
+        self._seen = {**self._fresh(), "id": self._trace(), "incident": self._incident()}
+        self._alerting = AlertingThings(service, workspace)
 
     def _fresh(self) -> dict[str, str]:
         key = self._service.new_key_full(workspace=self._workspace)["id"]
@@ -106,11 +117,17 @@ class Things:
         wait_until(stored, 15, "the trace is stored")
         return str(made)
 
+    def _incident(self) -> str:
+        """Of the whole service, whichever workspace."""
+        form = {"title": "Calls fail", "severity": "SEV-3"}
+        status, made = self._service.call("POST", "/admin/v1/incidents", form)
+        assert status == 201, made
+        return str(made["id"])
+
     def of(self, route: Route) -> dict[str, str]:
         """Ids for a route; new ones for what it may destroy."""
-        if route.method != "GET" and _PATH_NAMES.search(route.path):
-            return {**self._seen, **self._fresh()}
-        return self._seen
+        destroys = route.method != "GET" and _PATH_NAMES.search(route.path) is not None
+        return {**self._seen, **(self._fresh() if destroys else {}), **self._alerting.ids(route.path)}
 
 
 @pytest.fixture(scope="module")
@@ -150,10 +167,12 @@ def _good(asker: Asker, route: Route, workspace: str, known: dict[str, str]) -> 
     if route.path in _METRICS:
         return {"allowed"} if covers(asker.scopes, _METRICS[route.path]) else {"refused"}
     if route.permission == "signed":  # whoever it is, what is sent here is not signed
-        return {"unknown caller"}
+        return _UNSIGNED
     if not asker.may(route.permission):
         return {"refused"}
     names = _PATH_NAMES.findall(route.path)
+    if workspace == "other" and any(name in known for name in OWN_ONLY.intersection(names)):
+        return {"allowed"} if route.method == "PUT" else {"hidden"}  # what is written is one of the caller's own
     named = any(name in known for name in names) or route.by_workspace
     if workspace == "other" and named and EVERYTHING not in asker.scopes and route.permission != "public":
         return {"hidden", "refused"} if route.by_workspace else {"hidden"}
@@ -166,7 +185,9 @@ def _ask(asker: Asker, route: Route, workspace: str, known: dict[str, str]) -> h
     if route.by_workspace:
         times = _TIMES if "/panels/" in route.path else {}
         path += f"?{httpx.QueryParams({**times, 'workspace': workspace})}"
-    body = {**FORMS.get(route.path, {}), "workspace": workspace} if route.path in FORMS else {}
+    body = {**FORMS[route.path], "workspace": workspace} if route.path in FORMS else BODIES.get(route.path, {})
+    if route.method == "PUT":
+        body = {"no_document": "has this"}  # one that was written would be the caller's own from then on
     return asker.call(route.method, path, body if route.method in {"POST", "PATCH", "PUT"} else None)
 
 
@@ -216,6 +237,7 @@ def test_a_stranger_reaches_only_what_is_public(own: Service) -> None:
     for route in _routes():
         answer = httpx.request(route.method, own.url + _filled(route.path, {}), json={})
         public = route.permission == "public" and route.path not in _METRICS
-        if (_verdict(answer) == "unknown caller") is public:
+        refused = _UNSIGNED if route.permission == "signed" else {"unknown caller"}
+        if (_verdict(answer) in refused) is public:
             wrong.append(f"{route}: {answer.status_code}")
     assert not wrong, "\n".join(wrong)

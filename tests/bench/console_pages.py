@@ -101,7 +101,8 @@ async def seed(one: Service, calls: int, lines: int) -> None:
 
 def pages(one: Service) -> dict[str, str]:
     """What is opened: how the table calls it → its address."""
-    call = one.call("GET", "/admin/v1/requests?limit=1")[1]["items"][0]
+    key = one.call("GET", "/admin/v1/keys?limit=1")[1]["items"][0]["id"]
+    call = one.call("GET", f"/admin/v1/requests?limit=1&key={key}")[1]["items"][0]
     found = {
         path: path
         for path in (
