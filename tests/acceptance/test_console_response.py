@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -110,6 +111,29 @@ def test_who_is_on_call_is_told_and_somebody_stands_in(own: Service, admin: Tab)
     admin.page.locator(".cmg-dialog").get_by_role("button", name="Take back").click()
     expect(line.get_by_role("button", name="Take back")).to_have_count(0)
     assert own.call("GET", "/admin/v1/schedules/first")[1]["overrides"] == []
+    assert admin.said == []
+
+
+def test_a_calendar_is_subscribed_to_by_an_address_that_works(own: Service, admin: Tab) -> None:
+    _on_call(own)
+    admin.open("/oncall")
+    admin.page.get_by_role("button", name="Subscribe").click()
+    admin.page.get_by_label("Of", exact=True).click()
+    admin.page.get_by_role("option", name="Schedule: First line").click()
+    assert admin.serious() == []
+    admin.page.get_by_role("button", name="Subscribe", exact=True).last.click()
+    address = admin.page.locator("#cmg-once").inner_text()
+    assert address.startswith(f"{own.url}/calendars/")
+    answer = httpx.get(address)
+    assert answer.text.startswith("BEGIN:VCALENDAR")
+    admin.page.get_by_role("button", name="I have kept it").click()
+    calendars = admin.page.locator("section", has_text="Calendars")
+    expect(calendars.locator("td[data-head=Of]")).to_have_text("first")
+    assert address.rpartition("/")[2] not in admin.page.content()
+    calendars.get_by_role("button", name="Revoke").click()
+    admin.page.locator(".cmg-dialog").get_by_role("button", name="Revoke").click()
+    expect(calendars.locator(".cmg-empty")).to_be_visible()
+    assert httpx.get(address).status_code == 404
     assert admin.said == []
 
 

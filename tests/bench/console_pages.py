@@ -2,7 +2,7 @@
 
 python tests/bench/console_pages.py seed DIR [calls] [lines]   # a million calls, two million log lines by default
 python tests/bench/console_pages.py open DIR [rounds]          # each page in Chromium; a table of milliseconds
-python tests/bench/console_pages.py drain DIR                  # bytes of the ledger by index, and rows a second stored
+python tests/bench/console_pages.py drain DIR                  # the ledger: bytes by index, rows a second, lists
 """
 
 import asyncio
@@ -147,8 +147,20 @@ def measure(one: Service, rounds: int) -> None:
     print(f"later than {BAR_MS} ms: {', '.join(late) or 'none'}")
 
 
+def lists(one: Service) -> None:
+    """How long a page of calls takes to be asked for."""
+    for wanted in ("", "user=user-17", "user=nobody", "status=cut", "status=cancelled", "model=none"):
+        took = []
+        for _ in range(9):
+            began = time.perf_counter()
+            one.call("GET", f"/admin/v1/requests?limit=50&{wanted}")
+            took.append((time.perf_counter() - began) * 1000)
+        print(f"{wanted or 'all':40} {statistics.median(took):7.1f} ms, slowest {max(took):.1f}")
+
+
 async def drain(one: Service) -> None:
     """What the ledger weighs, and how quickly batches of 2,000 records are stored."""
+    lists(one)
     connection = await asyncpg.connect(one.database_url())
     try:
         rows = await connection.fetch(

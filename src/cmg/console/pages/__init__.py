@@ -21,7 +21,7 @@ _ALL = (
     "accounts",
     "alerts",
     "incidents",
-    "oncall",
+    "oncall.now",
     "runbooks",
     "audit",
     "service.models",

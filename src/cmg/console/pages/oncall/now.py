@@ -7,10 +7,11 @@ from typing import Any
 from markupsafe import Markup
 from nicegui import ui
 
+from cmg.console.pages.oncall.feeds import feeds
 from cmg.console.parts.dialogs import sure
 from cmg.console.parts.figures import card, grid, html
 from cmg.console.parts.forms import Field, Form, ask
-from cmg.console.parts.frame import page
+from cmg.console.parts.frame import drawn, page
 from cmg.console.parts.markup import NOTHING, badge, badges, facts, moment, pre
 from cmg.console.parts.refusals import banner, done
 from cmg.console.parts.tables import Action, Column, Given, Row, listed
@@ -58,6 +59,7 @@ async def oncall(view: View) -> None:
                     listed(_TIERS, policy["tiers"])
 
     await draw()
+    await drawn(feeds, view)
 
 
 class _Schedule:

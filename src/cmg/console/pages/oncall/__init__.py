@@ -1,0 +1,1 @@
+"""On-call: who is on call, standing in for somebody, and calendars of it."""
