@@ -28,6 +28,7 @@ FORMS = {
 }
 # Forms that are looked at before the thing that they are about.
 BODIES = {
+    "/admin/v1/alerts/{alert_id}/feedback": {"verdict": "useful"},
     "/admin/v1/alerts/{alert_id}/snooze": {"minutes": 5},
     "/admin/v1/alerts/{alert_id}/reassign": {"responder": "nobody"},
 }
