@@ -143,6 +143,23 @@ async def test_a_process_that_is_killed_meanwhile_goes_on_from_its_files(monitor
     assert told(receivers) == EVERYBODY
 
 
+async def test_a_line_that_a_kill_cut_takes_nothing_with_it(monitor, unsteady, receivers, clock, database, tmp_path):
+    pager = monitor()
+    await pager.round()
+    unsteady.away = True
+    await alerts_of(pager, unsteady, clock).receive("default", [DOWN])
+    await pager.round()
+    (spool,) = (tmp_path / "one").glob("*.spool")
+    with spool.open("ab") as opened:
+        opened.write(b'{"now":17,"alerts":{"a')
+    await passed(clock, monitor(), 61)
+    assert told(receivers) == EVERYBODY
+    unsteady.away = False
+    await passed(clock, monitor(), 5)
+    assert told(receivers) == EVERYBODY
+    assert await database.fetchval("SELECT count(*) FROM alerting_notifications WHERE state = 'sent'") == 4
+
+
 async def test_an_acknowledgement_without_the_database_stops_it_and_is_kept(
     monitor, unsteady, receivers, clock, database
 ):

@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -136,7 +137,8 @@ class LocalCopy:
             decisions=changes.decisions,
         )
         file = self._file(workspace_id, _SPOOL)
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as opened:
+        with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as opened:
+            _to_the_end(opened)
             opened.write(msgspec.json.encode(line) + b"\n")
             opened.flush()
             os.fsync(opened.fileno())
@@ -164,3 +166,14 @@ class LocalCopy:
 
     def _file(self, workspace_id: str, suffix: str) -> Path:
         return self._folder / f"{quote(workspace_id, safe='')}{suffix}"
+
+
+def _to_the_end(spool: BinaryIO) -> None:
+    """Behind the last whole line: what a kill or a full disk cut is dropped, else what follows is lost."""
+    if spool.seek(0, os.SEEK_END) == 0:
+        return
+    spool.seek(-1, os.SEEK_END)
+    if spool.read(1) != b"\n":
+        spool.seek(0)
+        spool.truncate(spool.read().rfind(b"\n") + 1)
+        spool.seek(0, os.SEEK_END)
