@@ -1,5 +1,6 @@
 """The APIs that notifications go to, as their documents describe them, on loopback."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -30,7 +31,10 @@ class Got:
 
 @dataclass
 class Receivers:
-    """`failures`: answers (status, headers, body) that are given first, one for each request."""
+    """`failures`: answers (status, headers, body) that are given first, one for each request.
+
+    `deaf`: nothing is taken in or answered. While `speaking` is cleared everything is taken in, and nothing answered.
+    """
 
     url: str = ""
     got: list[Got] = field(default_factory=list)
@@ -38,9 +42,13 @@ class Receivers:
     call_status: str = "no-answer"
     issues: dict[str, str] = field(default_factory=dict)
     before_answer: Callable[[], None] = lambda: None
+    deaf: bool = False
+    speaking: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.Response:
         """Note the request, and answer as the API of its path does."""
+        if self.deaf:
+            await asyncio.sleep(3600)  # until whoever sent it gives up, or dies
         raw = await request.read()
         kind = request.headers.get("content-type", "")
         body = json.loads(raw) if "json" in kind and raw else None
@@ -49,6 +57,7 @@ class Receivers:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.got.append(Got(request.method, request.path, headers, body, raw, dict(request.query)))
         self.before_answer()
+        await self.speaking.wait()
         if self.failures:
             status, told, said = self.failures.pop(0)
             return web.json_response(said, status=status, headers=told)
@@ -101,9 +110,10 @@ class Receivers:
 async def receiving() -> AsyncIterator[Receivers]:
     """The receivers on a free port."""
     receivers = Receivers()
+    receivers.speaking.set()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", receivers.answer)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

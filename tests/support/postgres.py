@@ -19,11 +19,12 @@ from cmg.kit.clock import SystemClock
 from cmg.kit.paths import runtime_dir
 from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.migrate import migrate, migrations
-from support.processes import command_line, kill
+from support.processes import alive, command_line, kill
 
 T = TypeVar("T")
 # Tests do not outlive the machine: no need to wait for its disk.
 UNSAFE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+_OWNER = "owner.pid"
 _TEMPLATE_LOCK = 0x636D6700
 
 
@@ -107,7 +108,8 @@ class OwnPostgres:
     """A server to stop and to start again under the same DSN; its data stays until `close`."""
 
     def __init__(self) -> None:
-        self._folder = open_folder(f"run-own-{uuid.uuid4().hex[:8]}")
+        self._folder = open_folder(f"own-{uuid.uuid4().hex[:8]}")
+        (self._folder / _OWNER).write_text(str(os.getpid()))
         self._server = EmbeddedPostgres(self._folder, SystemClock(), settings=UNSAFE)
         self.start()
 
@@ -130,11 +132,18 @@ class OwnPostgres:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
+def _owned(folder: Path) -> bool:
+    """Whether a test that runs means to start this server again."""
+    file = folder / _OWNER
+    return file.exists() and alive(int(file.read_text()))
+
+
 def remove_abandoned() -> None:
     """Stop and remove what killed test runs left behind: their locks tell that nobody is there."""
-    for folder in (Path(tempfile.gettempdir()) / "cmg-tests").glob("run-*"):
+    root = Path(tempfile.gettempdir()) / "cmg-tests"
+    for folder in (*root.glob("run-*"), *root.glob("own-*")):
         users = folder / "postgres.users.lock"
-        if not users.exists():
+        if not users.exists() or _owned(folder):
             continue
         handle = os.open(users, os.O_RDWR)
         try:
