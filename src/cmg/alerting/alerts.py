@@ -20,6 +20,7 @@ from cmg.storage.database import Database
 _DECISIONS_SHOWN = 200
 _MESSAGES_SHOWN = 500
 _BATCH = 500
+_TOLD_MOST = 2000
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 Act = Callable[[Changes, Group, str], None]
 T = TypeVar("T")
@@ -95,13 +96,17 @@ class Alerts:
         wanted = AlertFilter(_LAST, "", group_id=group_id, limit=_MESSAGES_SHOWN)
         return await self._desk.store.alerts(self._database, workspace_id, wanted)
 
+    async def told(self, workspace_id: str) -> list[tuple[Group, Notification]]:
+        """What was sent about live groups, newest first. Raises `DatabaseAway`."""
+        return await self._desk.store.told(self._database, workspace_id, _TOLD_MOST)
+
     async def act(self, by: Actor, name: str, what: str, act: Act) -> Group:
         """Do something to a group, named by its id or that of one of its alerts. Raises `NotFound`, `Conflict`."""
 
         def decide(changes: Changes) -> Group:
             group = _group(changes, name)
             act(changes, group, by.name)
-            return changes.groups[group.id]
+            return changes.groups.get(group.id, group)
 
         entry = Entry(by.name, by.workspace_id, f"alert.{what}", name, {}, by.client)
         return await self._desk.change(by.workspace_id, decide, entry=entry)

@@ -163,6 +163,14 @@ SELECT body::text AS body FROM alerting_groups WHERE workspace_id = $1 AND id = 
 SELECT body::text AS body FROM alerting_notifications
 WHERE workspace_id = $1 AND group_id = $2 ORDER BY created_at, key LIMIT $3;
 
+-- name: told_of_live_groups
+-- What was sent about groups that are not resolved, newest first, with the group as it is.
+SELECT groups.body::text AS told_group, sent.body::text AS body
+FROM alerting_notifications sent JOIN alerting_groups groups
+    ON groups.workspace_id = sent.workspace_id AND groups.id = sent.group_id
+WHERE sent.workspace_id = $1 AND groups.status <> 'resolved' AND sent.state IN ('sent', 'sending')
+ORDER BY sent.created_at DESC, sent.key LIMIT $2;
+
 -- name: decisions_of_alert
 -- What was decided about an alert, newest first.
 SELECT at, body::text AS body FROM alerting_decisions

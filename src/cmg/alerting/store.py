@@ -211,6 +211,11 @@ class AlertingStore:
         rows = await reader.fetch(self._sql["notifications_of_group"], workspace_id, group_id, limit)
         return _read(_NOTIFICATION, rows)
 
+    async def told(self, reader: Reader, workspace_id: str, limit: int) -> list[tuple[Group, Notification]]:
+        """What was sent about live groups, newest first."""
+        rows = await reader.fetch(self._sql["told_of_live_groups"], workspace_id, limit)
+        return [(_GROUP.decode(row["told_group"]), _NOTIFICATION.decode(row["body"])) for row in rows]
+
     async def decisions(self, reader: Reader, workspace_id: str, of: str, limit: int) -> list[Decision]:
         """What was decided about an alert or a group, newest first."""
         name = "decisions_of_group" if len(of) > 16 else "decisions_of_alert"

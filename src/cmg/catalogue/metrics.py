@@ -929,6 +929,14 @@ METRICS: tuple[Metric, ...] = (
         optional="only after the job that counts them, each hour",
     ),
     Metric(
+        "cmg_alert_replies_total",
+        "counter",
+        "Replies to SMS, by outcome (done, unknown_number, unknown_reference, unclear).",
+        ("outcome",),
+        series=4,
+        optional="only where people reply to SMS",
+    ),
+    Metric(
         "cmg_heartbeats_total",
         "counter",
         "Pings of the watchdog's URLs, by outcome (sent, failed, withheld).",

@@ -14,6 +14,7 @@ from fastapi import Request
 from cmg.alerting.answering import signatures
 from cmg.alerting.answering.answers import Answers
 from cmg.alerting.answering.links import LIFE_S, BadLink, Links, Token
+from cmg.alerting.answering.replies import Replies
 from cmg.alerting.api import answer_routes
 from cmg.alerting.models import Report
 from cmg.app.control_plane import documented
@@ -43,8 +44,9 @@ async def group(configured, admin, alerts, receivers) -> str:
 
 
 @pytest.fixture
-async def client(alerts, links, sealer, clock, feedback) -> AsyncIterator[httpx.AsyncClient]:
-    app = documented([answer_routes.router(Answers(alerts, links, sealer, clock, feedback))])
+async def client(alerts, links, sealer, clock, feedback, instruments) -> AsyncIterator[httpx.AsyncClient]:
+    replies = Replies(alerts, sealer, URL, instruments)
+    app = documented([answer_routes.router(Answers(alerts, links, sealer, clock, feedback), replies)])
 
     @app.middleware("http")
     async def stranger(request: Request, go_on):

@@ -124,7 +124,7 @@ class Answers:
             return group
         if not group.live or (action == "acknowledge" and group.status == "acknowledged"):
             return group
-        act: Act = actions.resolve if action == "resolve" else _acknowledge
+        act: Act = actions.resolve if action == "resolve" else acknowledge_once
         return await self._alerts.act(by, told.group, action, act)
 
     async def _secret(self, place: tuple[str, str], kinds: tuple[ChannelKind, ...], name: str) -> str:
@@ -135,8 +135,9 @@ class Answers:
         return self._sealer.open(channel.secrets[name])
 
 
-def _acknowledge(changes: Changes, group: Group, by: str) -> None:
-    if group.status != "acknowledged":  # somebody was quicker
+def acknowledge_once(changes: Changes, group: Group, by: str) -> None:
+    """Acknowledge what is not acknowledged: somebody may have been quicker."""
+    if group.status != "acknowledged":
         actions.acknowledge(changes, group, by)
 
 

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from cmg.alerting.answering.answers import Answers
 from cmg.alerting.answering.links import JUDGING, Token
+from cmg.alerting.answering.replies import Replies
 from cmg.alerting.api.routes import ERRORS
 from cmg.alerting.models import Group
 from cmg.kit.errors import CmgError, TooLarge
@@ -38,11 +39,12 @@ Sealed = Annotated[str, Path(max_length=1000, description="the token of a link i
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
 
 
-def router(answers: Answers) -> APIRouter:
+def router(answers: Answers, replies: Replies) -> APIRouter:
     """Everything that is called without a key and proves itself by a signature."""
     whole = APIRouter(responses=ERRORS, tags=["answers"])
     whole.include_router(_links(answers))
     whole.include_router(_callbacks(answers), prefix="/hooks")
+    whole.include_router(_texts(replies), prefix="/hooks")
     return whole
 
 
@@ -99,6 +101,20 @@ def _callbacks(answers: Answers) -> APIRouter:
         body = await _body(request)
         said = await answers.pressed_in_a_call(token, request.headers, body, request.state.client)
         return Response(f"<Response><Say>{xml_escape(said)}</Say></Response>", media_type="text/xml")
+
+    return routes
+
+
+def _texts(replies: Replies) -> APIRouter:
+    routes = APIRouter(dependencies=[signed("Twilio signs each request with the channel's `auth_token`")])
+
+    @routes.post("/sms/{workspace}/{channel}", response_class=Response, summary="Take the reply to an SMS")
+    async def sms_replied(request: Request, workspace: Name, channel: Name) -> Response:
+        """What Twilio calls when a message comes in to the channel's number; `ack REF` acknowledges."""
+        body = await _body(request)
+        said = await replies.received((workspace, channel), request.headers, body, request.state.client)
+        answer = f"<Message>{xml_escape(said)}</Message>" if said else ""
+        return Response(f"<Response>{answer}</Response>", media_type="text/xml")
 
     return routes
 

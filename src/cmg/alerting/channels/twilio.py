@@ -7,19 +7,23 @@ import aiohttp
 import msgspec
 
 from cmg.alerting.channels.sending.http_call import Call, called, member
-from cmg.alerting.channels.sending.message import Destination, Message, TryLater
+from cmg.alerting.channels.sending.message import SHORT, Destination, Message, TryLater
 
 _API = "https://api.twilio.com"
 _SMS_MAX = 480
 _UNANSWERED = {"busy", "no-answer", "failed", "canceled"}
-_SHORT = 8
 
 
 async def send_sms(message: Message, to: Destination, session: aiohttp.ClientSession) -> str:
-    """Settings `account_sid`, `from`; secret `auth_token`; the address is a number as +4915112345678."""
+    """Settings `account_sid`, `from`; secret `auth_token`; the address is a number as +4915112345678.
+
+    `replies` says that Twilio passes on what is written back (`answering/replies`); then the text tells how.
+    """
     text = f"{message.subject}\n{_first_alert(message)}"[:_SMS_MAX]
     link = f"\n{message.links['acknowledge']}" if "acknowledge" in message.links else ""
-    body = f"{text}{link}\nRef {message.reference[:_SHORT]}"
+    reference = message.reference[:SHORT]
+    asked = f"\nReply: ack {reference}" if to.settings.get("replies") and not message.over else ""
+    body = f"{text}{link}{asked}\nRef {reference}"
     fields = {"To": to.to("to"), "From": to.setting("from"), "Body": body}
     return await _create(session, to, "Messages", fields)
 

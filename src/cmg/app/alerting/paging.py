@@ -11,6 +11,7 @@ import aiohttp
 from cmg.alerting.alerts import Alerts
 from cmg.alerting.answering.answers import Answers
 from cmg.alerting.answering.links import Links
+from cmg.alerting.answering.replies import Replies
 from cmg.alerting.delivery.heartbeat import Heartbeat
 from cmg.alerting.delivery.pager import Pager
 from cmg.alerting.delivery.sender import Sender
@@ -58,6 +59,11 @@ def build_links(settings: Settings) -> Links:
 def build_answers(settings: Settings, alerts: Alerts, clock: Clock, feedback: Feedback) -> Answers:
     """What is done when one is followed, or Slack, PagerDuty or Twilio calls."""
     return Answers(alerts, build_links(settings), build_sealer(settings), clock, feedback)
+
+
+def build_replies(settings: Settings, alerts: Alerts, instruments: Instruments) -> Replies:
+    """What is done when somebody replies to an SMS."""
+    return Replies(alerts, build_sealer(settings), settings.public_url, instruments)
 
 
 @dataclass(frozen=True)

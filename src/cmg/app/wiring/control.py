@@ -76,7 +76,9 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         feedback_routes.router(services.feedback),
         owned_rule_routes.router(OwnedRuleStates(services.database, services.configuring)),
         feed_routes.router(services.feeds, services.settings.public_url),
-        alerting_answer_routes.router(build_answers(services.settings, services.alerts, clock, services.feedback)),
+        alerting_answer_routes.router(
+            build_answers(services.settings, services.alerts, clock, services.feedback), services.replies
+        ),
         services.logbook.router(),
         incident_routes.router(services.incidents),
         runbook_routes.router(),

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from cmg.alerting.alerts import Alerts
+from cmg.alerting.answering.replies import Replies
 from cmg.alerting.calendar.feeds import Feeds
 from cmg.alerting.desk import Desk
 from cmg.alerting.feedback.judging import Feedback
 from cmg.alerting.setup.configuring import Configuring
-from cmg.app.alerting.paging import build_sealer
+from cmg.app.alerting.paging import build_replies, build_sealer
 from cmg.app.incidents.building import (
     build_room,
 )
@@ -72,6 +73,7 @@ class Services:
     feedback: Feedback
     figures: WorkspaceFigures
     feeds: Feeds
+    replies: Replies
     logbook: Logbook
     incidents: Room
 
@@ -103,6 +105,7 @@ def services_of(
         alerts=alerts,
         feeds=Feeds(alerts, database, audit, clock),
         feedback=Feedback(alerts, database, audit, clock, instruments),
+        replies=build_replies(settings, alerts, instruments),
         logbook=build_logbook(settings, database, audit, clock, instruments),
         incidents=build_room(settings, database, audit, clock, sealer),
         configuring=Configuring(database, audit, clock, sealer),

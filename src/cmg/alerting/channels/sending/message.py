@@ -9,6 +9,8 @@ import aiohttp
 
 from cmg.alerting.models import Notification, Occasion, Severity
 
+SHORT = 8
+
 
 class TryLater(Exception):
     """The receiver cannot take it now (429, 5xx, no connection); `after_s` is what it asked for, if it did."""
@@ -88,9 +90,14 @@ class Send(Protocol):
         ...
 
 
+def reference_of(key: str) -> str:
+    """24 hex digits that stand for a message's key; an SMS shows the first `SHORT` of them."""
+    return hashlib.sha256(key.encode()).hexdigest()[:24]
+
+
 def message_of(one: Notification, at: float, links: Mapping[str, str]) -> Message:
     """The message of a row of the outbox, as it is sent now."""
-    reference = hashlib.sha256(one.key.encode()).hexdigest()[:24]
+    reference = reference_of(one.key)
     named = [f"{told}: {links[action]}" for action, told in _LINKED.items() if action in links]
     body = "\n".join([one.body, *named])
     return Message(reference, one.group_id, one.occasion, one.severity, one.subject, body, at, one.facts, links)
