@@ -166,3 +166,21 @@ async def test_freshness_is_lost_when_a_group_is_not_evaluated(world, clock):
 def test_the_files_of_the_service_are_rule_files():
     for file in catalogue():
         assert file.groups, file.name
+
+
+SELDOM = """
+  - name: seldom
+    interval: 1h
+    rules:
+      - alert: Never
+        expr: errors > 1e9
+"""
+
+
+async def test_an_end_is_told_though_other_groups_were_not_evaluated_yet(clock, instruments):
+    """After a start a group's first moment may be an hour away; nobody waits for it with what is over."""
+    world = World(clock, instruments, rules=RULES + SELDOM)
+    await world.minutes(2, errors=9)
+    await world.minutes(1, errors=0)
+    assert [one.firing for one in world.port.told] == [True, False]
+    assert world.port.reconciled == [], "what an earlier process told is ended once every rule was asked"

@@ -70,7 +70,7 @@ class Evaluator:
             self._instruments.series("cmg_rule_evaluations_total", word).inc()
         self._late.set(self.lateness())
         alerts = [alert for outcome in group.outcomes for alert in outcome.alerts]
-        await self._news.tell(alerts, self.firing() if all(one.at_ms for one in self.groups) else None)
+        await self._news.tell(alerts, self.firing(), whole=all(one.at_ms for one in self.groups))
 
     def lateness(self) -> float:
         """By how many seconds the group that is latest missed the moment at which it was to be evaluated."""

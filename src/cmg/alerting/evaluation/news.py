@@ -45,16 +45,17 @@ class News:
         """Whether anything is told now."""
         return self._port.leads
 
-    async def tell(self, alerts: Sequence[Alert], firing: Collection[Labels] | None) -> None:
+    async def tell(self, alerts: Sequence[Alert], firing: Collection[Labels], *, whole: bool = True) -> None:
         """Report what is news among these; what cannot be reported now is reported the next time.
 
-        `firing`: everything that fires now, once all is known; what was told and is not among it is over.
+        `firing`: everything that is known to fire; what this process told and is not among it is over. `whole`: every
+        rule was asked, so what an earlier process told and is not among it is over as well.
         """
         if not self._port.leads:
             return
         now = self._clock.time()
         begun = [one for one in alerts if one.state == "firing" and self._is_news(one, now)]
-        over = [] if firing is None else [labels for labels in self._told if labels not in firing]
+        over = [labels for labels in self._told if labels not in firing]
         ended = {one.labels: one for one in alerts if one.state == "resolved"}
         reports = [
             *(_begun(one, self._source) for one in begun),
@@ -63,7 +64,7 @@ class News:
         try:
             if reports:
                 await self._port.tell(reports)
-            if not self._reconciled and firing is not None:
+            if not self._reconciled and whole:
                 await self._port.reconcile(firing)
                 self._reconciled = True
         except DatabaseAway as error:
