@@ -50,6 +50,17 @@ SELECT transition_id, at, machine, component, level_before, level_after, output 
 ) AS former
 ORDER BY at;
 
+-- name: transitions_of_families
+-- Transitions of the components of some families since a moment, and of each machine's components the last one before.
+SELECT transition_id, at, machine, component, level_before, level_after, output
+FROM health_transitions WHERE split_part(component, '/', 1) = ANY($1::text[]) AND at >= $2
+UNION ALL
+SELECT transition_id, at, machine, component, level_before, level_after, output FROM (
+    SELECT DISTINCT ON (machine, component) * FROM health_transitions
+    WHERE split_part(component, '/', 1) = ANY($1::text[]) AND at < $2 ORDER BY machine, component, at DESC
+) AS former
+ORDER BY at LIMIT $3;
+
 -- name: beats
 -- When each machine was last heard of.
 SELECT machine, beat_at FROM health_beats;

@@ -14,6 +14,7 @@ from cmg.storage.retention import purge_batch
 
 _SQL = named_sql.load("cmg.health")
 _TIMEOUT_S = 2.0
+_MOST = 100_000
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,11 @@ class HealthStore:
     async def of(self, component: str, since: datetime) -> list[Transition]:
         """A component's since then, and each machine's last one before, oldest first."""
         return [_transition(row) for row in await self._database.fetch(_SQL["transitions_of"], component, since)]
+
+    async def families(self, families: Sequence[str], since: datetime) -> list[Transition]:
+        """Those of every component of some families since then, and the last ones before; 100,000, oldest first."""
+        rows = await self._database.fetch(_SQL["transitions_of_families"], list(families), since, _MOST, timeout_s=60)
+        return [_transition(row) for row in rows]
 
     async def beats(self) -> dict[str, float]:
         """Machine → when it was last heard of, epoch seconds."""

@@ -1,9 +1,12 @@
 """Whom this room needs and does not know: the application puts the real ones in."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
+
+from cmg.incidents.status.models import Span
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -41,6 +44,10 @@ class Components(Protocol):
 
     async def states(self) -> Mapping[str, str]:
         """Component → a status in the status page's words."""
+        ...
+
+    async def past(self, since: datetime, until: datetime) -> Sequence[Span]:
+        """What the history of health knows of a time, of each component the oldest first. Raises `DatabaseAway`."""
         ...
 
 

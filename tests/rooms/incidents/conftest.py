@@ -1,6 +1,7 @@
 """The parts of incidents on a real database, on a clock moved by hand."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from cmg.incidents.review.actions import Actions
 from cmg.incidents.review.plotting import Plots
 from cmg.incidents.review.postmortem import Review
 from cmg.incidents.status.board import Board
+from cmg.incidents.status.models import Span
 from cmg.incidents.status.published import PublishedFile
 from cmg.incidents.timeline import Timelines
 from cmg.kit.ids import uuid7_hex
@@ -37,6 +39,12 @@ class Seen:
     """Components as the test says they are."""
 
     now: dict[str, str] = field(default_factory=dict)
+    before: list[Span] = field(default_factory=list)
+    asked: list[tuple[datetime, datetime]] = field(default_factory=list)
+
+    async def past(self, since: datetime, until: datetime) -> list[Span]:
+        self.asked.append((since, until))
+        return self.before
 
     async def states(self) -> dict[str, str]:
         return self.now

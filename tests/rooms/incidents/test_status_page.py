@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
-from cmg.incidents.status.models import Day, uptime
+from cmg.incidents.status.models import Day, Span, uptime
 from cmg.incidents.status.page import _percent
 from cmg.incidents.status.published import OLD_S, PATHS, PublishedFile, StatusAnswers
 from cmg.kit.asgi import Request
@@ -238,6 +238,64 @@ async def test_the_page_goes_on_without_the_database_and_counts_its_absence(worl
     picture = await board.renew()
     assert picture.history("administration")[-1].major_s == 135
     await gone.close()
+
+
+async def test_ninety_days_are_filled_from_the_history_of_health_once(world: World) -> None:
+    """A service that has a history and no page yet: each outage is on its day, and nothing is counted twice."""
+    now = world.clock.now()
+    first = now - timedelta(days=120)
+    edges = [(first, "operational")]
+    for back in (100, 60, 30, 1):  # the first one is older than the page shows
+        begins = (now - timedelta(days=back)).replace(hour=23, minute=30)
+        edges += [(begins, "major_outage"), (begins + timedelta(hours=1), "operational")]
+    ends = [at for at, _ in edges[1:]] + [now]
+    world.seen.before = [Span("api", state, at, until) for (at, state), until in zip(edges, ends, strict=True)]
+    for _ in range(3):
+        picture = await world.board().renew()
+        world.clock.advance(15)
+    days = {day.day: day for day in picture.history("api")}
+    down = {day: one.major_s for day, one in days.items() if one.major_s}
+    midnights = [(now - timedelta(days=back)).date() for back in (60, 30, 1)]
+    assert down == {day: 1800.0 for one in midnights for day in (one, one + timedelta(days=1))}
+    assert sum(one.observed_s for one in days.values()) == pytest.approx((now - at_midnight(min(days))).total_seconds())
+    assert (await html(world)).count("major outage 30 min") == 6
+    assert world.seen.asked[0] == (now - timedelta(days=90), now)
+    await world.board().renew()
+    gone = Database("postgresql://nobody@127.0.0.1:1/none", clock=world.clock, instruments=world.instruments)
+    await gone.open()
+    world.database = gone
+    assert (await world.board().renew()).history("api")[-2].major_s == 1800, "from the file, without the database"
+    await gone.close()
+
+
+async def test_after_a_kill_only_the_time_since_the_last_count_is_asked_for(world: World) -> None:
+    board = world.board()
+    for _ in range(3):
+        await board.renew()
+        world.clock.advance(15)
+    counted = world.clock.now() - timedelta(seconds=30)
+    world.clock.advance(600)
+    outage_ends = counted + timedelta(seconds=300)
+    world.seen.before = [Span("administration", "major_outage", counted - timedelta(seconds=15), outage_ends)]
+    picture = await world.board().renew()
+    assert world.seen.asked[-1] == (counted, world.clock.now())
+    assert picture.history("administration")[-1].major_s == 300, "what was counted already counts once"
+
+
+async def test_a_history_that_cannot_be_read_does_not_stop_the_page(world: World) -> None:
+    async def broken(*_: object) -> list[Span]:
+        raise ValueError("a bad row")
+
+    board = world.board()
+    world.seen.past = broken
+    for _ in range(3):
+        picture = await board.renew()
+        world.clock.advance(15)
+    assert picture.history("api")[-1].operational_s == 15
+
+
+def at_midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 async def test_a_new_process_begins_with_what_the_file_says(world: World) -> None:

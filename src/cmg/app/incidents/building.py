@@ -1,7 +1,6 @@
 """Builds the room of incidents, for backstage and for the command line."""
 
 import hashlib
-from collections.abc import Callable
 from datetime import timedelta
 
 import msgspec
@@ -11,7 +10,6 @@ from cmg.app.incidents.components import SeenComponents
 from cmg.app.incidents.probing import HttpProber
 from cmg.audit.trail import AuditTrail
 from cmg.config import Settings
-from cmg.health.reading import Standing
 from cmg.identity.keys import Keys
 from cmg.incidents.closing.checks import Checks
 from cmg.incidents.closing.closing import Closing
@@ -74,12 +72,11 @@ def fingerprint(settings: Settings) -> str:
 
 
 def build_board(
-    settings: Settings, database: Database, standing: Callable[[], Standing], clock: Clock, instruments: Instruments
+    settings: Settings, database: Database, components: SeenComponents, clock: Clock, instruments: Instruments
 ) -> Board:
     """What renews this machine's copy of the status page."""
     url = (settings.status.url or f"http://{settings.host}:{settings.port}").rstrip("/")
-    components, file = SeenComponents(standing), file_in(settings.data_dir)
-    return Board(database, components, file, clock, instruments, (settings.status.title, url))
+    return Board(database, components, file_in(settings.data_dir), clock, instruments, (settings.status.title, url))
 
 
 def add_status_routes(routes: Routes, settings: Settings, clock: Clock) -> None:

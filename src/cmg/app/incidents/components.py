@@ -1,16 +1,24 @@
 """How the components of the status page are, from the health of this machine."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 
 from cmg.health.models import Level, State
 from cmg.health.reading import Standing
+from cmg.incidents.status.models import Span
+
+Spans = Callable[[datetime, datetime], Awaitable[Sequence[Span]]]
 
 
 class SeenComponents:
-    """Looks at the same states as `/health/detailed`."""
+    """Looks at the same states as `/health/detailed`; `spans` tells of the past."""
 
-    def __init__(self, standing: Callable[[], Standing]) -> None:
-        self._standing = standing
+    def __init__(self, standing: Callable[[], Standing], spans: Spans) -> None:
+        self._standing, self._spans = standing, spans
+
+    async def past(self, since: datetime, until: datetime) -> Sequence[Span]:
+        """What the history of health knows of a time. Raises `DatabaseAway`."""
+        return await self._spans(since, until)
 
     async def states(self) -> Mapping[str, str]:
         """Component → a status in the status page's words."""

@@ -17,11 +17,13 @@ from cmg.app.control_plane import ASGI, Doors
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.drills.faulting import die_when_told, faults_of
 from cmg.app.forward import Within
-from cmg.app.health import Machine, health_api, watch_processes, watch_stores, watch_upstreams
+from cmg.app.health import Machine, health_api, machine_name, watch_processes, watch_stores, watch_upstreams
 from cmg.app.incidents.building import (
     add_status_routes,
     build_board,
 )
+from cmg.app.incidents.components import SeenComponents
+from cmg.app.incidents.past import PastComponents
 from cmg.app.last_known import Keeper
 from cmg.app.logbook.building import Logbook
 from cmg.app.memory.control import Onlooker
@@ -56,9 +58,11 @@ from cmg.app.wiring.working import working_of
 from cmg.config import routes as settings_routes
 from cmg.gateway.routing.upstreams import Upstream
 from cmg.health.probes.processes import Waiting
+from cmg.health.store import HealthStore
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.speaking.rules import Speaking
+from cmg.incidents.status.board import Board as StatusBoard
 from cmg.kit.asgi import Handler
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger.budget_events import BudgetWatch
@@ -101,7 +105,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     watch_stores(machine, base.database, cache)
     upstreams = upstreams_of(settings, resources, clock)
     sources = sources_of(orders, upstreams, resources)
-    board = build_board(settings, base.database, machine.reader().standing, clock, instruments)
+    board = _board(base, machine)
     keeper = Keeper(base.known, base.feed, base.catalogue, clock)
     logging = await _logbook(orders, resources, base, services.logbook, instruments)
     work = [base.changes.run(), metrics.poll(), keeper.run(), *logging]
@@ -160,6 +164,14 @@ def _in_front(
     add_status_routes(routes, orders.settings, SystemClock())
     add_console_redirect(routes, orders)
     return DataPlane(routes, authenticator, forward, instruments, tracer, orders.settings.trusted_proxies)
+
+
+def _board(base: Base, machine: Machine) -> StatusBoard:
+    """What renews the status page, from what is seen on this machine and the history of health."""
+    orders = machine.orders
+    past = PastComponents(HealthStore(base.database), orders.health_history, machine_name(orders.settings))
+    components = SeenComponents(machine.reader().standing, past.spans)
+    return build_board(orders.settings, base.database, components, machine.clock, machine.instruments)
 
 
 def _pictures(base: Base, prometheus: timeseries_routes.Prometheus | None, clock: Clock) -> APIRouter:

@@ -1,17 +1,17 @@
 """Backstage's side of the status page: looks, remembers, renders, writes the file."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from cmg.incidents import store
-from cmg.incidents.models import Incident
+from cmg.incidents.models import COMPONENTS, Incident
 from cmg.incidents.ports import Components
 from cmg.incidents.status import store as days_store
 from cmg.incidents.status.feeds import atom, rss
 from cmg.incidents.status.models import DAYS, Picture, Told, states_now
-from cmg.incidents.status.observing import Observations
+from cmg.incidents.status.observing import Observations, keep_spans
 from cmg.incidents.status.page import history_page, status_page
 from cmg.incidents.status.published import ATOM, HTML, JSON, RSS, Page, Published, PublishedFile, page
 from cmg.incidents.status.statuspage import documents
@@ -47,6 +47,8 @@ class Board:
         before = file.read()
         self._told = before.picture.told if before is not None else Told()
         self._told_at = before.picture.told_at if before is not None else None
+        self._began: datetime | None = None
+        self._filled = False
 
     async def run(self) -> None:
         """Renew the page for ever."""
@@ -60,7 +62,9 @@ class Board:
     async def renew(self) -> Picture:
         """Look now and write the file. While the database is away, what was last read of it stays."""
         seen = await self._look()
+        self._began = self._began or self._clock.now()
         try:
+            await self._fill(self._began)
             await self._observations.keep(self._database)
             self._told, self._told_at = await self._read(), self._clock.now()
         except DatabaseAway:
@@ -79,6 +83,21 @@ class Board:
         pages = await asyncio.to_thread(rendered, picture)
         await asyncio.to_thread(self._file.write, Published(now.timestamp(), picture, pages))
         return picture
+
+    async def _fill(self, began: datetime) -> None:
+        """Count, once, what was observed before this process and no page counted: it was killed, or there was none."""
+        if self._filled:
+            return
+        oldest = began - timedelta(days=DAYS)
+        counted = await days_store.counted(self._database, oldest.date())
+        since = min(counted[name] for name in COMPONENTS) if counted.keys() >= COMPONENTS.keys() else oldest
+        try:
+            await keep_spans(self._database, await self._components.past(max(since, oldest), began))
+        except DatabaseAway:
+            raise
+        except Exception as error:  # noqa: BLE001  the page of now is worth more than its past
+            _log.warning("the history of health cannot be read", error=repr(error))
+        self._filled = True
 
     async def _look(self) -> dict[str, str]:
         """The states as they are seen; a component that cannot be looked at in time is not claimed to work."""

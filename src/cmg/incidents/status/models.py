@@ -54,6 +54,15 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
         return "operational" if self.observed_s + self.maintenance_s > 0 else None
 
 
+class Span(msgspec.Struct):
+    """A component was in a state from `since` to `until`."""
+
+    component: str
+    state: str
+    since: datetime
+    until: datetime
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What the database knows: incidents for the public, what customers were told, maintenances, and days."""
 

@@ -1,24 +1,15 @@
 """How long each component was in which state: spans that wait in memory while the database is away."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
 from cmg.incidents.status import store
+from cmg.incidents.status.models import Span
 from cmg.storage.database import Database
 
 LONGEST = timedelta(seconds=90)  # between two looks; what lies beyond, nobody observed
 SPANS_MAX = 5000
-
-
-class Span(msgspec.Struct):
-    """A component was in a state from `since` to `until`."""
-
-    component: str
-    state: str
-    since: datetime
-    until: datetime
+_LONG_S = 60.0
 
 
 class Observations:
@@ -57,12 +48,17 @@ class Observations:
         if not self._waiting:
             return
         taken = [Span(one.component, one.state, one.since, one.until) for one in self._waiting]
-        async with database.transaction() as conn:
-            for span in taken:
-                for since, until in by_day(span.since, span.until):
-                    await store.add_span(conn, span.component, span.state, since, until)
+        await keep_spans(database, taken)
         self._waiting.clear()
         self._last.clear()
+
+
+async def keep_spans(database: Database, spans: Iterable[Span]) -> None:
+    """Write spans into the days, of each component the oldest first. Raises `DatabaseAway`."""
+    async with database.transaction(_LONG_S) as conn:
+        for span in spans:
+            for since, until in by_day(span.since, span.until):
+                await store.add_span(conn, span.component, span.state, since, until)
 
 
 def by_day(since: datetime, until: datetime) -> list[tuple[datetime, datetime]]:

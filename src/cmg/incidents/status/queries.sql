@@ -23,6 +23,10 @@ ON CONFLICT (day, component) DO UPDATE SET
         THEN greatest(0, extract(epoch FROM $4::timestamptz - greatest($3::timestamptz, d.until))) ELSE 0 END,
     until = greatest(d.until, $4::timestamptz);
 
+-- name: counted
+-- Until when each component was observed, of the days since a date.
+SELECT component, max(until) AS until FROM status_days WHERE day >= $1 GROUP BY component;
+
 -- name: days
 -- The days since a date, in order.
 SELECT day, component, operational_s, degraded_s, partial_s, major_s, maintenance_s FROM status_days

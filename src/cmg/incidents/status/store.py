@@ -17,6 +17,11 @@ async def add_span(conn: Any, component: str, state: str, since: datetime, until
     await conn.execute(_SQL["add_span"], since.date(), component, since, until, state)
 
 
+async def counted(database: Database, since: date) -> dict[str, datetime]:
+    """Component → until when its days are counted."""
+    return {row["component"]: row["until"] for row in await database.fetch(_SQL["counted"], since)}
+
+
 async def days(database: Database, since: date) -> list[Day]:
     """Every component's days since a date."""
     return [Day(**dict(row)) for row in await database.fetch(_SQL["days"], since)]
