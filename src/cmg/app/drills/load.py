@@ -12,6 +12,7 @@ from cmg.identity.models import SYSTEM
 from cmg.kit.clock import Clock, rfc3339
 
 PER_SECOND = 10.0
+KEY = "cmg drill"
 _LIFE_S = 3 * 3600.0
 _CALL = aiohttp.ClientTimeout(total=15)
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}  # noqa: S104  what it listens on, not a listening
@@ -35,7 +36,7 @@ class Load:
     async def running(self) -> AsyncIterator["Load"]:
         """Call until this ends."""
         life = rfc3339(self._clock.time() + _LIFE_S)
-        fields = {"name": "drill", "scopes": ["chat"], "memory": "off", "expires_at": life}
+        fields = {"name": KEY, "scopes": ["chat"], "memory": "off", "expires_at": life}
         made = await self._keys.create(SYSTEM, fields)
         headers = {"authorization": f"Bearer {made.presented}"}
         connector = aiohttp.TCPConnector(ssl=False)  # our own machine, by its address

@@ -1,11 +1,11 @@
 """What a drill came to: when it was noticed, told, escalated and over, each beside its target. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cmg.alerting.models import PAGING, Alert, Group, Notification
 from cmg.alerting.setup.documents import EscalationPolicy
-from cmg.app.drills.scenarios import ESCALATE_S, NOTIFY_S, RECOVER_S, Scenario
+from cmg.app.drills.scenarios import ESCALATE_S, NOTIFY_S, Scenario
 
 
 @dataclass
@@ -21,6 +21,16 @@ class Seen:
         self.alerts |= {one.fingerprint: one for one in alerts}
         self.groups |= {one.id: one for one in groups}
         self.messages |= {one.key: one for one in messages if one.sent_at or one.key not in self.messages}
+
+    def of(self, quantities: Collection[str]) -> "Seen":
+        """What is of the rules that should fire, without what fired beside them."""
+        alerts = {name: one for name, one in self.alerts.items() if one.labels.get("quantity") in quantities}
+        groups = {one.group_id for one in alerts.values()}
+        return Seen(
+            alerts,
+            {name: one for name, one in self.groups.items() if name in groups},
+            {key: one for key, one in self.messages.items() if one.group_id in groups},
+        )
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,10 @@ def expects_escalation(seen: Seen, policies: Mapping[str, EscalationPolicy]) -> 
 
 
 def measures(
-    scenario: Scenario, seen: Seen, times: Times, policies: Mapping[str, EscalationPolicy]
+    scenario: Scenario, whole: Seen, times: Times, policies: Mapping[str, EscalationPolicy]
 ) -> Sequence[Measure]:
-    """Detection, notification, escalation and recovery."""
+    """Detection, notification, escalation and recovery, of the rules that should fire."""
+    seen = whole.of(scenario.quantities)
     noticed = min((one.starts_at for one in seen.alerts.values()), default=None)
     detected = times.taken_over or noticed
     names = ", ".join(sorted({one.name for one in seen.alerts.values()}))
@@ -88,8 +99,13 @@ def measures(
         Measure("detection", _since(detected, times.began), scenario.detect_s, names),
         Measure("notification", _since(told, detected), NOTIFY_S, f"{len(seen.messages)} messages"),
         Measure("escalation", _since(escalated, begun), due, why_not or f"due after {due or 0:g} s at the latest"),
-        Measure("recovery", _since(recovered, times.ended), RECOVER_S),
+        Measure("recovery", _since(recovered, times.ended), scenario.recover_s, _beside(whole, seen)),
     ]
+
+
+def _beside(whole: Seen, seen: Seen) -> str:
+    names = sorted({one.name for name, one in whole.alerts.items() if name not in seen.alerts})
+    return f"also practised: {', '.join(names)}" if names else ""
 
 
 def _since(at: float | None, begin: float | None) -> float | None:

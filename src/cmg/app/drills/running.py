@@ -20,7 +20,7 @@ from cmg.app.drills.measuring import (
     first_told,
     measures,
 )
-from cmg.app.drills.scenarios import ESCALATE_S, NOTIFY_S, RECOVER_S, SCENARIOS
+from cmg.app.drills.scenarios import ESCALATE_S, NOTIFY_S, SCENARIOS
 from cmg.app.wiring import Services
 from cmg.identity.models import COMMAND_LINE, DEFAULT_WORKSPACE
 from cmg.jobs.queue import Jobs
@@ -79,11 +79,12 @@ class Drills:
         return await services.desk.store.holder(services.database, "pager", self._clock.now())
 
     async def _announce(self, wanted: Wanted) -> None:
-        quantities = "|".join(SCENARIOS[wanted.name].quantities)
+        scenario = SCENARIOS[wanted.name]
+        quantities = "|".join((*scenario.quantities, *scenario.beside))
         drill = Drill(
             matchers=[Matcher(label="quantity", op="=~", value=quantities)],
             starts_at=self._clock.now(),
-            ends_at=self._clock.now() + timedelta(seconds=_longest_s(wanted) + RECOVER_S + 60),
+            ends_at=self._clock.now() + timedelta(seconds=_longest_s(wanted) + scenario.recover_s + 60),
             page=wanted.page,
             minute_seconds=wanted.minute_s,
         )
@@ -99,10 +100,11 @@ class Drills:
         try:
             while self._clock.time() < began + _longest_s(wanted):
                 await self._look(wanted.name, began, seen)
+                expected = seen.of(scenario.quantities)
                 if wanted.name == "monitor-death" and taken_over is None and await self._pager() not in {None, before}:
                     taken_over = self._clock.time()
-                minutes, _ = expects_escalation(seen, policies)
-                done = first_told(seen) is not None and (not minutes or escalated_at(seen) is not None)
+                minutes, _ = expects_escalation(expected, policies)
+                done = first_told(expected) is not None and (not minutes or escalated_at(expected) is not None)
                 if done and (wanted.name != "monitor-death" or taken_over is not None):
                     break
                 await self._clock.sleep(_LOOK_S)
@@ -110,7 +112,7 @@ class Drills:
             await self._end(wanted, load)
         ended = self._clock.time()
         self._tell("the fault is off; waiting until it is over")
-        while self._clock.time() < ended + RECOVER_S and not _over(seen):
+        while self._clock.time() < ended + scenario.recover_s and not _over(seen):
             await self._clock.sleep(_LOOK_S)
             await self._look(wanted.name, began, seen)
         return measures(scenario, seen, Times(began, ended, wanted.minute_s, taken_over), policies)

@@ -13,6 +13,7 @@ class Scenario:
     """`quantities`: values of the label `quantity` of the rules that should fire; `load`: a model that calls go to.
 
     `detect_s` is the target, from the fault to the alert. `jobs`: how many are queued that wait for the fault's end.
+    `beside`: quantities that the same fault moves; their alerts are practice too, but are not what is measured.
     """
 
     told: str
@@ -21,27 +22,52 @@ class Scenario:
     fault: Name | None = None
     load: str | None = None
     jobs: int = 0
+    beside: tuple[str, ...] = ()
+    recover_s: float = RECOVER_S
 
 
 SCENARIOS: dict[str, Scenario] = {
     "upstream-503": Scenario(
-        "an upstream answers 503 to every call", ("upstream_errors", "breaker"), 300, load="sim/fail-503"
+        "an upstream answers 503 to every call",
+        ("upstream_errors", "breaker"),
+        300,
+        load="sim/fail-503",
+        beside=("error_rate",),
     ),
     "database-slow": Scenario(
         "every use of the database takes more than a second longer",
         ("database_query_time", "database_pool", "health"),
         900,
         fault="database_slow",
+        beside=("database", "rules", "job_age", "job_workers"),
+        recover_s=1200,  # its rule counts the slow statements of a quarter of an hour
     ),
-    "database-gone": Scenario("the database does not answer backstage", ("database",), 300, fault="database_gone"),
+    "database-gone": Scenario(
+        "the database does not answer backstage",
+        ("database",),
+        300,
+        fault="database_gone",
+        beside=("health", "error_rate", "rules"),
+    ),
     "cache-down": Scenario("the cache answers nobody", ("cache", "health"), 900, fault="cache_down"),
     "queue-backlog": Scenario(
-        "jobs are queued and none is done", ("queue_depth", "job_age", "job_workers"), 600, "jobs_stopped", jobs=1200
+        "jobs are queued and none is done",
+        ("queue_depth", "job_age", "job_workers"),
+        600,
+        "jobs_stopped",
+        jobs=1200,
+        beside=("health",),
     ),
     "error-burst": Scenario(
-        "calls fail, more than one in twenty", ("error_rate", "availability"), 300, load="sim/fail-503"
+        "calls fail, more than one in twenty",
+        ("error_rate",),
+        300,
+        load="sim/fail-503",
+        beside=("upstream_errors", "breaker"),
     ),
-    "disk-filling": Scenario("the disk of the data dir seems full", ("disk",), 300, fault="disk_full"),
+    "disk-filling": Scenario(
+        "the disk of the data dir seems full", ("disk",), 300, fault="disk_full", beside=("health",)
+    ),
     "monitor-death": Scenario(
         "backstage, which pages, is killed by kill -9", ("drill_monitor",), TAKE_OVER_S, fault="monitor_dies"
     ),

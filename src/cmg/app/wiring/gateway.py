@@ -3,6 +3,7 @@
 from cmg.app.console.building import add_console_redirect
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.drills.faulting import faults_of
+from cmg.app.drills.load import KEY as DRILL_KEY
 from cmg.app.forward import Forwarder
 from cmg.app.health import Machine, health_api
 from cmg.app.incidents.building import (
@@ -84,7 +85,6 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     memory = MemoryService(finder, notes, journal, policies, clock, instruments)
     counting = (clock, instruments, base.tracer, catalogue.lists)
     recorder = Recorder(journal, memory, quota, prices, estimator, *counting)
-    cache = cache_of(settings, resources, clock, instruments, faults_of(orders, clock))
     speaking = Speaking(clock, instruments)
     parts = GatewayParts(
         settings=settings,
@@ -98,7 +98,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
         memory=memory,
         recorder=recorder,
         idempotent=IdempotentCalls(database, clock, settings.retention.idempotency_hours),
-        responses=ResponseCache(cache),
+        responses=ResponseCache(cache_of(settings, resources, clock, instruments, faults_of(orders, clock))),
         speaking=speaking,
         clock=clock,
     )
@@ -116,6 +116,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     routes.add("POST", "/v1/workingset", workingset.handle)
     forward = by_role(orders.role, forwarder.handle, remote_of(orders, resources))
     plane = DataPlane(routes, authenticator, forward, instruments, base.tracer, settings.trusted_proxies)
+    plane.practice = DRILL_KEY if settings.drills.enabled else None
     watching = sample([process_figures("gateway", resources, instruments)], clock)
     return Built(plane, [base.changes.run(), parts.breakers.run(), base.outbox.run(), watching])
 
