@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from cmg import config
+from cmg.logbook.intake.records import MOST_RECORDS
 from house.tree import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -145,3 +146,18 @@ def test_hadolint_finds_nothing_in_the_dockerfile():
     assert hadolint, "the development packages bring it"
     done = subprocess.run([hadolint, ROOT / "Dockerfile"], check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_collector_sends_every_source_to_the_intake_with_its_key():
+    told = msgspec.yaml.decode((DEPLOY / "otel-collector.yaml").read_bytes())
+    (pipeline,) = told["service"]["pipelines"].values()
+    for kind in ("receivers", "processors", "exporters"):
+        assert set(pipeline[kind]) == set(told[kind]), kind
+    sources = " ".join([*told["receivers"], *str(told["receivers"]).split()])
+    for source in ("journald", "syslog", "containers", "nginx", "redis", "postgresql", "otlp"):
+        assert source in sources
+    (exporter,) = told["exporters"].values()
+    assert exporter["logs_endpoint"].endswith("/v1/logs")
+    assert exporter["headers"]["authorization"] == "Bearer ${env:CMG_LOGS_KEY}"
+    assert exporter["sending_queue"]["enabled"]
+    assert told["processors"]["batch"]["send_batch_max_size"] <= MOST_RECORDS

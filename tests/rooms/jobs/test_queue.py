@@ -14,6 +14,7 @@ from pgqueuer.core.listeners import (
     initialize_notice_event_listener,
 )
 
+from cmg.jobs import queue
 from cmg.jobs.queue import Jobs
 from cmg.kit.clock import SystemClock
 from cmg.storage.database import Database
@@ -68,6 +69,38 @@ async def test_enqueued_job_runs_with_its_payload(database, make_jobs):
         await eventually(lambda: _is(lambda: seen == [{"who": "ada", "n": 3}]))
         await eventually(lambda: _no_rows(database, "pgqueuer"))
     assert await database.fetchval("SELECT count(*) FROM job_starts") == 0
+
+
+async def test_what_waits_and_how_busy_a_worker_is_are_told(database, make_jobs, instruments, monkeypatch):
+    monkeypatch.setattr(queue, "_DEPTH_S", 0.05)
+    jobs, go_on = make_jobs(), asyncio.Event()
+
+    async def handler(_payload):
+        await go_on.wait()
+
+    def told(name: str, **labels: str) -> float:
+        return instruments.registry.get_sample_value(name, labels) or 0.0
+
+    async def shown(**wanted: float) -> bool:
+        found = {"busy": round(told("cmg_jobs_busy_ratio") * queue._CONCURRENT)}
+        found |= {status: told("cmg_jobs_waiting", status=status) for status in ("queued", "picked")}
+        return all(found[name] == count for name, count in wanted.items())
+
+    jobs.register("waits", handler)
+    for _ in range(3):
+        await enqueue(database, jobs, "waits")
+    looking = asyncio.create_task(jobs._show_depths())
+    await eventually(lambda: shown(queued=3, busy=0), 10, "all wait")
+    await asyncio.sleep(0.3)
+    assert 0.2 < told("cmg_jobs_oldest_age_seconds") < 30
+    looking.cancel()
+    async with running(jobs):
+        await eventually(lambda: shown(queued=0, picked=3, busy=3), 20, "all run")
+        assert told("cmg_jobs_oldest_age_seconds") == 0
+        go_on.set()
+        await eventually(lambda: shown(queued=0, picked=0, busy=0), 20, "all are done")
+    assert told("cmg_jobs_total", job="waits", outcome="done") == 3
+    assert told("cmg_job_duration_seconds_count", job="waits") == 3
 
 
 async def test_job_of_a_rolled_back_transaction_never_runs(database, make_jobs):
