@@ -98,6 +98,14 @@ async def test_numbers_that_python_cannot_read_are_refused(name: str, value: str
     assert status == 400
 
 
+async def test_selectors_without_end_are_refused():
+    source: Any = _source(1)
+    api = EmbeddedPrometheus(source, Engine(source, SystemClock()), list, SystemClock())
+    for endpoint in ("series", "labels", "label/n/values"):
+        status, body = await api.answer(endpoint, {"match[]": ["m"] * 101})
+        assert (status, b"match[]" in body) == (400, True)
+
+
 async def test_who_asks_for_years_of_everything_is_refused_before_it_is_read(store: ChunkStore, source: Any, database):
     """A year of ten thousand series is gigabytes: the sum of its samples is asked first."""
     await database.execute(

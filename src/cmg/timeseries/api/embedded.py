@@ -23,6 +23,7 @@ from cmg.timeseries.store.sample_source import SampleSource
 _SEMANTICS = "3.0.0"
 _TRUNCATED = "results truncated due to limit"
 _MOST_NUMBERS = 5_000_000  # of an answer: 125 MB
+_MOST_SELECTORS = 100  # of one question about series
 _FEW_NUMBERS = 5_000  # are written at once; more would hold up whatever else this process does
 _json = msgspec.json.encode
 
@@ -86,6 +87,8 @@ class EmbeddedPrometheus:
     async def _matched(self, form: Form) -> list[Labels]:
         """The labels of every series that a `match[]` means, or of all. Raises `QueryError`."""
         parameters.time_ms(form, "start", 0), parameters.time_ms(form, "end", 0)
+        if len(form.get("match[]", ())) > _MOST_SELECTORS:
+            raise BadData(f'invalid parameter "match[]": there are more than {_MOST_SELECTORS}')
         try:
             wanted = [selectors(text) for text in form.get("match[]", ())]
         except BadData as error:

@@ -1,5 +1,7 @@
 """Prometheus' HTTP API passed on to a real Prometheus, or whatever speaks as one."""
 
+import asyncio
+
 import aiohttp
 
 from cmg.timeseries.api.answers import failure
@@ -7,7 +9,8 @@ from cmg.timeseries.api.parameters import Form
 
 _TOTAL_S = 130.0  # Prometheus itself gives up after 120
 _CONNECT_S = 5.0
-_MOST_BYTES = 256 * 2**20
+_MOST_BYTES = 64 * 2**20
+_AT_ONCE = 8  # answers in memory
 
 
 class RemotePrometheus:
@@ -16,6 +19,7 @@ class RemotePrometheus:
     def __init__(self, url: str) -> None:
         self._base = url.rstrip("/")
         timeout = aiohttp.ClientTimeout(total=_TOTAL_S, sock_connect=_CONNECT_S)
+        self._turns = asyncio.Semaphore(_AT_ONCE)
         self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
 
     async def answer(self, endpoint: str, form: Form) -> tuple[int, bytes]:
@@ -28,7 +32,7 @@ class RemotePrometheus:
                 asked = self._session.post(url, data=aiohttp.FormData(pairs), allow_redirects=False)
             else:
                 asked = self._session.get(url, params=pairs, allow_redirects=False)
-            async with asked as answer:
+            async with self._turns, asked as answer:
                 return await _read(answer)
         except TimeoutError:
             return 503, failure("timeout", "the Prometheus of the settings did not answer in time")
