@@ -16,6 +16,7 @@ from cmg.health.store import HealthStore
 from cmg.kit.asgi import Handler, Request, Send, send_response
 from cmg.kit.clock import at
 from cmg.kit.errors import CmgError, InvalidRequest
+from cmg.kit.parameters.pages import page_size
 from cmg.kit.scopes import require
 from cmg.storage.errors import DatabaseAway
 
@@ -23,7 +24,6 @@ PATHS = ("/health", *(f"/health/{view}" for view in views.VIEWS), "/health/histo
 _SCOPE = "metrics"
 _HEADERS = ((b"cache-control", b"no-store"),)
 _TYPE = (b"content-type", b"application/health+json")
-_PAGE, _PAGE_MAX = 100, 1000
 _UNKNOWN = "cursor: no transition with this id is known"
 
 
@@ -116,7 +116,7 @@ class HealthApi:
             await _send(send, *views.bare(level))
             return
         query = request.query()
-        limit = _limit(query.get("limit"))
+        limit = page_size(query.get("limit"))
         found, more = await self._pages.of(query.get("component"), query.get("cursor") or query.get("before"), limit)
         await _send(send, 200, views.history(level, found, more=more)[1])
 
@@ -136,14 +136,6 @@ class HealthApi:
         caller = await self._authenticate(authorization, api_key, request.client)
         require(caller.scopes, _SCOPE)
         return True
-
-
-def _limit(told: str | None) -> int:
-    if told is None:
-        return _PAGE
-    if not told.isascii() or not told.isdigit() or not 1 <= int(told[:6]) <= _PAGE_MAX:
-        raise InvalidRequest(f"limit: a number from 1 to {_PAGE_MAX}", param="limit")
-    return int(told)
 
 
 async def _send(send: Send, code: int, body: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from cmg.identity.models import Caller, actor_of
 from cmg.kit.clock import rfc3339
 from cmg.kit.errors import InvalidRequest
 from cmg.kit.money import nano_to_usd
+from cmg.kit.parameters.pages import page_size
 from cmg.kit.permissions import requires
 from cmg.ledger.budget_events import BudgetEvents
 from cmg.ledger.reports.csv_table import csv_table
@@ -122,7 +123,7 @@ def router(usage_reports: UsageReports, budget_events: BudgetEvents) -> APIRoute
         request: Request, key: str | None = None, cursor: str | None = None, limit: str = "100"
     ) -> dict[str, Any]:
         """Thresholds of budgets that were passed, newest first."""
-        found, following = await budget_events.page(_only_workspace(request), key, cursor, _limit(limit))
+        found, following = await budget_events.page(_only_workspace(request), key, cursor, page_size(limit))
         items = [
             {
                 "id": event.id,
@@ -155,9 +156,3 @@ def _format(text: str | None, request: Request) -> str:
     if text not in _FORMATS:
         raise InvalidRequest("`format` is json or csv", param="format")
     return text
-
-
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 1000):
-        raise InvalidRequest("`limit` is a whole number from 1 to 1000", param="limit")
-    return int(text)

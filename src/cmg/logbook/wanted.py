@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import msgspec
 
 from cmg.kit.errors import InvalidRequest
+from cmg.kit.parameters.pages import page_size
 from cmg.logbook.models import SEVERITIES
 
-LIMIT_MAX = 1000
 _AGO = re.compile(r"(\d{1,6})(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _TEXT_MAX = 500
@@ -69,7 +69,7 @@ def read(values: Mapping[str, Any], workspace_id: str | None, now: datetime, rea
         pattern=number("pattern", values.get("pattern")),
         words=text("q", values.get("q")),
         after=place(values.get("cursor")),
-        limit=_limit(values.get("limit")),
+        limit=page_size(values.get("limit")),
     )
 
 
@@ -143,13 +143,3 @@ def place(cursor: str | None) -> Place | None:
 def cursor_of(place: Place) -> str:
     """The cursor that names a place."""
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(place)).decode().rstrip("=")
-
-
-def _limit(told: object) -> int:
-    try:
-        limit = 100 if told in (None, "") else int(str(told))
-    except ValueError as error:
-        raise InvalidRequest("`limit` is a number", param="limit") from error
-    if not 1 <= limit <= LIMIT_MAX:
-        raise InvalidRequest(f"`limit` is from 1 to {LIMIT_MAX}", param="limit")
-    return limit

@@ -7,11 +7,11 @@ from uuid import UUID
 
 from cmg.kit.clock import Clock, rfc3339
 from cmg.kit.errors import InvalidRequest, NotFound
+from cmg.kit.parameters.pages import page_size
 from cmg.traces.rows import decode
 from cmg.traces.store import TraceStore, Wanted
 from cmg.traces.tree import tree, where
 
-LIMIT_MOST = 1000
 _STATUSES = {"ok": False, "error": True}
 _ORDERS = ("newest", "slowest")
 _YEARS = (2000, 2200)
@@ -68,7 +68,7 @@ class TraceReader:
             min_ms=_number("min_ms", asked.get("min_ms")),
             slowest=order == "slowest",
             after=_after(asked.get("cursor")),
-            limit=_limit(asked.get("limit")),
+            limit=page_size(asked.get("limit")),
         )
 
 
@@ -139,11 +139,3 @@ def _number(name: str, text: str | None) -> float:
     if not 0 <= value < 1e12:
         raise InvalidRequest(f"`{name}` is a number of milliseconds", param=name)
     return value
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return 100
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MOST):
-        raise InvalidRequest(f"`limit` is a whole number from 1 to {LIMIT_MOST}", param="limit")
-    return int(text)

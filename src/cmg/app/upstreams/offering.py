@@ -10,10 +10,9 @@ from cmg.gateway.routing.router import Router
 from cmg.gateway.routing.upstreams import Upstream
 from cmg.kit.clock import rfc3339
 from cmg.kit.errors import InvalidRequest
+from cmg.kit.parameters.pages import page_size
 from cmg.ledger.prices import ModelPrice, PriceBook
 
-LIMIT_MOST = 1000
-_LIMIT = 100
 _PICO_PER_TOKEN = 1_000_000  # is one USD per million tokens
 _PER_CALL = 1e12
 
@@ -45,7 +44,7 @@ class Offering:
 
     def page(self, asked: Mapping[str, str | None]) -> dict[str, Any]:
         """A page of the catalogue, by id, and the cursor of the next. Raises `InvalidRequest` naming the parameter."""
-        limit, words = _limit(asked.get("limit")), (asked.get("q") or "").lower().split()
+        limit, words = page_size(asked.get("limit")), (asked.get("q") or "").lower().split()
         upstream, cursor = asked.get("upstream"), asked.get("cursor")
         if upstream is not None and all(upstream != one.name for one in self.upstreams):
             known = ", ".join(one.name for one in self.upstreams)
@@ -133,11 +132,3 @@ def _price(price: ModelPrice | None) -> dict[str, Any] | None:
         "request_usd": price.request / _PER_CALL,
         "above": [{"prompt_tokens": tokens, "price": _price(other)} for tokens, other in price.above],
     }
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return _LIMIT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MOST):
-        raise InvalidRequest(f"`limit` is a whole number from 1 to {LIMIT_MOST}", param="limit")
-    return int(text)

@@ -9,6 +9,7 @@ from cmg.identity.snapshot import Snapshot
 from cmg.kit.clock import Clock, rfc3339
 from cmg.kit.errors import Forbidden, InvalidRequest, NotFound
 from cmg.kit.money import nano_to_usd
+from cmg.kit.parameters.pages import page_size
 from cmg.ledger.quota.periods import period_end, period_start
 from cmg.ledger.spending import Spending
 from cmg.storage.database import Database
@@ -28,7 +29,7 @@ class Budgets:
 
         Raises `InvalidRequest` naming the parameter, `Forbidden`, `NotFound`, `DatabaseAway`.
         """
-        known, limit = self._snapshot(), _limit(asked.get("limit"))
+        known, limit = self._snapshot(), page_size(asked.get("limit"), LIMIT_MOST, _LIMIT)
         workspace, behind = _workspace(asked.get("workspace"), only, known), _behind(asked.get("cursor"))
         found = sorted(
             (key.name, key.id)
@@ -81,11 +82,3 @@ def _behind(text: str | None) -> tuple[str, str] | None:
     if not tilde:
         raise InvalidRequest("`cursor` is the `next` of the page before", param="cursor")
     return name, id_
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return _LIMIT
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MOST):
-        raise InvalidRequest(f"`limit` is a whole number from 1 to {LIMIT_MOST}", param="limit")
-    return int(text)

@@ -8,12 +8,12 @@ from uuid import UUID
 from cmg.kit.clock import Clock, rfc3339
 from cmg.kit.errors import Forbidden, InvalidRequest, NotFound
 from cmg.kit.money import nano_to_usd
+from cmg.kit.parameters.pages import page_size
 from cmg.ledger.reports import store
 from cmg.ledger.reports.parameters import Filters, Moment, moment_in
 from cmg.ledger.reports.store import CallsWanted
 from cmg.storage.database import Database
 
-LIMIT_MOST = 1000
 STATUSES = ("ok", "error", "cut", "cancelled")
 _BEGIN = datetime(2000, 1, 1, tzinfo=UTC)
 _AHEAD = timedelta(days=1)
@@ -74,7 +74,7 @@ class Calls:
             after=behind[1] if behind and behind[0] <= until else UUID(int=0),
             filters=Filters(key=asked.get("key"), user=asked.get("user"), model=asked.get("model")),
             status=status,
-            limit=_limit(asked.get("limit")),
+            limit=page_size(asked.get("limit")),
         )
 
     def _visible(self, wanted: str | None, only: str | None) -> tuple[str, ...]:
@@ -122,11 +122,3 @@ def _moment(name: str, text: str | None, days: int = 0) -> datetime | None:
     if found is None or isinstance(found, datetime):
         return found
     return datetime(found.year, found.month, found.day, tzinfo=UTC) + timedelta(days=days)
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return 100
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= LIMIT_MOST):
-        raise InvalidRequest(f"`limit` is a whole number from 1 to {LIMIT_MOST}", param="limit")
-    return int(text)

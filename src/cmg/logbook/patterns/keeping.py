@@ -1,6 +1,5 @@
 """Gives every stored line its pattern, and counts them in the transaction that stores the lines."""
 
-import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -8,6 +7,7 @@ from typing import Any
 
 from cmg.kit.clock import Clock, rfc3339
 from cmg.kit.errors import InvalidRequest
+from cmg.kit.parameters.pages import page_size
 from cmg.logbook.models import LEVELS, Line
 from cmg.logbook.patterns.mining import Miner
 from cmg.logbook.patterns.pattern_store import Added, PatternStore
@@ -69,7 +69,7 @@ class Patterns:
         now = self._clock.now()
         since = moment("since", values.get("since"), now) or now - timedelta(days=1)
         since = since.replace(minute=0, second=0, microsecond=0)
-        behind, limit = place(values.get("cursor")), _limit(values.get("limit"))
+        behind, limit = place(values.get("cursor")), page_size(values.get("limit"), _LIMIT_MAX)
         filters = (since, workspace_id, severity(values.get("level")), text("logger", values.get("logger")))
         after = (None, None) if behind is None else (behind.at_us, behind.line_no)
         rows = await self._store.page((*filters, _flag(values.get("new")), *after), limit)
@@ -111,11 +111,3 @@ def _flag(told: object) -> bool:
     if told != "true":
         raise InvalidRequest("`new` is true or false", param="new")
     return True
-
-
-def _limit(told: object) -> int:
-    with contextlib.suppress(ValueError):
-        limit = 100 if told in (None, "") else int(str(told))
-        if 1 <= limit <= _LIMIT_MAX:
-            return limit
-    raise InvalidRequest(f"`limit` is from 1 to {_LIMIT_MAX}", param="limit")
