@@ -114,6 +114,18 @@ async def test_recall_shows_its_queries_and_nobodys_name(service: Service, api: 
     assert parts(trace, "request")[0]["attributes"]["gen_ai.conversation.id"]
 
 
+async def test_a_call_shows_its_look_ups_in_the_cache(service: Service, api: Api) -> None:
+    key = service.new_key(response_cache_s=60)
+    found: set[str] = set()
+    for _ in range(20):  # each gateway has a cache of its own
+        answer = await api.chat("sim/echo", "Once", key=key, headers=traceparent(uuid.uuid4().hex))
+        trace = await trace_of(service, answer.headers["x-cmg-request-id"])
+        found |= {str(value) for one in parts(trace, "cache") for value in one["attributes"].values()}
+        if "hit" in found:
+            break
+    assert {"miss", "hit", "get", "set"} <= found
+
+
 async def test_a_request_of_the_control_plane_is_one_trace_over_both_processes(service: Service, api: Api) -> None:
     id_ = uuid.uuid4().hex
     answer = await api.get("/admin/v1/keys?limit=1", headers=traceparent(id_))
