@@ -197,6 +197,8 @@ def test_slacks_documented_example_is_signed_right():
     secret = "8f742231b10e8888abcd99yyyzzz85a5"
     assert signatures.by_slack(secret, headers, body, 1531420618)
     assert not signatures.by_slack(secret, headers, body + b"x", 1531420618)
+    for odd in ("\xb2", "\xb9531420618", "-1", "1" * 13):  # digits to Python that are no numbers to it
+        assert not signatures.by_slack(secret, {**headers, "x-slack-request-timestamp": odd}, body, 1531420618)
 
 
 @pytest.mark.usefixtures("group")

@@ -11,7 +11,7 @@ _SLACK_S = 300.0
 def by_slack(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
     """`X-Slack-Signature`, version v0, over the time and the body; not older than five minutes."""
     at, told = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
-    if not at.isdigit() or len(at) > 12 or abs(now - int(at)) > _SLACK_S:
+    if not (at.isascii() and at.isdigit()) or len(at) > 12 or abs(now - int(at)) > _SLACK_S:
         return False
     made = hmac.new(secret.encode(), b"v0:" + at.encode() + b":" + body, hashlib.sha256).hexdigest()
     return hmac.compare_digest(f"v0={made}".encode(), told.encode())

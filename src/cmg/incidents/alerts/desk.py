@@ -31,7 +31,8 @@ class IncidentDesk:
     async def attach(self, conn: Any, group: Seen, now: datetime) -> None:
         """Take in how the alert is by which an incident calls people: who acknowledges it acknowledges the incident."""
         digits = group.labels[OF_INCIDENTS].removeprefix("INC-")
-        incident = await store.locked_incident(conn, int(digits)) if digits.isdigit() and len(digits) < 18 else None
+        numbered = digits.isascii() and digits.isdigit() and len(digits) < 18
+        incident = await store.locked_incident(conn, int(digits)) if numbered else None
         if incident is None:
             return
         known = await alerts_store.known_group(conn, group.id)

@@ -138,7 +138,8 @@ async def test_a_group_is_one_servicenow_incident_that_is_resolved_with_it(recei
 
 @pytest.mark.parametrize("name", sorted(set(channels_at("")) - {"jira", "servicenow"}))
 @pytest.mark.parametrize(
-    ("status", "headers", "after"), [(429, {"retry-after": "7"}, 7), (500, {}, None), (503, {}, None)]
+    ("status", "headers", "after"),
+    [(429, {"retry-after": "7"}, 7), (429, {"retry-after": "\xb2"}, None), (500, {}, None), (503, {}, None)],
 )
 async def test_a_busy_receiver_is_tried_again_when_it_says(receivers, session, name, status, headers, after):
     receivers.failures = [(status, headers, {"message": "not now"})]

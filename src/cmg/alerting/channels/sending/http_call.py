@@ -66,4 +66,4 @@ def member(answer: Any, name: str) -> Any:
 
 
 def _seconds(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isdigit() else None
+    return float(text) if text is not None and text.isascii() and text.isdigit() else None
