@@ -264,3 +264,13 @@ def test_what_others_said_is_shown_and_never_obeyed_by_the_terminal() -> None:
     said = "good\x1b]0;owned\x07\n2026-11-29T10:00:00Z CRITICAL cmg: forged \u202etxt.exe \x9b2J é"
     shown = visible(said)
     assert shown == ("good\\x1b]0;owned\\x07\\n2026-11-29T10:00:00Z CRITICAL cmg: forged \\u202etxt.exe \\x9b2J é")
+
+
+def test_settings_are_shown_with_their_origin_and_without_secrets(bare: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-canary")
+    rows = {one["name"]: one for one in bare.json("config", "show")["items"]}
+    assert (rows["openrouter_api_key"]["set"], rows["openrouter_api_key"]["value"]) == (True, None)
+    assert (rows["port"]["origin"], rows["workers"]["origin"]) == ("environment", "default")
+    shown = bare.run("config", "show")
+    assert "OPENROUTER_API_KEY" in shown.out
+    assert "sk-canary" not in shown.out + str(rows)

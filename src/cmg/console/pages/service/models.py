@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 from nicegui import ui
@@ -15,7 +16,7 @@ from cmg.console.visit import View
 _NONE = Markup("")
 _NOT_ASKED = "not watched"  # the simulator, and what is not configured
 _MODELS = (
-    Column("Model", lambda row: link(row["id"], f"/playground?model={row['id']}")),
+    Column("Model", lambda row: _asked(row["id"])),
     Column("Context", lambda row: number(row["context_length"]), right=True),
     Column("In, a million tokens", lambda row: _usd(row["price"], "prompt_usd_per_mtok"), right=True),
     Column("Out", lambda row: _usd(row["price"], "completion_usd_per_mtok"), right=True),
@@ -23,12 +24,12 @@ _MODELS = (
     Column("A call", lambda row: _usd(row["price"], "request_usd"), right=True),
     Column("Price by", lambda row: text(row["price_origin"])),
     Column("Routes", lambda row: badges(row["routes"])),
-    Column("Calls", lambda row: link("calls", f"/requests?model={row['model']}")),
+    Column("Calls", lambda row: link("calls", f"/requests?model={quote(row['model'])}")),
 )
 _ROUTES = (
-    Column("Model", lambda row: link(row["model"], f"/playground?model={row['model']}")),
+    Column("Model", lambda row: _asked(row["model"])),
     Column("Candidates, in order", lambda row: _candidates(row["candidates"])),
-    Column("Calls", lambda row: link("calls", f"/requests?model={row['model']}")),
+    Column("Calls", lambda row: link("calls", f"/requests?model={quote(row['model'])}")),
 )
 
 
@@ -106,6 +107,11 @@ def _price(candidate: Mapping[str, Any]) -> Markup:
         return badge("price unknown", "warn")
     told = f"{dollars(price['prompt_usd_per_mtok'])} in, {dollars(price['completion_usd_per_mtok'])} out"
     return Markup('<span class="cmg-quiet">{}</span>').format(told)
+
+
+def _asked(model: str) -> Markup:
+    """To the playground, with the model in its field."""
+    return link(model, f"/playground?model={quote(model)}")
 
 
 def _usd(price: Mapping[str, Any] | None, name: str) -> Markup:
