@@ -3,9 +3,11 @@
 import json
 import logging
 import sys
+import time
 
 import pytest
 
+from cmg.telemetry.lines.encoding import LINE_BYTES, encoded
 from cmg.telemetry.logs import configure, get_logger, redact
 
 
@@ -89,3 +91,26 @@ def test_a_value_that_json_does_not_know_is_written_as_text(capsys: pytest.Captu
     get_logger("cmg.test").info("odd", value=sys, keys={1: object})
     (line,) = _lines(capsys)
     assert "module" in str(line["cmg.value"])
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["cmg_a_", "cmg_a-", "pass ", "Bearer ", "eyJaaaaaaaaaa.", "://a:", "-----BEGIN A ", 'secret"', "sk-", "x"],
+)
+def test_a_long_text_of_beginnings_of_secrets_is_looked_through_at_once(piece: str) -> None:
+    """200 kB of `cmg_a_` took a minute and a half, in which the process did nothing else."""
+    started = time.process_time()
+    line = encoded({"message": piece * (200_000 // len(piece)), "more": [piece] * 1000})
+    assert time.process_time() - started < 2
+    assert len(line) <= LINE_BYTES
+
+
+def test_no_part_of_a_secret_is_left_where_a_long_text_is_cut() -> None:
+    secret = "cmg_ab12cd34_0123456789abcdef0123456789abcdef"
+    for size in (LINE_BYTES, 300_000):
+        for place in range(-60, 60, 7):
+            for edge in (4096, size - 4096, 16_384, size - 16_384):
+                text = "x" * (edge + place) + " " + secret + " " + "y" * (size - edge - place)
+                line = encoded({"message": text}).decode()
+                assert "0123456789abcdef" not in line
+                assert "abcdef " not in line

@@ -14,6 +14,8 @@ ECS_VERSION = "8.11"
 SERVICE = "context-memory-gateway"
 LINE_BYTES = 64 * 1024
 _TEXT_MAX = 8 * 1024  # letters of one field of a line that is too long
+_SEARCHED_BYTES = 128 * 1024  # of a line, for secrets: somebody waits for it
+_SEARCHED_TEXT = 32 * 1024  # letters of a field of one that is longer
 _NAMES = {
     "event": "message",
     "level": "log.level",
@@ -61,12 +63,17 @@ def as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
 
 def encoded(event: Mapping[str, Any]) -> bytes:
     """One line of JSON without its end, redacted, of at most `LINE_BYTES`."""
-    shown = without_named(event)
-    line = _dumped(shown)
+    line = _dumped(without_named(event))
+    long = len(line) > _SEARCHED_BYTES
+    if long:
+        cut = {name: _shortened(value, _SEARCHED_TEXT) for name, value in orjson.loads(line).items()}
+        line = _dumped(cut)
+        if len(line) > _SEARCHED_BYTES:
+            line = _dumped(_bare(cut))
     if suspect(line):
         line = _dumped(redacted(orjson.loads(line)))
-    if len(line) > LINE_BYTES:
-        short = _dumped({name: _shortened(value) for name, value in orjson.loads(line).items()})
+    if long or len(line) > LINE_BYTES:  # where a long text was cut, half a secret may stand: that goes too
+        short = _dumped({name: _shortened(value, _TEXT_MAX) for name, value in orjson.loads(line).items()})
         line = short if len(short) <= LINE_BYTES else _dumped(_bare(orjson.loads(short)))
     return line
 
@@ -89,12 +96,12 @@ def _sound(value: Any) -> Any:
     return str(value) if isinstance(value, int) and abs(value) >= 2**63 else value
 
 
-def _shortened(value: Any) -> Any:
+def _shortened(value: Any, most: int) -> Any:
     """Both ends of a text that is too long: a trace begins with where it came from and ends with what happened."""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    if len(text) <= _TEXT_MAX:
+    if len(text) <= most:
         return value
-    return f"{text[: _TEXT_MAX // 2]} … {text[-_TEXT_MAX // 2 :]}"
+    return f"{text[: most // 2]} … {text[-most // 2 :]}"
 
 
 def _bare(event: dict[str, Any]) -> dict[str, Any]:

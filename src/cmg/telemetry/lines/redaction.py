@@ -8,8 +8,9 @@ from typing import Any
 import re2
 
 _SECRETS = re.compile(
-    # Our keys: the public id stays readable, and so do metric names, which are small words.
-    r"(cmg_[A-Za-z0-9-]+_)(?!(?-i:[a-z]+(?:_[a-z]+)*)(?![A-Za-z0-9]))[A-Za-z0-9._~+/-]{6,}"
+    # Our keys: the public id stays readable, and so do metric names, which are a few small words: how many is bounded,
+    # or each of a million `cmg_a_` would be looked through to the end of the text.
+    r"(cmg_[A-Za-z0-9-]+_)(?!(?-i:[a-z]{1,24}(?:_[a-z]{1,24}){0,9})(?![A-Za-z0-9]))[A-Za-z0-9._~+/-]{6,}"
     r"|\b(sk-(?:or-v1-|ant-(?:[a-z]+\d+-)?|proj-|svcacct-)?)[A-Za-z0-9_-]{8,}"  # keys of upstreams
     r"|((?:Bearer|Token|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}"
     r"|(://[^/\s:@\"]*:)[^/\s\"]+(?=@)"  # passwords in URLs
