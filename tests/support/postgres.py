@@ -71,7 +71,8 @@ class TestServer:
         admin = await asyncpg.connect(self.dsn("postgres"))
         try:
             template = await self._template(admin) if migrated else "template0"
-            await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+            # Its files are copied: page by page through the log takes five times as long.
+            await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
         finally:
             await admin.close()
         return self.dsn(name)
