@@ -139,6 +139,7 @@ async def test_memory_modes_read_and_write_as_they_say(
     api: Api, model: str, user: str, upstream: FaultyUpstream, memory: dict, status: str, *, noted: bool
 ) -> None:
     await api.chat("sim/echo", DOG, user=user)
+    await eventually(lambda: _recall(api, user_id=user, query="dog Bruno lake", token_budget=4000), what="it is stored")
     answer = await api.chat(model, f"{ASK} I moved to Zanzibar.", user=user, memory=memory)
     assert (len(upstream.calls_of(model)[0].json["messages"]) == 2) is noted
     assert status in {answer.headers["x-cmg-memory-status"], "off"}

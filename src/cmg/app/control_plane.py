@@ -1,7 +1,7 @@
 """The FastAPI application of the backstage process: everything but the data plane, a permission on every route."""
 
 import base64
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from cmg.app.processes.traced import Traced
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
 from cmg.identity.sessions.door import SessionDoor
-from cmg.kit.asgi import Receive, Scope, Send, send_error
+from cmg.kit.asgi import Application, Receive, Scope, Send, send_error
 from cmg.kit.errors import CmgError, Forbidden, InvalidRequest, NotFound, Unauthenticated
 from cmg.kit.permissions import PUBLIC, SIGNED, permission_of, routes_of
 from cmg.telemetry.lines.request import REQUEST
@@ -29,7 +29,6 @@ from cmg.telemetry.tracing.tracer import Tracer
 _log = get_logger("cmg.app.control_plane")
 _PAGES = ("/docs", "/openapi.json")
 _BASIC = (*_PAGES, "/api/v1/")  # promtool and older clients of Prometheus know no other way to send a key
-ASGI = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Unguarded(Exception):
@@ -45,7 +44,7 @@ class Doors:
     events: SecurityEvents | None = None
 
 
-def build(routers: Iterable[APIRouter], doors: Doors, mounts: Mapping[str, ASGI], tracer: Tracer) -> ASGI:
+def build(routers: Iterable[APIRouter], doors: Doors, mounts: Mapping[str, Application], tracer: Tracer) -> Application:
     """The whole application; `mounts` answer their path for every checked key and look at the scopes themselves.
 
     Raises `Unguarded` for a route without a permission.
@@ -90,7 +89,7 @@ def check_permissions(app: FastAPI) -> None:
 class _Callers:
     """Puts the checked caller into `request.state.caller`; a bad key is refused before any route is looked for."""
 
-    def __init__(self, app: FastAPI, doors: Doors, mounts: Mapping[str, ASGI]) -> None:
+    def __init__(self, app: FastAPI, doors: Doors, mounts: Mapping[str, Application]) -> None:
         self._app, self._doors, self._mounts = app, doors, mounts
         self._public = [route.path_regex for route in routes_of(app) if permission_of(route) in {PUBLIC, SIGNED}]
 

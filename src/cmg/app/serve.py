@@ -13,14 +13,16 @@ from pathlib import Path
 
 import msgspec
 
-from cmg.app import wiring
 from cmg.app.console.building import PortTaken, bind
 from cmg.app.last_known import LastKnownFile
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.supervisor import Post, Supervisor
 from cmg.app.roles import Role
+from cmg.app.wiring import starting
+from cmg.app.wiring.services import FirstSecrets, database_place
 from cmg.config import Loaded, Settings
 from cmg.kit.clock import SystemClock
+from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
 from cmg.telemetry import logs
 
 _BACKSTAGE_S = 15.0
@@ -38,7 +40,7 @@ def main(loaded: Loaded, role: Role = "all") -> int:
     logs.configure(loaded.settings.log_level, "supervisor")  # until the data dir is known to be ours
     try:
         asyncio.run(_serve(loaded, role))
-    except (CannotStart, PortTaken, wiring.StorageError) as error:
+    except (CannotStart, PortTaken, StorageError) as error:
         print(f"cmg serve: {error}", file=sys.stderr)
         return 1
     return 0
@@ -50,13 +52,13 @@ async def _serve(loaded: Loaded, role: Role) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     with contextlib.closing(await _bind(settings)) as listening, contextlib.ExitStack() as consoles:
-        async with _machine(settings), wiring.database_place(settings) as place:
+        async with _machine(settings), database_place(settings) as place:
             port = listening.getsockname()[1]
             orders = Orders(settings=settings, origins=loaded.origins, dsn=place.dsn, role=role, port=port)
             orders = _with_console(orders, consoles)
             logs.configure(settings.log_level, "supervisor", orders.log_spool, settings.logs.spool_bytes)
             logs.follow_levels(orders.log_levels, settings.log_level, clock)
-            supervisor = Supervisor(orders, listening.fileno(), lambda n: wiring.vacate(orders, n), clock)
+            supervisor = Supervisor(orders, listening.fileno(), lambda n: starting.vacate(orders, n), clock)
             beside = [asyncio.create_task(place.watch())]
             secrets = await _prepare(orders)
             if secrets is None:
@@ -66,7 +68,7 @@ async def _serve(loaded: Loaded, role: Role) -> None:
             if orders.duties.gateways:
                 await _answering(orders.backstage_socket, *map(orders.notes_socket, makers))
                 supervisor.start([Post("gateway", number) for number in range(settings.workers)])
-            if await wiring.needs_embedder(orders):
+            if await starting.needs_embedder(orders):
                 supervisor.start([Post("embedder")])
             print(_banner(orders, port, secrets), flush=True)
             await stop.wait()
@@ -86,15 +88,15 @@ def _with_console(orders: Orders, open_sockets: contextlib.ExitStack) -> Orders:
     return msgspec.structs.replace(orders, console=listening.fileno(), console_port=listening.getsockname()[1])
 
 
-async def _prepare(orders: Orders) -> wiring.FirstSecrets | None:
+async def _prepare(orders: Orders) -> FirstSecrets | None:
     """Prepare the machine; None when the database is away and the last known keys let calls go on.
 
     Raises `StorageError` when it is away and nothing is known.
     """
-    wiring.make_way(orders)
+    starting.make_way(orders)
     try:
-        return await wiring.prepare(orders)
-    except (wiring.DatabaseUnreachable, wiring.DatabaseAway) as error:
+        return await starting.prepare(orders)
+    except (DatabaseUnreachable, DatabaseAway) as error:
         if LastKnownFile(orders.last_known).read() is None:
             raise CannotStart(f"{error}; nothing was known from a run before, so no call could be answered") from error
         _log.warning("the database is away: serving with what was last known", error=str(error))
@@ -106,7 +108,7 @@ async def _prepare_late(orders: Orders, port: int) -> None:
     told = None
     while True:
         try:
-            secrets = await wiring.prepare_late(orders)
+            secrets = await starting.prepare_late(orders)
         except Exception as error:  # noqa: BLE001  whatever it is, calls go on meanwhile
             if told != str(error):
                 _log.warning("the database cannot be prepared yet", error=repr(error))
@@ -173,7 +175,7 @@ async def _machine(settings: Settings) -> AsyncIterator[None]:
         os.close(lock)
 
 
-def _banner(orders: Orders, port: int, secrets: wiring.FirstSecrets | None) -> str:
+def _banner(orders: Orders, port: int, secrets: FirstSecrets | None) -> str:
     host = f"[{orders.settings.host}]" if ":" in orders.settings.host else orders.settings.host
     url = f"{'https' if orders.settings.tls_certificate else 'http'}://{host}:{port}"
     lines = [f"Context Memory Gateway runs at {url}   (API: {url}/docs)"]
@@ -198,7 +200,7 @@ def _banner(orders: Orders, port: int, secrets: wiring.FirstSecrets | None) -> s
     return "\n".join(lines)
 
 
-def _administrators(secrets: wiring.FirstSecrets | None) -> list[str]:
+def _administrators(secrets: FirstSecrets | None) -> list[str]:
     """What the administrator gets at the first start: a password to change at the first login, and a key."""
     lines = []
     if secrets and secrets.administrator and secrets.administrator.password:

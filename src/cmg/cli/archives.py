@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from cmg import config
-from cmg.app.wiring import Services
+from cmg.app.wiring.services import Services
 from cmg.audit.trail import AuditTrail
 from cmg.cli.printing import json_option, print_fields, print_json
 from cmg.cli.session import with_services

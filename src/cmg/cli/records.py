@@ -7,7 +7,7 @@ from typing import BinaryIO
 import click
 import msgspec
 
-from cmg.app.wiring import Services
+from cmg.app.wiring.services import Services
 from cmg.cli.printing import json_option, print_fields, print_json, print_table
 from cmg.cli.session import with_services
 from cmg.identity.models import COMMAND_LINE, DEFAULT_WORKSPACE

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from cmg import config
-from cmg.app.wiring import Services, open_services
+from cmg.app.wiring.services import Services, open_services
 from cmg.telemetry import logs
 
 T = TypeVar("T")

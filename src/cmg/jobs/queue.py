@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, cast
 
@@ -21,13 +20,14 @@ from pgqueuer.domain.models import Schedule
 from cmg.config import TraceSettings
 from cmg.jobs import store
 from cmg.jobs.attempt import OUTCOMES, AttemptExecutor, JobHandler, JobKind, Surroundings
+from cmg.jobs.backlog import Backlog
 from cmg.kit.clock import Clock
 from cmg.storage.database import Connection, Database
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.tracing.tracer import Tracer
 
-__all__ = ["Backlog", "JobHandler", "Jobs"]
+__all__ = ["JobHandler", "Jobs"]
 
 _HEARTBEAT = timedelta(seconds=10)  # a killed worker's job is picked again after about this and the next line together
 _DEQUEUE = timedelta(seconds=5)
@@ -41,20 +41,6 @@ _STATUSES = ("queued", "picked", "failed")
 _OVERDUE_S = 30.0  # beyond its limit, a job should have been ended
 _RUNNING_MAX = 100
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Backlog:
-    """Jobs that are due and how long the oldest of them has been, and those that run, are held, or should have ended.
-
-    `overdue` names the last.
-    """
-
-    due: int
-    oldest_s: float
-    running: int
-    held: int
-    overdue: tuple[str, ...]
 
 
 class Jobs:

@@ -5,13 +5,13 @@ import socket
 from typing import Any
 
 from cmg.app.console.redirect import PATH, ConsoleRedirect
-from cmg.app.control_plane import ASGI
 from cmg.app.data_plane import Routes
 from cmg.app.forward import Within
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.visitors import Visitors
 from cmg.app.security_headers import protection
 from cmg.config import Settings
+from cmg.kit.asgi import Application
 from cmg.kit.clock import Clock
 from cmg.telemetry.logs import get_logger
 
@@ -43,7 +43,7 @@ def bind(settings: Settings, port: int) -> socket.socket | None:
         return None
 
 
-def console_of(orders: Orders, control_plane: ASGI, clock: Clock) -> Any:
+def console_of(orders: Orders, control_plane: Application, clock: Clock) -> Any:
     """The console as an ASGI application; None where it is turned off or another role answers the control plane."""
     if orders.console < 0 or not orders.duties.control_plane:
         return None

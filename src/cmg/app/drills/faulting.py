@@ -2,17 +2,13 @@
 
 import os
 import signal
-from typing import Any
 
 from cmg.app.processes.orders import Orders
-from cmg.jobs.queue import Jobs
 from cmg.kit.clock import Clock
 from cmg.telemetry.faults import Faults
 from cmg.telemetry.logs import get_logger
 
-WAITING_JOB = "drill.wait"
 _LOOK_S = 0.5
-_LONGEST_S = 3600.0
 _log = get_logger("cmg.app.drills")
 
 
@@ -27,13 +23,3 @@ async def die_when_told(faults: Faults, clock: Clock) -> None:
         await clock.sleep(_LOOK_S)
     _log.warning("this process dies: this is a drill")
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def add_waiting_job(jobs: Jobs, faults: Faults, clock: Clock) -> None:
-    """A job that takes a worker for as long as the fault is on."""
-
-    async def wait(_: Any) -> None:
-        while faults.on("jobs_stopped"):
-            await clock.sleep(_LOOK_S)
-
-    jobs.register(WAITING_JOB, wait, timeout_s=_LONGEST_S)

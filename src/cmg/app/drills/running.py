@@ -9,7 +9,6 @@ from pathlib import Path
 from cmg.alerting.models import Report
 from cmg.alerting.setup.documents import Drill, Matcher
 from cmg.alerting.standby.local_copy import LocalCopy
-from cmg.app.drills.faulting import WAITING_JOB
 from cmg.app.drills.load import Load
 from cmg.app.drills.measuring import (
     Measure,
@@ -21,7 +20,8 @@ from cmg.app.drills.measuring import (
     measures,
 )
 from cmg.app.drills.scenarios import ESCALATE_S, NOTIFY_S, SCENARIOS
-from cmg.app.wiring import Services
+from cmg.app.drills.waiting import WAITING_JOB
+from cmg.app.wiring.services import Services
 from cmg.identity.models import COMMAND_LINE, DEFAULT_WORKSPACE
 from cmg.jobs.queue import Jobs
 from cmg.kit.clock import Clock, at

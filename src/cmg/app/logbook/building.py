@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from cmg.app.logbook.people import shelves_of
 from cmg.audit.models import Entry
 from cmg.audit.trail import AuditTrail
 from cmg.config import Settings
@@ -19,7 +20,6 @@ from cmg.logbook.cold.holding import Holds
 from cmg.logbook.cold.moving import Kept, Mover
 from cmg.logbook.cold.reading import FileSearch
 from cmg.logbook.cold.shelf import Shelves
-from cmg.logbook.erasing import LogPeople
 from cmg.logbook.hot.line_store import LineStore
 from cmg.logbook.intake import routes as intake_routes
 from cmg.logbook.intake.taking import Intake
@@ -33,8 +33,6 @@ from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
 
 LEVELS_FILE = "logs/levels.json"
-_FILES = "logs/files"
-_ARCHIVE = "logs/archive"
 _MOVE_S = 6 * 3600.0
 
 
@@ -77,7 +75,7 @@ def build_logbook(
     patterns = Patterns(PatternStore(database), clock, instruments)
     lines = LineStore(database, clock, patterns.count)
     files, trail = FileStore(database, clock), AuditedBy(audit)
-    shelves = _shelves(settings)
+    shelves = shelves_of(settings)
     search = Search(lines, FileSearch(files, shelves, clock), clock, settings.logs.cold_days + 1)
     uses = routes.LogUses(
         search=search,
@@ -91,18 +89,6 @@ def build_logbook(
         lines, patterns, clock, instruments, settings.limits.body_bytes, DiskGuard(settings.data_dir, clock)
     )
     return Logbook(settings, lines, patterns, files, shelves, uses, intake, clock)
-
-
-def build_people(settings: Settings, database: Database, clock: Clock) -> LogPeople:
-    """The people in log lines, for whoever erases one."""
-    files, shelves = FileStore(database, clock), _shelves(settings)
-    return LogPeople(LineStore(database, clock), files, FileSearch(files, shelves, clock), shelves)
-
-
-def _shelves(settings: Settings) -> Shelves:
-    cold, archive = settings.logs.store, settings.logs.archive_store
-    folder = settings.data_dir / _FILES
-    return Shelves({"cold": (cold, folder), "archive": (archive or cold, settings.data_dir / _ARCHIVE)})
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,15 @@
 
 import contextlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from cmg.app.data_plane import CallerHandler, Routes
-from cmg.app.logbook.building import build_people
+from cmg.app.logbook.people import build_people
 from cmg.config import Settings
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.identity.models import Caller
 from cmg.identity.speaking.rules import Speaking
 from cmg.kit.asgi import Request, Send
 from cmg.kit.clock import Clock
-from cmg.kit.ids import uuid7_hex
 from cmg.ledger.people.ledger_users import LedgerUsers
 from cmg.ledger.people.refused_records import RefusedRecords
 from cmg.ledger.spool.settling import settled
@@ -44,18 +42,6 @@ from cmg.traces.erasing import TracedUsers
 
 _SETTLE_S = 3.0
 _CATCH_UP_S = 60.0
-
-
-@dataclass(frozen=True)
-class Onlooker:
-    """The place in the spool of a process that reads memories and journals nothing."""
-
-    spool: Path
-
-    @property
-    def folder(self) -> Path:
-        """A worker's folder that nobody makes."""
-        return self.spool / uuid7_hex()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from cmg.app import wiring
 from cmg.app.processes.http_answer import Protocol
 from cmg.app.processes.orders import Orders, decode
 from cmg.app.processes.resources import Resources
@@ -46,7 +45,9 @@ class _Server(uvicorn.Server):
 async def gateway(orders: Orders) -> None:
     """Serve the data plane on the inherited socket until told to stop."""
     resources = Resources(SystemClock())
-    built = await wiring.build_gateway(orders, resources)
+    from cmg.app.wiring.gateway import build_gateway  # noqa: PLC0415  a process loads only what it runs
+
+    built = await build_gateway(orders, resources)
     server = _server(built.application, orders, public=True)
     listening = socket.socket(fileno=orders.listening)
     await _until_stopped(server.serve([listening]), server.end, resources, built.background)
@@ -55,7 +56,9 @@ async def gateway(orders: Orders) -> None:
 async def backstage(orders: Orders) -> None:
     """Do the background work until told to stop; answer the gateways on a unix socket, or without any on the port."""
     resources = Resources(SystemClock())
-    built = await wiring.build_backstage(orders, resources)
+    from cmg.app.wiring.backstage import build_backstage  # noqa: PLC0415  a process loads only what it runs
+
+    built = await build_backstage(orders, resources)
     server = _server(built.application, orders, public=not orders.duties.gateways)
     listening = _unix_socket(orders) if orders.duties.gateways else socket.socket(fileno=orders.listening)
     servers = [(server, listening)]
@@ -84,13 +87,17 @@ def _unix_socket(orders: Orders) -> socket.socket:
 async def notes(orders: Orders) -> None:
     """Make notes for the gateways until told to stop."""
     resources = Resources(SystemClock())
-    await _until_told(resources, await wiring.build_notes(orders, resources))
+    from cmg.app.wiring.models import build_notes  # noqa: PLC0415  a process loads only what it runs
+
+    await _until_told(resources, await build_notes(orders, resources))
 
 
 async def embedder(orders: Orders) -> None:
     """Embed what the other processes ask for until told to stop."""
     resources = Resources(SystemClock())
-    await _until_told(resources, await wiring.build_embedder(orders, resources))
+    from cmg.app.wiring.models import build_embedder  # noqa: PLC0415  a process loads only what it runs
+
+    await _until_told(resources, await build_embedder(orders, resources))
 
 
 async def _until_told(resources: Resources, background: list[Coroutine[Any, Any, None]]) -> None:

@@ -13,21 +13,18 @@ from cmg.analytics.panels import Panels
 from cmg.app import control_plane
 from cmg.app.console import health_routes
 from cmg.app.console.building import add_console_redirect, console_of
-from cmg.app.control_plane import ASGI, Doors
+from cmg.app.control_plane import Doors
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.drills.faulting import die_when_told, faults_of
 from cmg.app.forward import Within
 from cmg.app.health import Machine, health_api, machine_name, watch_processes, watch_stores, watch_upstreams
-from cmg.app.incidents.building import (
-    add_status_routes,
-    build_board,
-)
 from cmg.app.incidents.components import SeenComponents
 from cmg.app.incidents.past import PastComponents
+from cmg.app.incidents.status import add_status_routes, build_board
 from cmg.app.last_known import Keeper
 from cmg.app.logbook.building import Logbook
-from cmg.app.memory.control import Onlooker
 from cmg.app.memory.embedding import Sources
+from cmg.app.memory.onlooking import Onlooker
 from cmg.app.metrics_api import metrics_router
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.app.processes.orders import Orders
@@ -63,7 +60,7 @@ from cmg.identity.authenticator import Authenticator
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.speaking.rules import Speaking
 from cmg.incidents.status.board import Board as StatusBoard
-from cmg.kit.asgi import Handler
+from cmg.kit.asgi import Application, Handler
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger.budget_events import BudgetWatch
 from cmg.ledger.usage_sink import UsageSink
@@ -113,7 +110,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     work += [board.run(), *tracing, *_figures(orders, resources, base, cache, instruments)]
     authenticator = Authenticator(base.feed, clock, instruments)
     routers = [metrics_router(metrics, settings.metrics_allow, services.figures)]
-    mounts: Mapping[str, ASGI] = {}
+    mounts: Mapping[str, Application] = {}
     prometheus: timeseries_routes.Prometheus | None = None
     if orders.duties.monitor:
         prometheus, watching = monitoring_of(orders, resources, services, metrics, instruments)
@@ -221,7 +218,7 @@ def _doors(orders: Orders, resources: Resources, services: Services, authenticat
 
 def _tools(
     services: Services, memory: MemoryService, authenticator: Authenticator, instruments: Instruments
-) -> tuple[Mapping[str, ASGI], Work]:
+) -> tuple[Mapping[str, Application], Work]:
     """MCP's endpoint at its path, and what runs beside it."""
     from cmg.memory.tools.endpoint import PATH, McpEndpoint  # noqa: PLC0415  26 MB that the gateways need not load
 

@@ -6,9 +6,7 @@ from cmg.app.drills.faulting import faults_of
 from cmg.app.drills.load import KEY as DRILL_KEY
 from cmg.app.forward import Forwarder
 from cmg.app.health import Machine, health_api
-from cmg.app.incidents.building import (
-    add_status_routes,
-)
+from cmg.app.incidents.status import add_status_routes
 from cmg.app.memory.control import add_memory_routes, build_control
 from cmg.app.processes.metrics import MetricsSocket
 from cmg.app.processes.orders import Orders
@@ -19,6 +17,7 @@ from cmg.app.wiring.groundwork import (
     base_of,
     cache_of,
     own_instruments,
+    policies_of,
     probes_of,
     process_figures,
     questions_of,
@@ -26,7 +25,6 @@ from cmg.app.wiring.groundwork import (
     router_of,
     sources_of,
 )
-from cmg.app.wiring.services import policies_of
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.gateway.answers.response_cache import ResponseCache
 from cmg.gateway.breaker import Breakers

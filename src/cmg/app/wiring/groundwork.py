@@ -23,6 +23,7 @@ from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger import tokens
 from cmg.ledger.prices import PriceBook
 from cmg.memory.embedding.query_embedder import QueryEmbedder
+from cmg.memory.policies import Policies
 from cmg.memory.vectors.models import KnownModels
 from cmg.memory.vectors.store import VectorStore
 from cmg.storage.cache import Cache
@@ -47,6 +48,11 @@ class Built:
     application: Any
     background: list[Work]
     console: Any = None
+
+
+def policies_of(settings: Settings, feed: SnapshotFeed) -> Policies:
+    """The memory policies of workspaces."""
+    return Policies(settings.memory, lambda: feed.current.workspaces)
 
 
 def own_instruments() -> Instruments:

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from cmg.app.memory.control import Onlooker
+from cmg.app.memory.onlooking import Onlooker
 from cmg.app.processes.metrics import MetricsSocket
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.resources import Resource, Resources

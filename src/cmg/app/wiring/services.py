@@ -11,12 +11,11 @@ from cmg.alerting.desk import Desk
 from cmg.alerting.feedback.judging import Feedback
 from cmg.alerting.setup.configuring import Configuring
 from cmg.app.alerting.paging import build_replies, build_sealer
-from cmg.app.incidents.building import (
-    build_room,
-)
+from cmg.app.incidents.building import build_room
 from cmg.app.logbook.building import Logbook, build_logbook
 from cmg.app.memory.control import MemoryControl, build_control
 from cmg.app.people.building import Ground, People, build_people
+from cmg.app.wiring.groundwork import policies_of
 from cmg.audit.trail import AuditTrail
 from cmg.config import Settings
 from cmg.identity.accounts.first_account import FirstAdministrator
@@ -111,11 +110,6 @@ def services_of(
         configuring=Configuring(database, audit, clock, sealer),
         figures=WorkspaceFigures(database, lambda: feed.current, clock),
     )
-
-
-def policies_of(settings: Settings, feed: SnapshotFeed) -> Policies:
-    """The memory policies of workspaces."""
-    return Policies(settings.memory, lambda: feed.current.workspaces)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 import socket
 
 import cmg
-from cmg.app.incidents.building import (
-    fingerprint,
-)
+from cmg.app.incidents.status import fingerprint
 from cmg.app.processes.orders import Orders
 from cmg.app.wiring.services import FirstSecrets, Services, services_on
 from cmg.kit.clock import Clock, SystemClock

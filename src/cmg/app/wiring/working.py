@@ -7,10 +7,8 @@ from typing import Any
 
 from cmg.analytics.watching import DashboardWatch
 from cmg.app.alerting.auditing import auditing
-from cmg.app.drills.faulting import add_waiting_job
-from cmg.app.incidents.building import (
-    add_incident_jobs,
-)
+from cmg.app.drills.waiting import add_waiting_job
+from cmg.app.incidents.building import add_incident_jobs
 from cmg.app.memory.embedding import Sources
 from cmg.app.processes.resources import Resource, Resources
 from cmg.app.wiring.groundwork import Base, Work, router_of

@@ -7,7 +7,7 @@ import click
 from cmg.app.drills.measuring import Measure
 from cmg.app.drills.running import Drills, Wanted
 from cmg.app.drills.scenarios import SCENARIOS
-from cmg.app.wiring import Services
+from cmg.app.wiring.services import Services
 from cmg.cli.printing import json_option, print_json, print_table
 from cmg.cli.session import with_services
 from cmg.kit.clock import SystemClock

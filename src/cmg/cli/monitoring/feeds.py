@@ -9,7 +9,7 @@ from cmg.alerting.api.feed_routes import feed_view, new_feed_view
 from cmg.alerting.calendar.feeds import Made
 from cmg.alerting.calendar.models import Kind
 from cmg.app.drills.load import base_url
-from cmg.app.wiring import Services
+from cmg.app.wiring.services import Services
 from cmg.cli.printing import json_option, print_fields, print_json, print_table
 from cmg.cli.session import with_services
 from cmg.identity.models import COMMAND_LINE, DEFAULT_WORKSPACE, Actor

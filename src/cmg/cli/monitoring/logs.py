@@ -7,7 +7,7 @@ from typing import Any
 import click
 import msgspec
 
-from cmg.app.wiring import Services
+from cmg.app.wiring.services import Services
 from cmg.cli.printing import json_option, print_json, print_table, visible
 from cmg.cli.session import with_services
 from cmg.identity.models import COMMAND_LINE

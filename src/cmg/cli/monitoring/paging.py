@@ -18,7 +18,7 @@ from cmg.alerting.setup.lint import Finding, lint_rules, lint_setup
 from cmg.alerting.store import AlertFilter
 from cmg.alerting.world import Changes
 from cmg.app.alerting.paging import build_sender
-from cmg.app.wiring import Services
+from cmg.app.wiring.services import Services
 from cmg.catalogue.metrics import METRICS
 from cmg.cli.monitoring.feeds import feeds
 from cmg.cli.monitoring.oncall import oncall

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from cmg.alerting.owned.routes import OwnedRuleStates, state_view, template_views
 from cmg.alerting.owned.templates import template
 from cmg.alerting.setup.documents import AlertRule
-from cmg.app.wiring import Services
+from cmg.app.wiring.services import Services
 from cmg.cli.monitoring.paging import by_command_line, workspace_option
 from cmg.cli.printing import json_option, print_fields, print_json, print_table
 from cmg.cli.session import with_services

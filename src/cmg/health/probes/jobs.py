@@ -6,7 +6,7 @@ from typing import Protocol
 
 from cmg.health.looking import Look, Probe
 from cmg.health.models import WORKERS, Component, Level, Reading
-from cmg.jobs.queue import Backlog
+from cmg.jobs.backlog import Backlog
 
 TRIAL = "health.trial"  # the job; it does nothing
 _PATIENCE_S = 4.0  # less than the deadline of a look, so that the reading says what is wrong

@@ -1,0 +1,24 @@
+"""A process loads only what it runs: the control plane stands on libraries that are slow to load, and large."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"fastapi", "pydantic", "pgqueuer", "nicegui", "matplotlib"}
+_LOADED = "import json, sys; import {}; print(json.dumps(sorted(set(sys.modules) & set({}))))"
+
+
+def _loaded(module: str) -> list[str]:
+    command = [sys.executable, "-c", _LOADED.format(module, sorted(HEAVY))]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("module", ["cmg.app.wiring.gateway", "cmg.app.wiring.models", "cmg.app.processes.child"])
+def test_no_hot_process_loads_what_the_control_plane_stands_on(module: str) -> None:
+    assert _loaded(module) == []
+
+
+def test_the_check_sees_what_backstage_loads() -> None:
+    assert "fastapi" in _loaded("cmg.app.wiring.backstage")
