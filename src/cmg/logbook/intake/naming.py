@@ -31,9 +31,11 @@ _RENAMED = {
     "request_id": "cmg.request_id",
 }
 _RESERVED = frozenset({"cmg.workspace", "user.hash", "cmg.line_no", "cmg.pattern"})  # ours to give
-# Access logs of nginx, Apache and HAProxy's httpd form.
+_FORM_MAX = 32 * 1024  # letters of a text that may be in one of these forms
+# Access logs of nginx, Apache and HAProxy's httpd form. What is taken is not given back: a text that nearly fits would
+# be tried at each of its letters.
 _ACCESS = re.compile(
-    r'(?P<ip>\S+) \S+ (?P<user>\S+) \[[^\]]+\] "(?P<method>[A-Z]+) (?P<path>\S+)[^"]*" (?P<status>\d{3}) '
+    r'(?P<ip>\S++) \S++ (?P<user>\S++) \[[^\]]++\] "(?P<method>[A-Z]++) (?P<path>[^\s"]++)[^"]*+" (?P<status>\d{3}) '
     r"(?P<bytes>\d+|-)"
     r'(?: "(?P<referrer>[^"]*)" "(?P<agent>[^"]*)")?'
 )
@@ -100,6 +102,8 @@ def _of_body(body: Any) -> dict[str, Any]:
 
 
 def _of_text(text: str) -> dict[str, Any]:
+    if len(text) > _FORM_MAX:
+        return {"message": text}
     if found := _ACCESS.match(text):
         status = int(found["status"])
         fields: dict[str, Any] = {
