@@ -80,10 +80,14 @@ def rotate(*, feed: str, workspace: str, as_json: bool) -> None:
 @feeds.command("revoke")
 @_feed
 @_workspace
-def revoke(*, feed: str, workspace: str) -> None:
+@json_option
+def revoke(*, feed: str, workspace: str, as_json: bool) -> None:
     """FEED's address stops to work at once."""
     with_services(lambda services: services.feeds.revoke(_by(workspace), feed))
-    click.echo(f"The feed {feed} is revoked.")
+    if as_json:
+        print_json({"revoked": feed})
+    else:
+        click.echo(f"The feed {feed} is revoked.")
 
 
 def _with_address(services: Services, made: Made) -> dict[str, Any]:
