@@ -97,19 +97,22 @@ class Desk:
         return outcome
 
     def _changed_alone(self, standby: LocalCopy, workspace_id: str, decide: Callable[[Changes], T]) -> T:
-        """The same without the database. What is decided is on disk before anybody hears of it."""
+        """The same without the database. What is decided is on disk before anybody hears of it.
+
+        Where the disk takes nothing, people are woken all the same: the worst that follows is a page told again.
+        """
         known = self.worlds.get(workspace_id) or standby.world(workspace_id)
         if known is None:
             raise DatabaseAway(f"the database is away, and nothing is known of the workspace {workspace_id}")
         if not self.alone:
             if not standby.waits(workspace_id):
-                standby.save(known)
+                _tried(lambda: standby.save(known))
             _log.warning("the database is away: alerts are handled from the local copy")
         self.alone = True
         changes = Changes(known.copy(), self._clock.time())
         outcome = decide(changes)
         if not changes.empty:
-            standby.append(workspace_id, changes)
+            _tried(lambda: standby.append(workspace_id, changes))
         self.worlds[workspace_id] = changes.world
         return outcome
 
@@ -184,3 +187,10 @@ class Desk:
         if self.standby is not None:
             self.standby.lead(taken)
         return taken
+
+
+def _tried(write: Callable[[], None]) -> None:
+    try:
+        write()
+    except OSError as error:
+        _log.error("what is decided without the database cannot be kept: it may be told again", error=str(error))

@@ -1,5 +1,6 @@
 """The pager without its database: it goes on from the local copy, and nobody is paged twice when it comes back."""
 
+import errno
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -158,6 +159,26 @@ async def test_a_line_that_a_kill_cut_takes_nothing_with_it(monitor, unsteady, r
     await passed(clock, monitor(), 5)
     assert told(receivers) == EVERYBODY
     assert await database.fetchval("SELECT count(*) FROM alerting_notifications WHERE state = 'sent'") == 4
+
+
+async def test_people_are_woken_though_the_disk_is_full_as_well(monitor, unsteady, receivers, clock, monkeypatch):
+    pager = monitor()
+    await pager.round()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pager._desk.standby, "append", full)
+    monkeypatch.setattr(pager._desk.standby, "save", full)
+    unsteady.away = True
+    await alerts_of(pager, unsteady, clock).receive("default", [DOWN])
+    await pager.round()
+    await passed(clock, pager, 61)
+    assert told(receivers) == EVERYBODY
+    unsteady.away = False
+    await passed(clock, pager, 5)
+    references = [one.body["Body"].splitlines()[-1] for one in receivers.got]
+    assert len(set(references)) == len(EVERYBODY), "whoever is told again is told under the same reference"
 
 
 async def test_an_acknowledgement_without_the_database_stops_it_and_is_kept(
