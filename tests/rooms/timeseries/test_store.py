@@ -1,5 +1,8 @@
 """Samples on their way: head, hours, days, weeks; what is old goes, what is asked for is whole."""
 
+import asyncio
+import time
+
 import numpy as np
 import pytest
 
@@ -10,6 +13,7 @@ from cmg.timeseries.exposition import ExpositionError
 from cmg.timeseries.importing import Import
 from cmg.timeseries.samples import STALE, is_stale
 from cmg.timeseries.scrape.recording import Keeper
+from cmg.timeseries.store.chunk_store import Imports
 from cmg.timeseries.store.chunks import HOUR_MS, WEEK_MS
 from cmg.timeseries.store.index import SeriesIndex
 from cmg.timeseries.store.scrape_log import ScrapeLog
@@ -176,6 +180,27 @@ async def test_queries_see_an_import_of_present_time_at_once(head, store, source
     assert len((await read(source, "m", now, now + HOUR)).values) == 0
     await Import(store, most_series=10).load([f"m 7 {now / 1000 + 30:.3f}", "# EOF"])
     assert (await read(source, "m", now, now + HOUR)).values.tolist() == [7]
+
+
+async def test_a_slow_database_does_not_hold_up_who_asks_for_the_present(head, store, source, monkeypatch):
+    """Rules ask some hundred times a minute; what an import brought is known as soon as the database has said so."""
+    head.append(np.array([head.row(named("m"))]), head.floor_ms + 1000, np.array([5.0]))
+    real, asked = store.imports, []
+
+    async def slowly() -> Imports:
+        asked.append(time.monotonic())
+        await asyncio.sleep(1.5)
+        return await real()
+
+    monkeypatch.setattr(store, "imports", slowly)
+    await Import(store, most_series=10).load([f"n 7 {head.floor_ms / 1000 + 30:.3f}", "# EOF"])
+    began = time.monotonic()
+    for _ in range(3):
+        assert (await read(source, "m", head.floor_ms, head.floor_ms + HOUR)).values.tolist() == [5]
+    assert time.monotonic() - began < 1.2
+    assert len(asked) == 1, "one look at a time"
+    await asyncio.sleep(began + 2 - time.monotonic())
+    assert (await read(source, "n", head.floor_ms, head.floor_ms + HOUR)).values.tolist() == [7]
 
 
 async def test_without_the_database_the_present_is_answered_and_the_past_says_why(head, source, database):

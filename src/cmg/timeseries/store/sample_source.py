@@ -16,6 +16,8 @@ from cmg.timeseries.store.chunks import DAY_MS, WEEK_MS, DamagedChunk, decode
 from cmg.timeseries.store.head import Head
 from cmg.timeseries.store.index import Selection, SeriesIndex
 
+_REFRESH_S = 0.25
+
 
 class SampleSource:
     """Samples of selectors, and the index of what there is."""
@@ -24,11 +26,12 @@ class SampleSource:
         self.index = index
         self._head, self._store = head, store
         self._imports = Imports(-1, 0)
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def select(self, wanted: Sequence[Need]) -> Mapping[Need, Samples]:
         """The samples of every need. Raises `SourceAway`, `ExecutionError`."""
         try:
-            await self.refresh()
+            await self._refreshed_soon()
         except DatabaseAway as error:
             if any(need.after_ms < self._head.floor_ms for need in wanted):
                 raise SourceAway(f"older samples cannot be read: {error}") from error
@@ -43,6 +46,19 @@ class SampleSource:
         except DatabaseAway as error:
             raise SourceAway(f"older samples cannot be read: {error}") from error
         return found
+
+    async def _refreshed_soon(self) -> None:
+        """Refresh, and wait for a quarter of a second at most: rules are to be evaluated with a slow database as well.
+
+        What takes longer goes on beside, one at a time; until then queries know the series they knew. Raises
+        `DatabaseAway`.
+        """
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self.refresh())
+            self._refreshing.add_done_callback(_looked_at)
+        done, _ = await asyncio.wait({self._refreshing}, timeout=_REFRESH_S)
+        for task in done:
+            task.result()
 
     async def refresh(self) -> None:
         """Learn of series that an import brought. Raises `DatabaseAway`."""
@@ -77,6 +93,12 @@ class SampleSource:
         each = np.zeros(len(selection.numbers), np.intp)
         each[places] = counts
         return Samples(selection.frame, np.concatenate(([0], np.cumsum(each))), times, values)
+
+
+def _looked_at(task: "asyncio.Task[None]") -> None:
+    """Its error is told to whoever waits still; else nobody misses it."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _joined(selection: Selection, chunks: Sequence[Stored], recent: Samples, need: Need) -> Samples:
