@@ -37,8 +37,9 @@ class Form:
         self._told = ui.column().classes("cmg-told")
 
     def given(self) -> dict[str, Any]:
-        """Every field that holds something. Raises `Refused` for a field that cannot be read."""
-        return _nested({name: value for name, value in self._read().items() if value not in (None, "", [])})
+        """Every field that holds something; a switch that is off does not. Raises `Refused` for what is no value."""
+        kept = {name: value for name, value in self._read().items() if value not in (None, "", [])}
+        return _nested({name: value for name, value in kept.items() if value is not False})
 
     def changed(self) -> dict[str, Any]:
         """The fields that are not as before; null where one was emptied. Raises `Refused`."""
@@ -127,6 +128,8 @@ def _value(one: Field, held: Any) -> Any:
     """What an input holds, as the body wants it."""
     if one.kind == "words":
         return [word.strip() for word in (held or "").split(",") if word.strip()]
+    if one.kind == "switch":
+        return bool(held)
     if one.kind == "numbers":
         return [_number(one, word) for word in (held or "").split(",") if word.strip()]
     if one.kind == "number":
