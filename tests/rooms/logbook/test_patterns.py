@@ -1,5 +1,6 @@
 """Patterns: messages that differ in numbers and names are one kind, are counted, and new kinds are marked."""
 
+import time
 from typing import Any
 
 import pytest
@@ -35,6 +36,19 @@ def test_messages_of_one_kind_have_one_template(messages: tuple[str, ...], templ
 
 def test_messages_of_different_kinds_stay_apart() -> None:
     assert len(set(mined("the journal is full", "the disk is slow today", "a request crashed", "nothing to do"))) == 4
+
+
+def test_an_address_is_a_variable() -> None:
+    assert mined("mail to ada.l+x@mail.example.com failed") == ["mail to <*> failed"]
+
+
+@pytest.mark.parametrize("piece", ["a", "a.", "1", "1.", "a@", "a@b", "-", '"', "'a", "0x", "\n"])
+def test_long_messages_are_mined_at_once_and_remembered_shortened(piece: str) -> None:
+    miner, started = Miner(), time.process_time()
+    for number in range(200):
+        miner.mine(SCOPE, f"{number} " + piece * (16_000 // len(piece)))
+    assert time.process_time() - started < 1
+    assert max(len(message) for _, message in miner._remembered) <= 2000
 
 
 def test_the_number_of_templates_is_bounded() -> None:

@@ -15,12 +15,13 @@ _WORDS_MAX = 40
 _SIMILAR = 0.6  # of the words must be equal
 _LEAF_MAX = 50  # templates that one path leads to
 _REMEMBERED = 20_000  # messages whose template is known without looking
+_LOOKED_AT = 2000  # letters of a message
 _VARIABLE = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     r"|\b(?:0x)?[0-9a-f]{12,}\b"
     r"|\b\d{4}-\d\d-\d\d(?:[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)?)?"
     r"|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
-    r"|[\w.+-]+@[\w-]+\.[\w.]+"
+    r"|(?<![\w.+-])[\w.+-]++@[\w-]++\.[\w.]+"  # tried once for each run of letters, not at each of them
     r"|\"[^\"]{0,500}\"|'[^']{0,500}'"
     r"|[-+]?\d[\d.,:]*(?:[eE][-+]?\d+)?",
     re.IGNORECASE,
@@ -59,12 +60,13 @@ class Miner:
         self.by_number[template.number] = template
 
     def mine(self, scope: Scope, message: str) -> Template | None:
-        """The template of a message; None when there are too many."""
+        """The template of a message, by its first letters; None when there are too many."""
+        message = message[:_LOOKED_AT]  # what is remembered is no longer either
         found = self._remembered.get((scope, message))
         if found is not None:
             self._remembered.move_to_end((scope, message))
             return found
-        words = _VARIABLE.sub(ANY, message[:2000]).split()[:_WORDS_MAX] or [""]
+        words = _VARIABLE.sub(ANY, message).split()[:_WORDS_MAX] or [""]
         found = self._closest(scope, words) or self._new(scope, words)
         if found is not None:
             self._remembered[scope, message] = found
