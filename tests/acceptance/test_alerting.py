@@ -170,6 +170,25 @@ def fired(url: str) -> str:
     return str(json.loads(said.stdout)[0]["fingerprint"])
 
 
+def _by_hand(service: Service, labels: dict[str, str]) -> None:
+    """The same rule, one made of a template, and what is said of the alert, on the command line."""
+    shown = cmg(service, "alerts", "rules", "show", "busy", "--json")
+    assert json.loads(shown.stdout)["state"]["active"][0]["state"] == "firing", shown.stderr
+    made = cmg(service, "alerts", "rules", "put", "costs", "--template", "spend-spike", "--threshold", "3", "--json")
+    assert (json.loads(made.stdout)["policy"], "> 3 *" in made.stdout) == ("default", True), made.stderr
+    changed = cmg(service, "alerts", "rules", "put", "costs", "--severity", "P4", "--json")
+    assert ("> 3 *" in changed.stdout, json.loads(changed.stdout)["severity"]) == (True, "P4")
+    wrong = cmg(service, "alerts", "rules", "put", "bad", "--expr", "up > > 1")
+    assert (wrong.returncode, "at column 6" in wrong.stderr) == (2, True), wrong.stderr
+    assert cmg(service, "alerts", "rules", "remove", "costs").returncode == 0
+    left = json.loads(cmg(service, "alerts", "rules", "list", "--json").stdout)
+    assert [one["id"] for one in left] == ["busy"]
+    said = cmg(service, "alerts", "feedback", fingerprint(labels), "noise", "--comment", "a test", "--json")
+    assert json.loads(said.stdout)[0]["verdict"] == "noise", said.stderr
+    (told,) = json.loads(cmg(service, "alerts", "noise", "--json").stdout)["items"]
+    assert (told["rule"], told["fired"], told["noise"], told["noise_share"]) == ("busy", 1, 1, 1.0)
+
+
 async def test_a_workspaces_own_rule_fires_on_what_its_calls_cost(receivers: Receivers) -> None:
     """Written by the workspace's key, evaluated on the ledger's figures, told by SMS; others see none of it."""
     service = Service(ServiceOptions())
@@ -191,7 +210,6 @@ async def test_a_workspaces_own_rule_fires_on_what_its_calls_cost(receivers: Rec
         query = "/api/v1/query?query=cmg_workspace_calls_total"
         _, shown = await asyncio.to_thread(service.call, "GET", query)
         assert {one["metric"]["workspace"] for one in shown["data"]["result"]} == {"default"}
-        shown = await asyncio.to_thread(cmg, service, "alerts", "rules", "show", "busy", "--json")
-        assert json.loads(shown.stdout)["state"]["active"][0]["state"] == "firing", shown.stderr
+        await asyncio.to_thread(_by_hand, service, state["active"][0]["labels"])
     finally:
         await asyncio.to_thread(service.close)

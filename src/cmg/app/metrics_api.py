@@ -2,23 +2,39 @@
 
 import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from cmg.alerting.owned.store import workspaces_with_rules
 from cmg.app.processes.metrics import MergedMetrics
-from cmg.catalogue.workspace_series import LABEL, WORKSPACE_SERIES
+from cmg.catalogue.workspace_series import LABEL, MOST_WORKSPACES, WORKSPACE_SERIES
 from cmg.kit.errors import Forbidden, Unauthenticated
 from cmg.kit.permissions import public
 from cmg.kit.scopes import EVERYTHING, covers
 from cmg.ledger.figures.workspaces import Figure, WorkspaceFigures
+from cmg.storage.database import Database
 from cmg.telemetry.merging import FamilySnapshot, Sample, Snapshot, expose
+
+
+@dataclass(frozen=True)
+class RuledFigures:
+    """Figures of workspaces, of those that have rules before all others."""
+
+    database: Database
+    figures: WorkspaceFigures
+
+    async def read(self) -> list[Figure]:
+        """Raises `DatabaseAway`."""
+        return await self.figures.read(await workspaces_with_rules(self.database, MOST_WORKSPACES))
+
 
 _CHECKED = "checks the scope itself: an allowed address needs no key"
 
 
-def metrics_router(metrics: MergedMetrics, metrics_allow: list[str], figures: WorkspaceFigures) -> APIRouter:
+def metrics_router(metrics: MergedMetrics, metrics_allow: list[str], figures: RuledFigures) -> APIRouter:
     """For whoever holds the scope, or asks from an address of `metrics_allow`."""
     router = APIRouter(tags=["operations"])
     allowed = [ipaddress.ip_network(one, strict=False) for one in metrics_allow]

@@ -5,6 +5,7 @@ import msgspec
 from cmg.alerting.lifecycle.case import Case
 from cmg.alerting.lifecycle.grouping import begin_again
 from cmg.alerting.models import Group, Severity, Verdict
+from cmg.alerting.setup.compiled import Setup
 from cmg.alerting.setup.matchers import matches, shown
 from cmg.alerting.world import Changes
 
@@ -18,7 +19,7 @@ def route(case: Case) -> Verdict:
     one = changes.world.groups[case.alert.group_id or ""]
     if one.policy_id is not None:
         return Verdict(_NAME, "pass", f"the group goes by the policy {one.policy_id}")
-    found = policy_for(changes, case.alert.labels)
+    found = policy_for(changes.world.setup, case.alert.labels)
     if found is None:
         return Verdict(_NAME, "hold", "no route matches and there is no policy `default`: nobody can be told")
     name, policy, severity, reason = found
@@ -34,9 +35,8 @@ def _begin(changes: Changes, one: Group, now: float) -> None:
     begin_again(changes, one, now, changes.world.setup.handling.wait_seconds)
 
 
-def policy_for(changes: Changes, labels: dict[str, str]) -> tuple[str, str, Severity | None, str] | None:
+def policy_for(setup: Setup, labels: dict[str, str]) -> tuple[str, str, Severity | None, str] | None:
     """(route, policy, severity it sets, reason)."""
-    setup = changes.world.setup
     for name, one in setup.routes:
         if matches(one.matchers, labels) and one.policy in setup.policies:
             by = shown(one.matchers) or "everything"

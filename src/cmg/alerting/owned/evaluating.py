@@ -137,7 +137,7 @@ class OwnedRules:
 
     def _made(self, name: Name, rule: AlertRule) -> Evaluation:
         workspace, called = name
-        labels = {"severity": rule.severity, "category": "workspace", "workspace": workspace}
+        labels = labels_of_rule(rule, workspace)
         alerting = AlertingRule(
             called,
             rule.expr,
@@ -195,6 +195,11 @@ class OwnedRules:
     @staticmethod
     def _is_due(one: _Evaluated, at_ms: int) -> bool:
         return bool(one.state.active or one.state.error) or at_ms - one.written_ms >= _REWRITE_MS
+
+
+def labels_of_rule(rule: AlertRule, workspace: str) -> dict[str, str]:
+    """What every alert of a rule is labelled with beside its name, whatever its expression gives."""
+    return {"severity": rule.severity, "category": "workspace", "workspace": workspace}
 
 
 def _state(at_ms: int, outcome: Outcome) -> RuleState:

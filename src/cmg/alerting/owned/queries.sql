@@ -4,6 +4,11 @@
 SELECT workspace_id, id, body::text AS body FROM alerting_documents
 WHERE kind = 'alert-rules' ORDER BY workspace_id, id LIMIT $1;
 
+-- name: workspaces_with_rules
+-- Which workspaces have rules.
+-- cross-workspace: their figures are told before those of others.
+SELECT DISTINCT workspace_id FROM alerting_documents WHERE kind = 'alert-rules' ORDER BY workspace_id LIMIT $1;
+
 -- name: every_state
 -- How the rules of all workspaces stood, for a process that begins to evaluate them.
 -- cross-workspace: the same.

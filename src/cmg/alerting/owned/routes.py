@@ -6,13 +6,16 @@ from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel, Field
 
 from cmg.alerting.api.routes import ERRORS, By
+from cmg.alerting.lifecycle.routing import policy_for
 from cmg.alerting.owned import store
+from cmg.alerting.owned.evaluating import labels_of_rule
 from cmg.alerting.owned.store import RuleState
 from cmg.alerting.owned.templates import TEMPLATES
-from cmg.alerting.setup.configuring import Configuring
 from cmg.alerting.setup.documents import AlertRule
+from cmg.alerting.store import AlertingStore
 from cmg.identity.models import Actor
 from cmg.kit.clock import at
+from cmg.kit.errors import NotFound
 from cmg.kit.permissions import requires
 from cmg.storage.database import Database
 
@@ -32,6 +35,7 @@ class RuleStateView(BaseModel):
     evaluated_at: AwareDatetime | None
     error: str = Field(description="why it could not be evaluated; empty: it could")
     active: list[ActiveView]
+    policy: str | None = Field(description="the escalation policy that takes its alerts; null: nobody is told of them")
 
 
 class RuleTemplateView(BaseModel):
@@ -52,18 +56,24 @@ class RuleTemplatesView(BaseModel):
 class OwnedRuleStates:
     """How rules stand, for whoever may see their workspace."""
 
-    def __init__(self, database: Database, configuring: Configuring) -> None:
-        self._database, self._configuring = database, configuring
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    async def show(self, by: Actor, name: str) -> RuleState:
-        """Raises `NotFound`."""
-        await self._configuring.get(by, "alert-rules", name)
-        return await store.state(self._database, by.workspace_id, name) or RuleState()
+    async def show(self, by: Actor, name: str) -> tuple[RuleState, str | None]:
+        """And the policy that takes its alerts. Raises `NotFound`."""
+        setup = await AlertingStore().setup(self._database, by.workspace_id)
+        rule = setup.rules.get(name)
+        if rule is None:
+            raise NotFound(f"there is no {name} in alert-rules")
+        taken = policy_for(setup, {**labels_of_rule(rule, by.workspace_id), "alertname": name})
+        state = await store.state(self._database, by.workspace_id, name) or RuleState()
+        return state, None if taken is None else taken[1]
 
 
-def state_view(state: RuleState) -> dict[str, Any]:
+def state_view(state: RuleState, policy: str | None) -> dict[str, Any]:
     """As it is shown."""
     return {
+        "policy": policy,
         "evaluated_at": at(state.at_ms / 1000) if state.at_ms else None,
         "error": state.error,
         "active": [
@@ -91,7 +101,7 @@ def router(states: OwnedRuleStates) -> APIRouter:
         by: By, name: Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", max_length=63)]
     ) -> Any:
         """What its last evaluation gave."""
-        return state_view(await states.show(by, name))
+        return state_view(*await states.show(by, name))
 
     @routes.get("/alert-rule-templates", response_model=RuleTemplatesView, summary="Rules that are ready to be taken")
     async def list_rule_templates() -> Any:

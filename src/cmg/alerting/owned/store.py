@@ -47,6 +47,11 @@ async def every_rule(database: Database) -> dict[Name, AlertRule]:
     return {(row["workspace_id"], row["id"]): AlertRule.model_validate_json(row["body"]) for row in rows}
 
 
+async def workspaces_with_rules(database: Database, limit: int) -> list[str]:
+    """At most `limit`. Raises `DatabaseAway`."""
+    return [row["workspace_id"] for row in await database.fetch(_SQL["workspaces_with_rules"], limit)]
+
+
 async def every_state(database: Database) -> dict[Name, RuleState]:
     """How every rule stood. Raises `DatabaseAway`."""
     rows = await database.fetch(_SQL["every_state"])

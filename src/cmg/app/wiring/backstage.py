@@ -25,7 +25,7 @@ from cmg.app.last_known import Keeper
 from cmg.app.logbook.building import Logbook
 from cmg.app.memory.embedding import Sources
 from cmg.app.memory.onlooking import Onlooker
-from cmg.app.metrics_api import metrics_router
+from cmg.app.metrics_api import RuledFigures, metrics_router
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.resources import Resource, Resources
@@ -109,7 +109,7 @@ async def build_backstage(orders: Orders, resources: Resources) -> Built:
     tracing = [base.outbox.run(), *_traces(orders, resources, base.database, instruments)]
     work += [board.run(), *tracing, *_figures(orders, resources, base, cache, instruments)]
     authenticator = Authenticator(base.feed, clock, instruments)
-    routers = [metrics_router(metrics, settings.metrics_allow, services.figures)]
+    routers = [metrics_router(metrics, settings.metrics_allow, RuledFigures(services.database, services.figures))]
     mounts: Mapping[str, Application] = {}
     prometheus: timeseries_routes.Prometheus | None = None
     if orders.duties.monitor:

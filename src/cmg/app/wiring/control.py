@@ -16,7 +16,7 @@ from cmg.analytics.panels import Panels
 from cmg.app.alerting.paging import build_answers
 from cmg.app.console import health_routes, runbook_routes
 from cmg.app.jobs.noting import noted
-from cmg.app.metrics_api import metrics_router
+from cmg.app.metrics_api import RuledFigures, metrics_router
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.app.upstreams import routes as upstream_routes
 from cmg.app.upstreams.offering import Offering
@@ -74,7 +74,7 @@ def control_routers(services: Services, clock: Clock) -> list[APIRouter]:
         alerting_routes.router(services.alerts),
         alerting_document_routes.router(services.configuring),
         feedback_routes.router(services.feedback),
-        owned_rule_routes.router(OwnedRuleStates(services.database, services.configuring)),
+        owned_rule_routes.router(OwnedRuleStates(services.database)),
         feed_routes.router(services.feeds, services.settings.public_url),
         alerting_answer_routes.router(
             build_answers(services.settings, services.alerts, clock, services.feedback), services.replies
@@ -98,7 +98,7 @@ def routers_without_database() -> list[APIRouter]:
     )
     pictures = analytics_routes.router(Panels(database, None), dict, clock)
     services = services_of(settings, "", database, feed, clock, instruments)
-    operations = metrics_router(metrics, settings.metrics_allow, services.figures)
+    operations = metrics_router(metrics, settings.metrics_allow, RuledFigures(services.database, services.figures))
     health = health_routes.router(Reader(Board(Path()), Pace(1, 1), clock, tuple).standing)
     prices = PriceBook(settings.prices)
     offering = Offering(settings, [], Router([], [], []), Catalogue(database, prices, clock), prices)

@@ -56,14 +56,13 @@ def show_rule(*, name: str, workspace: str, as_json: bool) -> None:
     async def read(services: Services) -> tuple[dict[str, Any], dict[str, Any]]:
         by = by_command_line(workspace)
         rule = await services.configuring.get(by, _KIND, name)
-        states = OwnedRuleStates(services.database, services.configuring)
-        return rule, state_view(await states.show(by, name))
+        return rule, state_view(*await OwnedRuleStates(services.database).show(by, name))
 
     rule, state = with_services(read)
     if as_json:
         print_json({**rule, "state": state})
         return
-    print_fields({**rule, "evaluated_at": state["evaluated_at"], "error": state["error"]})
+    print_fields({**rule, **{one: state[one] for one in ("policy", "evaluated_at", "error")}})
     print_table(state["active"], ("state", "since", "value", "labels"), "It does not fire.")
 
 
@@ -83,7 +82,7 @@ def put_rule(
 ) -> None:
     """Write the rule NAME. Options that are left away stay as they are."""
 
-    async def write(services: Services) -> dict[str, Any]:
+    async def write(services: Services) -> tuple[dict[str, Any], str | None]:
         by, given = by_command_line(workspace), {one: value for one, value in fields.items() if value is not None}
         if of is not None:
             before = template(of).rule(threshold).model_dump()
@@ -91,10 +90,13 @@ def put_rule(
             found, _ = await services.configuring.page(by, _KIND, "", 200)
             kept = next((one for one in found if one["id"] == name), {})
             before = {one: kept[one] for one in AlertRule.model_fields if one in kept}
-        return await services.configuring.put(by, _KIND, name, _rule({**before, **given}))
+        written = await services.configuring.put(by, _KIND, name, _rule({**before, **given}))
+        return written, (await OwnedRuleStates(services.database).show(by, name))[1]
 
-    written = with_services(write)
-    (print_json if as_json else print_fields)(written)
+    written, policy = with_services(write)
+    (print_json if as_json else print_fields)({**written, "policy": policy})
+    if policy is None:
+        click.echo(f"No route and no policy `default` of {workspace} takes its alerts: nobody would be told.", err=True)
 
 
 def _rule(fields: dict[str, Any]) -> AlertRule:

@@ -174,9 +174,9 @@ async def test_a_rule_that_fails_says_so_and_the_others_go_on(house):
     await house.spend("b", 9)
     await house.minutes(1)
     assert await house.firing("a") == ["good"]
-    states = OwnedRuleStates(house.database, house.configuring)
-    assert 'workspace="b"' in (await states.show(_actor("a"), "bad")).error
-    (active,) = (await states.show(_actor("a"), "good")).active
+    states = OwnedRuleStates(house.database)
+    assert 'workspace="b"' in (await states.show(_actor("a"), "bad"))[0].error
+    (active,) = (await states.show(_actor("a"), "good"))[0].active
     assert (active.state, active.labels["workspace"], active.value) == ("firing", "a", 3.0)
     with pytest.raises(NotFound):
         await states.show(_actor("b"), "good")
@@ -214,6 +214,14 @@ async def test_without_the_database_the_rules_go_on_with_what_is_known(house, mo
     await house.minutes(1)
     one = house.rules._evaluated["a", "one"]
     assert [active.state for active in one.state.active] == ["firing"]
+
+
+async def test_the_state_says_which_policy_takes_its_alerts_or_that_nobody_is_told(house):
+    states = OwnedRuleStates(house.database)
+    await house.write("a", "one")
+    assert (await states.show(_actor("a"), "one"))[1] == "default"
+    await house.configuring.remove(_actor("a"), "escalation-policies", "default")
+    assert (await states.show(_actor("a"), "one"))[1] is None
 
 
 async def test_a_workspace_has_a_bounded_number_of_rules(house):
