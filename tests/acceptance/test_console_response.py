@@ -49,6 +49,15 @@ def test_an_alert_is_acknowledged_and_says_why(own: Service, admin: Tab) -> None
     admin.shoot("alerts")
 
 
+def test_an_alert_is_called_noise_from_its_page(own: Service, admin: Tab) -> None:
+    admin.open("/alerts")
+    admin.page.get_by_role("link", name="DiskAlmostFull").first.click()
+    admin.page.get_by_role("button", name="It was noise").click()
+    expect(admin.page.get_by_text("Kept: noise.")).to_be_visible()
+    (told,) = [one for one in own.call("GET", "/admin/v1/alert-noise")[1]["items"] if one["rule"] == "DiskAlmostFull"]
+    assert (told["noise"], told["useful"]) == (1, 0)
+
+
 def test_alerts_are_silenced_for_a_time(own: Service, admin: Tab) -> None:
     admin.open("/alerts")
     admin.page.get_by_role("button", name="Silence alerts").click()

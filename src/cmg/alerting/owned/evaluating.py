@@ -96,7 +96,10 @@ class OwnedRules:
         for name in self._evaluated:
             mine.setdefault(name[0], []).append(name)
         for workspace in sorted({*mine, *self._news}):
-            await self._workspace(workspace, mine.get(workspace, []), at_ms)
+            try:
+                await self._workspace(workspace, mine.get(workspace, []), at_ms)
+            except Exception as error:  # noqa: BLE001  what one workspace's alerts hold up, others' do not wait for
+                _log.error("the rules of a workspace failed", workspace=workspace, exc_info=error)
         await self._write(at_ms)
         self._at.set(self._clock.time())
 
@@ -127,7 +130,11 @@ class OwnedRules:
             before = self._evaluated.get(name)
             if before is not None and before.rule == rule:
                 continue
-            made = self._evaluated[name] = _Evaluated(rule, self._made(name, rule))
+            try:
+                made = self._evaluated[name] = _Evaluated(rule, self._made(name, rule))
+            except ValueError as error:  # it was written before what it holds was refused
+                _log.error("a rule of a workspace cannot be read", workspace=name[0], rule=name[1], error=str(error))
+                continue
             if before is None and name in past:
                 made.evaluation.states[0].recall(past[name].past())
         for workspace in {workspace for workspace, _ in (*rules, *past)}:

@@ -199,6 +199,36 @@ async def test_rules_that_take_too_long_do_not_keep_others_waiting(house):
     assert "longer than 10 s" in errors["two"]
 
 
+async def test_a_workspace_whose_alerts_fail_does_not_keep_others_waiting(house, monkeypatch):
+    for workspace in "ab":
+        await house.write(workspace, "one", expr="cmg_workspace_cost_usd_total > 1")
+        await house.spend(workspace, 3)
+    receive = house.alerts.receive
+
+    async def failing(workspace, reports):
+        if workspace == "a":
+            raise RuntimeError("odd")
+        return await receive(workspace, reports)
+
+    monkeypatch.setattr(house.alerts, "receive", failing)
+    await house.minutes(1)
+    assert (await house.firing("a"), await house.firing("b")) == ([], ["one"])
+    monkeypatch.setattr(house.alerts, "receive", receive)
+    await house.minutes(1)
+    assert await house.firing("a") == ["one"], "what could not be told is told at the next moment"
+
+
+async def test_a_rule_with_an_odd_summary_does_not_keep_others_waiting(house):
+    await house.write("a", "good", expr="cmg_workspace_cost_usd_total > 1")
+    odd = json.dumps({**COST_RULE, "summary": "{{ query `up` }}"})
+    await house.database.execute(
+        "INSERT INTO alerting_documents VALUES ('a', 'alert-rules', 'odd', $1::text::jsonb, 1, now(), 'x')", odd
+    )
+    await house.spend("a", 3)
+    await house.minutes(1)
+    assert await house.firing("a") == ["good"]
+
+
 async def test_without_the_database_the_rules_go_on_with_what_is_known(house, monkeypatch):
     from cmg.storage.errors import DatabaseAway
 
