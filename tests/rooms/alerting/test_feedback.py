@@ -7,6 +7,7 @@ from fastapi import FastAPI, Request
 from cmg.alerting.alerts import Alerts
 from cmg.alerting.answering.answers import Answers
 from cmg.alerting.answering.links import Links
+from cmg.alerting.answering.replies import Replies
 from cmg.alerting.api import answer_routes
 from cmg.alerting.escalation import actions
 from cmg.alerting.feedback import routes
@@ -158,10 +159,11 @@ async def test_old_verdicts_go(feedback, alerts, admin, clock):
 
 
 @pytest.fixture
-async def client(feedback: Feedback, alerts, sealer, clock):
+async def client(feedback: Feedback, alerts, sealer, clock, instruments):
     links = Links(lambda: ["k"], "https://cmg.example")
     answers = Answers(alerts, links, sealer, clock, feedback)
-    app: FastAPI = documented([routes.router(feedback), answer_routes.router(answers)])
+    replies = Replies(alerts, sealer, "https://cmg.example", instruments)
+    app: FastAPI = documented([routes.router(feedback), answer_routes.router(answers, replies)])
 
     @app.middleware("http")
     async def caller(request: Request, go_on):
