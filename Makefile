@@ -23,8 +23,7 @@ help: ## list these commands
 run: $(STAMPS)/runtime ## start everything on this machine and print how to reach it
 	@exec $(BIN)/cmg serve
 
-# The acceptance tests measure times of whole services, so they run alone. A few failures are tried once more, alone,
-# and named; a second failure is one.
+# A few failures are tried once more, alone, and named; a second failure is one.
 SECOND_TRY = $(BIN)/python tests/second_try.py
 test: $(STAMPS)/dev ## the whole suite (CMG_TEST_REQUIRE=all forbids skipping)
 ifneq ($(ARGS),)
@@ -33,7 +32,7 @@ else
 	rm -f .pytest_cache/v/cache/lastfailed
 	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile tests/house tests/rooms || $(SECOND_TRY)
 	rm -f .pytest_cache/v/cache/lastfailed
-	$(PYTEST) tests/acceptance || $(SECOND_TRY)
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile tests/acceptance || $(SECOND_TRY)
 endif
 
 check: $(STAMPS)/dev ## lint, format, types, floors, house rules, the API's compatibility

@@ -134,6 +134,13 @@ def settled(service: Service, turns: int) -> float:
     return time.monotonic() - started
 
 
+def recalls(service: Service) -> dict[str, int]:
+    """Calls by the status of their recall: a call whose note is not made in time goes on without one."""
+    _, text = service.call("GET", "/metrics")
+    lines = (line for line in str(text).splitlines() if line.startswith("cmg_memory_recall_total{"))
+    return {line.split('"')[1]: int(float(line.rsplit(" ", 1)[1])) for line in lines}
+
+
 def memory_growth(side: Side, calls: int) -> tuple[float, float]:
     """Resident MiB after a tenth of `calls` and after all of them."""
     assert side.pid is not None
@@ -169,7 +176,9 @@ def run(arguments: argparse.Namespace) -> int:
             (memory.notes_pid,) = service.pids("notes")
             memory.slow_url, memory.slow_model = service.url, "slow"
             sides[memory.name] = memory
-        return measure(sides, arguments, seconds, rounds)
+        code = measure(sides, arguments, seconds, rounds)
+        print(f"calls with memory, by what became of the recall: {recalls(service)}")
+        return code
 
 
 def measure(sides: dict[str, Side], arguments: argparse.Namespace, seconds: int, rounds: int) -> int:
