@@ -1,5 +1,6 @@
 """Rules evaluated live: what fires is told once, ends, goes on over a restart, and is shown as Prometheus shows it."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -184,3 +185,17 @@ async def test_an_end_is_told_though_other_groups_were_not_evaluated_yet(clock, 
     await world.minutes(1, errors=0)
     assert [one.firing for one in world.port.told] == [True, False]
     assert world.port.reconciled == [], "what an earlier process told is ended once every rule was asked"
+
+
+async def test_two_groups_that_tell_the_same_end_at_once_do_not_stumble(world):
+    """With a slow database both are told before either is done."""
+    await world.minutes(2, errors=9)
+    news, real = world.evaluator._news, world.port.tell
+
+    async def slowly(reports):
+        await asyncio.sleep(0.05)
+        await real(reports)
+
+    world.port.tell = slowly
+    await asyncio.gather(news.tell([], set()), news.tell([], set()))
+    assert [one.firing for one in world.port.told] == [True, False, False]

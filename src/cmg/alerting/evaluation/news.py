@@ -72,7 +72,7 @@ class News:
             return
         self._told.update(dict.fromkeys((one.labels for one in begun), now))
         for labels in over:
-            del self._told[labels]
+            self._told.pop(labels, None)  # another group may have told its end meanwhile
 
     def _is_news(self, alert: Alert, now: float) -> bool:
         told = self._told.get(alert.labels)
