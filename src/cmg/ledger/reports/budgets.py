@@ -6,6 +6,7 @@ from typing import Any
 
 from cmg.identity.models import ApiKey, Budget, Workspace
 from cmg.identity.snapshot import Snapshot
+from cmg.identity.store import IdentityStore
 from cmg.kit.clock import Clock, rfc3339
 from cmg.kit.errors import Forbidden, InvalidRequest, NotFound
 from cmg.kit.money import nano_to_usd
@@ -19,10 +20,14 @@ _LIMIT = 50
 
 
 class Budgets:
-    """`snapshot` gives all keys and workspaces. Spending is what was committed: a journal may hold some more."""
+    """`snapshot` gives all keys and workspaces; those of a page are looked at in the database, as they are now.
+
+    Spending is what was committed: a journal may hold some more.
+    """
 
     def __init__(self, database: Database, snapshot: Callable[[], Snapshot], clock: Clock) -> None:
         self._spending, self._snapshot, self._clock = Spending(database, clock), snapshot, clock
+        self._database, self._store = database, IdentityStore()
 
     async def page(self, asked: Mapping[str, str | None], only: str | None) -> dict[str, Any]:
         """Keys that are not revoked, by name, and the cursor of the next page. `only`: the caller's workspace.
@@ -40,7 +45,9 @@ class Budgets:
             and key.workspace_id in known.workspaces
             and (behind is None or (key.name, key.id) > behind)
         )
-        shown = [(known.keys[id_], known.workspaces[known.keys[id_].workspace_id]) for _, id_ in found[:limit]]
+        now = {key.id: key for key in await self._store.keys_by_ids(self._database, [id_ for _, id_ in found[:limit]])}
+        keys = [now.get(id_, known.keys[id_]) for _, id_ in found[:limit]]
+        shown = [(key, known.workspaces[key.workspace_id]) for key in keys]
         spent = await self._spending.in_period(shown)
         items = [self._view(key, key.budget, place, spent.get(key.id, 0)) for key, place in shown if key.budget]
         return {"items": items, "next": f"{found[limit - 1][1]}~{found[limit - 1][0]}" if len(found) > limit else None}
