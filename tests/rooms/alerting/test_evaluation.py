@@ -104,6 +104,28 @@ async def test_what_could_not_be_told_is_told_as_soon_as_it_can(world):
     assert len(world.port.told) == 1
 
 
+async def test_a_fault_in_one_group_ends_nothing_and_is_counted(world, monkeypatch):
+    step, faults = world.evaluator.groups[0].evaluation.step, iter([KeyError("two ends"), ValueError("odd")])
+
+    async def faulty(due_ms: int):
+        for fault in faults:
+            raise fault
+        return await step(due_ms)
+
+    monkeypatch.setattr(world.evaluator.groups[0].evaluation, "step", faulty)
+    running = asyncio.create_task(world.evaluator.run())
+    for _ in range(8):
+        now = int(world.clock.time() * 1000)
+        world.samples.keep(now, {labels_of([("__name__", "errors"), ("job", "api")]): 9})
+        await world.clock.run(30)
+        await asyncio.sleep(0.05)
+    assert not running.done()
+    running.cancel()
+    counted = world.instruments.registry.get_sample_value
+    assert counted("cmg_rule_evaluations_total", {"outcome": "failed"}) == 2
+    assert [one.firing for one in world.port.told] == [True]
+
+
 async def test_one_that_stands_by_tells_everything_when_it_takes_over(world):
     world.port.leads = False
     await world.minutes(3, errors=9)

@@ -47,7 +47,12 @@ class Evaluator:
             now_ms = self._now_ms()
             due_ms = group.evaluation.group.due_after(now_ms)
             await self._clock.sleep((due_ms - now_ms) / 1000)
-            await self.step(group, due_ms)
+            try:
+                await self.step(group, due_ms)
+            except Exception as error:  # noqa: BLE001  the other groups go on; this one is late, and that is a rule's to tell
+                self._instruments.series("cmg_rule_evaluations_total", "failed").inc()
+                name = group.evaluation.group.name
+                _log.exception("a group of rules was not evaluated", group=name, error=type(error).__name__)
 
     async def _restore(self, group: Evaluated) -> None:
         """Go on where a restart broke off; while the past cannot be read, it is tried again."""
