@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cmg.app.incidents.building import fingerprint
+from cmg.app.incidents.status import fingerprint
 from cmg.audit.trail import Wanted
 from cmg.config import Settings
 from cmg.incidents.models import incident_id
