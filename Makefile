@@ -35,12 +35,13 @@ else
 	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile tests/acceptance || $(SECOND_TRY)
 endif
 
-check: $(STAMPS)/dev ## lint, format, types, floors, house rules, the API's compatibility
+check: $(STAMPS)/dev ## lint, format, types, floors, house rules, the API's compatibility, tests can be read
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(PYTEST) tests/house
+	$(PYTEST) --collect-only -qq tests/rooms tests/acceptance | tail -n 20
 
 format: $(STAMPS)/dev ## put the code into the house's form
 	$(BIN)/ruff check --fix .
