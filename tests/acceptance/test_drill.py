@@ -96,8 +96,8 @@ def people(service: Service, url: str) -> None:
 
 
 # Rules of a service that began a moment ago read their past from the database, so a slow one takes minutes to notice.
-# Each drill passes on a service of its own; one after the other on one service, an alert that a drill does not name fires
-# now and then and is real (seen: new messages of errors, an incident of SEV-3 during the death of the monitor).
+# Each drill passes on a service of its own; one after the other on one service, an alert that a drill does not name
+# fires now and then and is real (seen: new messages of errors, an incident of SEV-3 while the monitor dies).
 @pytest.mark.xfail(
     strict=False, reason="alerts that a drill does not name fire beside it on a young service, and are real"
 )
