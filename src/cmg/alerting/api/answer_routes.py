@@ -14,7 +14,8 @@ from cmg.alerting.answering.links import JUDGING, Token
 from cmg.alerting.answering.replies import Replies
 from cmg.alerting.api.routes import ERRORS
 from cmg.alerting.models import Group
-from cmg.kit.errors import CmgError, TooLarge
+from cmg.kit.errors import CmgError
+from cmg.kit.parameters.bodies import body_of
 from cmg.kit.permissions import signed
 
 _BODY_MOST = 256 * 1024
@@ -120,12 +121,7 @@ def _texts(replies: Replies) -> APIRouter:
 
 
 async def _body(request: Request) -> bytes:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _BODY_MOST:
-            raise TooLarge(f"the body may have {_BODY_MOST} bytes")
-    return body
+    return await body_of(request, _BODY_MOST, f"the body may have {_BODY_MOST} bytes")
 
 
 def _asking(told: Token, group: Group) -> Response:

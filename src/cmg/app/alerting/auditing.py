@@ -1,7 +1,5 @@
 """Builds what audits alerting, beside the jobs."""
 
-import os
-import socket
 from collections.abc import Coroutine
 from typing import Any
 
@@ -9,11 +7,10 @@ import aiohttp
 
 from cmg.alerting.auditing.auditor import Auditor
 from cmg.alerting.desk import Desk
-from cmg.app.alerting.paging import build_sender
+from cmg.app.alerting.paging import build_sender, holder_name
 from cmg.app.processes.resources import Resource, Resources
 from cmg.app.wiring.services import Services
 from cmg.kit.clock import Clock
-from cmg.kit.ids import public_id
 from cmg.telemetry.instruments import Instruments
 
 
@@ -26,4 +23,4 @@ def auditing(
     desk = Desk(services.database, services.audit, clock)
     sender = build_sender(services.settings, desk, clock, instruments, session)
     auditor = Auditor(services.database, desk, sender, clock, instruments)
-    return auditor.run(f"{socket.gethostname()}-{os.getpid()}-{public_id(4)}")
+    return auditor.run(holder_name())

@@ -42,6 +42,11 @@ def build_sealer(settings: Settings) -> Sealer:
     return Sealer(lambda: master_keys(settings.master_key, settings.data_dir))
 
 
+def holder_name() -> str:
+    """By which this process holds a lease: nobody else has it, nor this process after a restart."""
+    return f"{socket.gethostname()}-{os.getpid()}-{public_id(4)}"
+
+
 def build_sender(
     settings: Settings, desk: Desk, clock: Clock, instruments: Instruments, session: aiohttp.ClientSession
 ) -> Sender:
@@ -90,8 +95,7 @@ def build_paging(parts: PagingParts, resources: Resources, samples: Monitor | Fa
     resources.add(Resource("notification connections", session.close))
     desk, clock, instruments = parts.desk, parts.clock, parts.instruments
     sender = build_sender(parts.settings, desk, clock, instruments, session)
-    me = f"{socket.gethostname()}-{os.getpid()}-{public_id(4)}"
-    pager = Pager(desk, sender, clock, instruments, me)
+    pager = Pager(desk, sender, clock, instruments, holder_name())
     evaluator = _evaluator(parts, samples, pager) if isinstance(samples, Monitor) else None
     owned = build_owned(parts, samples, lambda: pager.leads)
 

@@ -1,1 +1,1 @@
-"""What callers ask of lists in query strings: texts enter, values within bounds leave, or errors that name a field."""
+"""What callers send, in query strings and bodies: values within bounds leave, or errors that name a field."""

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from cmg.kit.errors import TooLarge
+from cmg.kit.parameters.bodies import body_of
 from cmg.kit.permissions import requires
 from cmg.logbook.intake.taking import JSON, PROTOBUF, Intake
 
@@ -22,11 +22,7 @@ def router(intake: Intake, body_bytes: int) -> APIRouter:
     )
     async def take_logs(request: Request) -> Response:
         """Protobuf or JSON, plain or gzip; lines become the key's workspace's."""
-        body = b""
-        async for piece in request.stream():
-            body += piece
-            if len(body) > body_bytes:
-                raise TooLarge(f"the body is larger than the limit of {body_bytes} bytes")
+        body = await body_of(request, body_bytes, f"the body is larger than the limit of {body_bytes} bytes")
         kind, encoding = request.headers.get("content-type", ""), request.headers.get("content-encoding", "")
         answer, answered_as = await intake.take(body, kind, encoding, request.state.caller.workspace_id)
         return Response(answer, media_type=answered_as)

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from cmg.kit.clock import Clock
-from cmg.kit.errors import InvalidRequest, TooLarge
+from cmg.kit.errors import InvalidRequest
+from cmg.kit.parameters.bodies import body_of
 from cmg.kit.permissions import requires
 from cmg.timeseries.api.answers import failure
 from cmg.timeseries.api.parameters import Form
@@ -93,11 +94,7 @@ def _handler(asked: _Asked, endpoint: str) -> Callable[[Request], Awaitable[Resp
 
 async def _form(request: Request) -> Form:
     """Parameters of the query and of a form, the form's first. Raises `TooLarge`, `InvalidRequest`."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            raise TooLarge(f"the form is larger than the limit of {_MOST_BYTES} bytes")
+    body = await body_of(request, _MOST_BYTES, f"the form is larger than the limit of {_MOST_BYTES} bytes")
     try:
         pairs = parse_qsl(body.decode(), keep_blank_values=True)
         pairs += parse_qsl(request.url.query, keep_blank_values=True)
