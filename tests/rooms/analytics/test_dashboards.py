@@ -4,9 +4,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
-from fastapi import FastAPI, Request, Response
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,14 +15,15 @@ from cmg.analytics.routes import router
 from cmg.catalogue.dashboards import DASHBOARDS
 from cmg.catalogue.dashboards.models import Dashboard, Panel, Report
 from cmg.catalogue.metrics import BY_NAME
-from cmg.identity.models import ApiKey, Caller, Workspace
+from cmg.identity.models import Workspace
 from cmg.kit.clock import at
-from cmg.kit.errors import CmgError, InvalidRequest
+from cmg.kit.errors import InvalidRequest
 from cmg.ledger.usage_sink import UsageSink
 from cmg.storage.database import Database
 from cmg.timeseries.promql.parsing import pretty
 from rooms.ledger.spools import usage_payload
 from support.manual_clock import ManualClock
+from support.one_router import asked
 
 PANELS = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
 EACH = pytest.mark.parametrize(("dashboard", "panel"), PANELS, ids=[f"{d.slug}/{p.id}" for d, p in PANELS])
@@ -96,25 +95,10 @@ async def test_report_draws_its_workspace_only(filled: Database, clock: ManualCl
 @pytest.fixture
 async def get(filled: Database, clock: ManualClock):
     """GET /admin/v1/dashboards… as a key with these scopes in that workspace."""
-    app = FastAPI()
-    app.include_router(router(Panels(filled, None), lambda: WORKSPACES, clock))
-
-    @app.exception_handler(CmgError)
-    async def answer(_: Request, error: CmgError) -> Response:
-        return Response(error.json(), error.status, media_type="application/json")
-
-    @app.middleware("http")
-    async def who(request: Request, proceed: Any) -> Response:
-        workspace = WORKSPACES[request.headers.get("workspace", "default")]
-        scopes = frozenset({request.headers.get("scope", "admin:all")})
-        request.state.caller = Caller(ApiKey(id="a", workspace_id=workspace.id, name="a"), workspace, scopes, "::1")
-        return await proceed(request)
-
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://cmg") as client:
+    async with asked(router(Panels(filled, None), lambda: WORKSPACES, clock), WORKSPACES) as client:
 
         async def call(path: str = "", headers: dict | None = None, **query: str) -> tuple[int, Any]:
-            got = await client.get(f"/admin/v1/dashboards{path}", params=query, headers=headers)
+            got = await client.get(f"/dashboards{path}", params=query, headers=headers)
             return got.status_code, got.json()
 
         yield call
@@ -132,7 +116,7 @@ async def test_sums_are_those_of_the_ledger(get):
 
 
 async def test_a_workspaces_administrator_sees_its_own_figures_only(get):
-    own = {"scope": "admin", "workspace": "other"}
+    own = {"scopes": "admin", "workspace": "other"}
     _, listed = await get("", own)
     assert {item["scope"] for item in listed["items"]} == {"workspace"}
     assert (await get("/overview", own))[0] == 403
@@ -230,7 +214,7 @@ async def test_annotations_tell_what_happened_in_the_span(get, clock: ManualCloc
 
 @pytest.mark.usefixtures("eventful")
 async def test_incidents_are_told_where_the_whole_service_is_shown_only(get):
-    own = {"scope": "admin:read", "workspace": "other"}
+    own = {"scopes": "admin:read", "workspace": "other"}
     _, answer = await get("/usage/annotations", own)
     assert {one["kind"] for one in answer["items"]} == {"deploys", "config_changes", "maintenances"}
     assert (await get("/overview/annotations", own))[0] == 403

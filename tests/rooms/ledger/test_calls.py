@@ -5,10 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request, Response
 
-from cmg.identity.models import ApiKey, Caller, Workspace
-from cmg.kit.errors import CmgError
+from cmg.identity.models import Workspace
 from cmg.kit.ids import uuid7_hex
 from cmg.ledger.reports.call_routes import router
 from cmg.ledger.reports.calls import Calls
@@ -16,6 +14,7 @@ from cmg.ledger.usage_sink import UsageSink
 from cmg.storage.database import Database
 from rooms.ledger.spools import AT, usage_payload
 from support.manual_clock import ManualClock
+from support.one_router import asked
 
 WORKSPACES = {name: Workspace(id=name, name=name) for name in ("default", "other")}
 Get = Callable[..., Any]
@@ -24,23 +23,7 @@ Get = Callable[..., Any]
 @pytest.fixture
 async def get(database: Database, clock: ManualClock):
     """GET /admin/v1/requests… as a key with these scopes in that workspace."""
-    app = FastAPI()
-    app.include_router(router(Calls(database, lambda: WORKSPACES, clock)))
-
-    @app.exception_handler(CmgError)
-    async def answer(_: Request, error: CmgError) -> Response:
-        return Response(error.json(), error.status, media_type="application/json")
-
-    @app.middleware("http")
-    async def who(request: Request, proceed: Callable) -> Response:
-        workspace = WORKSPACES[request.headers.get("workspace", "default")]
-        key = ApiKey(id="admin", workspace_id=workspace.id, name="a")
-        scopes = frozenset(request.headers.get("scopes", "admin:all").split())
-        request.state.caller = Caller(key, workspace, scopes, "127.0.0.1")
-        return await proceed(request)
-
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://cmg/admin/v1") as client:
+    async with asked(router(Calls(database, lambda: WORKSPACES, clock)), WORKSPACES) as client:
 
         async def call(path: str = "", headers: dict | None = None, **query: Any) -> httpx.Response:
             query = {name.rstrip("_"): value for name, value in query.items()}
