@@ -2,8 +2,9 @@
 
 import calendar
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain, groupby, pairwise
 from typing import Literal, NamedTuple
 
 from cmg.memory.models import Owner
@@ -25,6 +26,13 @@ _SAYING_WORDS = """
     proposed recommend recommended said say suggest suggested tell told
 """
 _SAYING = frozenset(_SAYING_WORDS.split())
+_AUXILIARY_WORDS = "can could did do does had has have is may might must shall should was were will would"
+_AUXILIARIES = frozenset(_AUXILIARY_WORDS.split())
+_JOINING = frozenset({"and", "or", "e", "et", "o", "oder", "ou", "u", "und", "y"})
+_BY = ["according", "to"]
+_ENGLISH_WORDS = "could did does how should the what when where which who whose why would"
+_ENGLISH = frozenset(_ENGLISH_WORDS.split())
+_SOMEONE = "someone"
 Speaker = Literal["user", "assistant"]
 
 
@@ -42,7 +50,8 @@ class Question(NamedTuple):
 
     `terms` with their `weights` are searched for; those in `names` name people who take part. `bare` is the text
     without these names, for the embedder: it would find everything the person ever said. `named` is the one person
-    the question is about, if it names one; `speaker` whose words it is after, if it says so otherwise.
+    the question is about: whom it names, and of several the one who does something in it; `speaker` whose words it is
+    after, if it says so otherwise.
     """
 
     terms: list[int]
@@ -75,7 +84,7 @@ def asked(owner: Owner, query: str, purpose: str | None, people: Sequence[str]) 
         weights=weights,
         names=frozenset(query_terms(" ".join(used), user_salt, _TERMS)) if used else frozenset(),
         bare=_without(query, used) if used else query,
-        named=next(iter(found)) if len(found) == 1 else None,
+        named=next(iter(found)) if len(found) == 1 else _subject(words(query), found),
         speaker=None if found else _speaker(folded),
         dates=_dates(folded),
     )
@@ -99,14 +108,40 @@ def _name_words(name: str, people: Sequence[str]) -> list[str]:
     ]
 
 
+def _subject(said: Sequence[str], names: Mapping[str, Sequence[str]]) -> str | None:
+    """Of several people whom a question names the one who does something; none where they do it together.
+
+    Who follows an auxiliary verb (`What did Ann tell Bob?`), or is the source (`according to Ann`, `from Ann`), else
+    who comes first.
+    """
+    whose = {word: name for name, used in names.items() for word in used}
+    people = [whose.get(word.removesuffix("'s")) for word in said]
+    mentions = [list(run) for name, run in groupby(range(len(said)), people.__getitem__) if name is not None]
+    together: set[int] = set()
+    for one, other in pairwise(mentions):
+        between = said[one[-1] + 1 : other[0]]
+        if not between or (len(between) == 1 and between[0] in _JOINING):
+            together |= {one[0], other[0]}
+    alone = [one[0] for one in mentions if one[0] not in together and not said[one[-1]].endswith("'s")]
+    sources = (at for at in alone if said[at - 1 : at] == ["from"] or said[max(at - 2, 0) : at] == _BY)
+    doing = (at for at in alone if at and said[at - 1] in _AUXILIARIES)
+    first = (at for at in alone if at == mentions[0][0])
+    chosen = next(chain(sources, doing, first), None)
+    return None if chosen is None else people[chosen]
+
+
 def _without(text: str, names: Sequence[str]) -> str:
-    bare = " ".join(_pattern(tuple(names)).sub(" ", text).split())
-    return bare or text
+    """The text without names: where it is English somebody stands in their place, so that it stays a sentence."""
+    pattern = _pattern(tuple(names))
+    if _ENGLISH.isdisjoint(words(text)):
+        return " ".join(pattern.sub(" ", text).split()) or text
+    return " ".join(pattern.sub(lambda found: f"{_SOMEONE}{found[1] or ''}", text).split())
 
 
 @lru_cache(maxsize=1024)
 def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{'|'.join(map(re.escape, names))})(?:['\u2019]s)?\b", re.IGNORECASE)
+    any_name = "|".join(map(re.escape, names))
+    return re.compile(rf"\b(?:{any_name})(?:\s+(?:{any_name}))*(['\u2019]s)?\b", re.IGNORECASE)
 
 
 def _speaker(folded: Sequence[str]) -> Speaker | None:
