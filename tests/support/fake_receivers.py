@@ -43,9 +43,10 @@ class Receivers:
     issues: dict[str, str] = field(default_factory=dict)
     before_answer: Callable[[], None] = lambda: None
     deaf: bool = False
+    in_pieces: bool = False  # answers come in chunks with pauses between, as through a proxy
     speaking: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         """Note the request, and answer as the API of its path does."""
         if self.deaf:
             await asyncio.sleep(3600)  # until whoever sent it gives up, or dies
@@ -61,7 +62,8 @@ class Receivers:
         if self.failures:
             status, told, said = self.failures.pop(0)
             return web.json_response(said, status=status, headers=told)
-        return self._good(self.got[-1])
+        good = self._good(self.got[-1])
+        return await _in_pieces(request, good) if self.in_pieces else good
 
     def _good(self, got: Got) -> web.Response:
         path = got.path
@@ -104,6 +106,17 @@ class Receivers:
         if got.path.startswith("/api/now/table/incident/"):
             return web.json_response({"result": {"sys_id": "a1b2"}})
         return web.json_response({}, status=201 if "push" in got.path else 200)
+
+
+async def _in_pieces(request: web.Request, good: web.Response) -> web.StreamResponse:
+    answer = web.StreamResponse(status=good.status, headers={"content-type": good.content_type})
+    await answer.prepare(request)
+    body = bytes(good.body or b"")
+    for piece in (body[:5], body[5:]):
+        await answer.write(piece)
+        await asyncio.sleep(0.02)
+    await answer.write_eof()
+    return answer
 
 
 @asynccontextmanager

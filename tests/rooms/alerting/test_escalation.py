@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cmg.alerting.escalation import actions
+from cmg.alerting.models import Report
 from cmg.alerting.world import Changes
 from cmg.kit.errors import Conflict
 from support.alerting_world import Script, tiers
@@ -199,3 +200,26 @@ def test_after_a_long_stop_all_that_was_due_is_done_at_once():
     script.now_s = 40 * MINUTE
     script._step(lambda _changes: None)
     assert [who for _, who in script.told()] == ["ada sms", "ada voice", "bob sms", "bob voice", "mia sms", "mia voice"]
+
+
+@pytest.mark.parametrize("odd", ["\r\n", "\u2028", "\x85", "\x1b[2J", "\x0c", "\ufffe", "\n\n\n"])
+def test_a_subject_is_one_line_without_control_characters(odd):
+    """Mail and tickets refuse a subject of two lines, and XML, as calls are told in, a control character."""
+    script = Script()
+    labels = {"alertname": "Down", "severity": "critical"}
+    script.report(Report(labels=labels, annotations={"summary": f"Disk{odd}full"}))
+    subject = script.sent[0][1].subject
+    assert len(subject.splitlines()) == 1
+    assert not any(ord(letter) < 32 or letter in odd.strip() for letter in subject if letter not in "[2J")
+    assert subject.startswith("[P1] Disk ")
+
+
+def test_a_long_title_leaves_room_for_what_stands_around_it():
+    script = Script()
+    labels = {"alertname": "Down", "severity": "critical"}
+    script.report(*(Report(labels={**labels, "host": str(n)}, annotations={"summary": "x" * 900}) for n in range(2)))
+    script.to(2 * HOUR)
+    (page, reminded) = script.sent[0][1].subject, script.sent[-1][1].subject
+    assert (len(page), len(reminded)) == (200, 200)
+    assert reminded.startswith("[P1] Still open: xxx")
+    assert reminded.endswith("x (2 alerts)")

@@ -33,7 +33,7 @@ def written(message: Message, to: Destination) -> EmailMessage:
     """The mail. Raises `Refused` for an address that is none."""
     sender, receiver = _address(to.setting("from")), _address(to.to("to"))
     mail = EmailMessage()
-    mail["From"], mail["To"], mail["Subject"] = sender, receiver, message.subject.replace("\n", " ")
+    mail["From"], mail["To"], mail["Subject"] = sender, receiver, " ".join(message.subject.split())
     mail["Date"] = formatdate(message.at)
     mail["Message-ID"] = f"<{message.reference}@{sender.domain}>"
     mail["References"] = f"<{message.group}@{sender.domain}>"

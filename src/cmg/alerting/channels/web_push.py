@@ -19,7 +19,7 @@ from cmg.alerting.channels.sending.message import Destination, Message, Refused
 _TOKEN_S = 12 * 3600
 _TTL_S = "86400"
 _RECORD = 4096
-_TEXT_MAX = 3000
+_PLAIN_MAX = 3900  # bytes: push services take 4,096 sealed ones, whatever the letters
 _POINT = serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
 
 
@@ -37,8 +37,7 @@ async def send(message: Message, to: Destination, session: aiohttp.ClientSession
         public, auth = _bytes(browser.keys["p256dh"]), _bytes(browser.keys["auth"])
         key = ec.derive_private_key(int.from_bytes(_bytes(to.secret("vapid_private_key"))), ec.SECP256R1())
         once, salt = ec.generate_private_key(ec.SECP256R1()), os.urandom(16)
-        told = {"title": message.subject, "body": message.body[:_TEXT_MAX], "reference": message.reference}
-        sealed = encrypted(json.dumps(told).encode(), public, auth, once, salt)
+        sealed = encrypted(_payload(message), public, auth, once, salt)
     except (msgspec.DecodeError, ValueError, KeyError) as error:
         raise Refused(f"the subscription or the VAPID key cannot be read: {type(error).__name__}") from error
     claims = {"exp": int(message.at) + _TOKEN_S, "sub": to.setting("subject")}
@@ -52,6 +51,17 @@ async def send(message: Message, to: Destination, session: aiohttp.ClientSession
     }
     await called(session, Call("POST", browser.endpoint, sealed, headers))
     return message.reference
+
+
+def _payload(message: Message) -> bytes:
+    """The message as JSON, its text shortened until it fits."""
+    left = len(message.body)
+    while True:
+        told = {"title": message.subject, "body": message.body[:left], "reference": message.reference}
+        made = json.dumps(told, ensure_ascii=False).encode()
+        if len(made) <= _PLAIN_MAX or not left:
+            return made
+        left = min(left - 1, left * _PLAIN_MAX // len(made))
 
 
 def encrypted(text: bytes, public: bytes, auth: bytes, own: ec.EllipticCurvePrivateKey, salt: bytes) -> bytes:

@@ -1,5 +1,7 @@
 """What messages say: short for a phone, complete for mail and chat. The reference tells repeats apart from news."""
 
+import re
+
 from cmg.alerting.models import Group, Occasion
 from cmg.alerting.world import World
 from cmg.kit.clock import rfc3339
@@ -9,13 +11,21 @@ _HEADS: dict[Occasion, str] = {
     "resolved": "Resolved: ", "test": "Test: ",
 }  # fmt: skip
 _SHOWN = 10
+_SUBJECT_MAX = 200
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
 
 
 def subject(group: Group, occasion: Occasion) -> str:
     """`[P1] Still open: Database is down (12 alerts)`."""
     count = f" ({group.alerts} alerts)" if group.alerts > 1 else ""
     drill = "DRILL, nothing is wrong: " if group.drill else ""
-    return f"[{group.severity}] {drill}{_HEADS[occasion]}{group.title}{count}"[:200]
+    head = f"[{group.severity}] {drill}{_HEADS[occasion]}"
+    return f"{head}{one_line(group.title)[: _SUBJECT_MAX - len(head) - len(count)]}{count}"
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters: mail, tickets and calls refuse such a title."""
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def body(world: World, group: Group, step: str, reason: str) -> str:

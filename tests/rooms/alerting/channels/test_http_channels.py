@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,8 +31,6 @@ PAGE = Message(
 
 
 def over(message: Message = PAGE, occasion: str = "resolved") -> Message:
-    from dataclasses import replace
-
     return replace(message, occasion=occasion)
 
 
@@ -158,6 +157,13 @@ async def test_a_refusal_is_for_good_and_tells_no_secret(receivers, session, nam
     assert secret not in str(told.value).split()
 
 
+@pytest.mark.parametrize("name", ["slack", "sms", "voice", "pagerduty", "ntfy", "jira", "servicenow"])
+async def test_an_answer_that_comes_in_pieces_is_no_failure(receivers, session, name):
+    """Half an answer would be sent again: twice where the receiver cannot tell."""
+    receivers.in_pieces = True
+    assert await send(receivers, session, name, address="+15550123" if name in {"sms", "voice"} else "")
+
+
 async def test_nobody_there_is_for_now(session):
     channel = Channel.model_validate(channels_at("http://127.0.0.1:9")["hook"])
     with pytest.raises(TryLater, match="no connection"):
@@ -185,17 +191,30 @@ def test_a_push_is_encrypted_as_the_standards_example():
     )
 
 
-async def test_a_push_carries_a_token_for_its_service(receivers, session):
+@pytest.mark.parametrize("letter", ["x", "\u6c34", "\U0001f525", '"', "\n"])
+async def test_a_push_fits_whatever_its_letters(receivers, session, letter):
+    """Push services refuse a body of more than 4,096 bytes."""
+    await _pushed(receivers, session, replace(PAGE, body=letter * 4000))
+    (got,) = receivers.got
+    assert 3500 < len(got.raw) <= 4096
+
+
+async def _pushed(receivers: Receivers, session: Any, message: Message) -> Destination:
     keys = {"p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
             "auth": "BTBZMqHH6r4Tts7J_aSIgg"}  # fmt: skip
     browser = json.dumps({"endpoint": f"{receivers.url}/push/abc", "expirationTime": None, "keys": keys})
     secrets = {"vapid_private_key": "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"}
     to = Destination(browser, {"subject": "mailto:ops@example.org"}, secrets)
-    await KINDS["push"].send(PAGE, to, session)
+    await KINDS["push"].send(message, to, session)
+    return to
+
+
+async def test_a_push_carries_a_token_for_its_service(receivers, session):
+    to = await _pushed(receivers, session, PAGE)
     (got,) = receivers.got
     assert (got.headers["content-encoding"], got.headers["topic"]) == ("aes128gcm", PAGE.reference)
     token = got.headers["authorization"].split("t=")[1].split(",")[0]
     claims = json.loads(_b64(token.split(".")[1]))
     assert claims == {"aud": receivers.url, "exp": 1_790_000_000 + 43_200, "sub": "mailto:ops@example.org"}
     with pytest.raises(Refused):
-        await KINDS["push"].send(PAGE, Destination("no json", to.settings, secrets), session)
+        await KINDS["push"].send(PAGE, Destination("no json", to.settings, to.secrets), session)

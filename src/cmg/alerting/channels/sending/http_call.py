@@ -34,7 +34,7 @@ async def called(session: aiohttp.ClientSession, call: Call) -> tuple[int, bytes
             call.method, call.url, data=call.body or None, headers={**basic, **(call.headers or {})},
             timeout=_DEADLINE, allow_redirects=False,
         ) as answer:  # fmt: skip
-            body = await answer.content.read(_BODY_MAX)
+            body = await _whole(answer.content)
             if 200 <= answer.status < 300:
                 return answer.status, body
             told = f"{answer.status} {body[:_SHOWN].decode('utf-8', 'replace')}".strip()
@@ -58,6 +58,14 @@ async def json_called(session: aiohttp.ClientSession, call: Call, value: Any) ->
         return msgspec.json.decode(body) if body.strip() else None
     except msgspec.DecodeError as error:
         raise TryLater(f"the answer is not JSON: {body[:100].decode('utf-8', 'replace')}") from error
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """The answer, however it is cut: half of one would be taken for a failure, and the message sent again."""
+    body = b""
+    while len(body) < _BODY_MAX and (more := await content.read(_BODY_MAX - len(body))):
+        body += more
+    return body
 
 
 def member(answer: Any, name: str) -> Any:
