@@ -48,9 +48,10 @@ class World:
         """The alerts of a group that it has still to care for."""
         return [self.alerts[one] for one in sorted(self._members.get(group_id, ()))]
 
-    def by_key(self, key: str, drill: str) -> Group | None:
-        """The live group of these labels, real or of a drill."""
-        return next((one for one in self.groups.values() if (one.key, one.drill) == (key, drill)), None)
+    def by_key(self, key: str, drill: str, policy: str | None) -> Group | None:
+        """The live group of these labels, real or of a drill, that is told by a policy, or by none yet."""
+        alike = (one for one in self.groups.values() if (one.key, one.drill) == (key, drill))
+        return next((one for one in alike if one.policy_id in {None, policy}), None)
 
     def timers_of(self, group_id: str) -> list[Timer]:
         """What is yet to happen to a group."""

@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cmg.alerting.escalation.actions import acknowledge
 from cmg.alerting.models import Report, fingerprint, severity_of
+from cmg.alerting.world import Changes
 from support.alerting_world import Script
 from support.manual_clock import START
 
@@ -195,3 +197,51 @@ def test_without_a_policy_it_says_that_nobody_can_be_told_and_takes_it_up_later(
             script.configure(kind, name, one)
     script.to(15)
     assert script.told() == [(15, "ada sms"), (15, "ada voice")]
+
+
+def routed(script: Script) -> Script:
+    """Team b has a policy of its own; what team c reports is never more urgent than P4."""
+    steps = [{"after_minutes": 0, "targets": [{"responder": "bob"}]}]
+    script.configure("escalation-policies", "b", {"name": "B", "steps": steps})
+    script.configure("routes", "b", {"order": 1, "matchers": [equal("team", "b")], "policy": "b"})
+    calm = {"order": 2, "matchers": [equal("team", "c")], "policy": "default", "severity": "P4"}
+    script.configure("routes", "c", calm)
+    return script
+
+
+def test_the_same_alert_of_two_teams_is_told_to_both():
+    script = routed(Script())
+    script.fire(component="api", team="a")
+    script.fire(component="api", team="b")
+    assert [who for _, who in script.told()] == ["ada sms", "ada voice", "bob sms", "bob voice"]
+
+
+def test_a_storm_of_one_team_swallows_no_alert_of_another():
+    script = routed(Script())
+    for number in range(9):
+        script.fire(f"A{number}")
+    before = len(script.sent)
+    script.fire("Other", team="b")
+    assert [who for _, who in script.told()[before:]] == ["bob sms", "bob voice"]
+
+
+def test_nothing_of_a_storm_joins_what_is_answered_already():
+    script = Script()
+    for number in range(6):
+        script.fire(f"A{number}")
+    changes = Changes(script.world, script.start)
+    for one in list(script.world.groups.values()):
+        acknowledge(changes, one, "ada")
+    before = len(script.sent)
+    for number in range(6, 12):
+        script.fire(f"A{number}")
+    assert [who for _, who in script.told()[before:]] == ["ada sms", "ada voice"], "one more group, and one page of it"
+
+
+def test_what_a_route_says_of_urgency_holds_for_every_alert_of_a_group():
+    script = routed(Script())
+    script.fire(team="c", host="1")
+    script.fire(team="c", host="2")
+    script.to(60)
+    assert script.group.severity == "P4"
+    assert script.told() == [(0, "ada email")]

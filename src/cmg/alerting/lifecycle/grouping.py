@@ -7,6 +7,7 @@ import msgspec
 from cmg.alerting.escalation.everybody import calls_everybody, everybody
 from cmg.alerting.lifecycle.case import Case
 from cmg.alerting.lifecycle.drills import drill_of
+from cmg.alerting.lifecycle.leading import policy_for, urgency
 from cmg.alerting.models import INCIDENT_LABEL, Group, Verdict
 from cmg.alerting.setup.documents import Handling
 from cmg.alerting.world import Changes
@@ -16,14 +17,16 @@ _NAME = "grouping"
 
 
 def group(case: Case) -> Verdict:
-    """Join a live group or open one; never join one that was resolved."""
+    """Join a live group of the same policy, or open one; never join one that was resolved."""
     world, handling = case.changes.world, case.changes.world.setup.handling
     key, drill = group_key(case.alert.labels, handling), drill_of(case.alert, world, case.now)
+    lead = policy_for(world.setup, case.alert.labels)
+    policy = None if lead is None else lead.policy
     joined, reason = world.groups.get(case.alert.group_id or ""), "it is in its group still"
     if joined is None:
-        joined, reason = world.by_key(key, drill), f"it belongs to the group of {key}"
+        joined, reason = world.by_key(key, drill, policy), f"it belongs to the group of {key}"
     if joined is None:
-        found = None if INCIDENT_LABEL in case.alert.labels else _correlated(case, drill)
+        found = None if INCIDENT_LABEL in case.alert.labels else _correlated(case, drill, policy)
         joined, reason = found if found is not None else (None, f"it opens a group for {key}")
     joined = _opened(case, key, drill) if joined is None else _with(joined, case)
     case.become(group_id=joined.id)
@@ -60,10 +63,11 @@ def _with(joined: Group, case: Case) -> Group:
     known = case.alert.group_id == joined.id
     grown = msgspec.structs.replace(joined, alerts=joined.alerts + (not known))
     worse = calls_everybody(case.alert.labels) and not everybody(case.changes.world, joined)
-    if case.alert.severity >= joined.severity and not worse:
+    urgent = urgency(case.changes.world.setup, case.alert)
+    if urgent >= joined.severity and not worse:
         return grown
     begin_again(case.changes, joined, case.now, case.changes.world.setup.handling.wait_seconds)
-    severity = min(case.alert.severity, joined.severity)
+    severity = min(urgent, joined.severity)
     return msgspec.structs.replace(
         grown, severity=severity, status="open", until=None, step=0, round=joined.round + 1,
         begun_at=case.now, title=case.alert.annotations.get("summary") or case.alert.name,
@@ -76,10 +80,15 @@ def begin_again(changes: Changes, one: Group, now: float, wait_s: float) -> None
     changes.new_timer(one.id, "wait", now + wait_s)
 
 
-def _correlated(case: Case, drill: str) -> tuple[Group, str] | None:
+def _correlated(case: Case, drill: str, policy: str | None) -> tuple[Group, str] | None:
+    """The group of the same policy that an alert belongs to: who is told of other policies' groups is somebody else."""
     alert, world, now = case.alert, case.changes.world, case.now
     handling = world.setup.handling
-    alike = [one for one in world.groups.values() if one.drill == drill and INCIDENT_LABEL not in one.labels]
+    alike = [
+        one
+        for one in world.groups.values()
+        if one.drill == drill and one.policy_id in {None, policy} and INCIDENT_LABEL not in one.labels
+    ]
     recent = sorted(
         (one for one in alike if now - one.opened_at <= handling.correlate_minutes * 60),
         key=lambda one: (one.opened_at, one.id),
@@ -94,8 +103,9 @@ def _correlated(case: Case, drill: str) -> tuple[Group, str] | None:
         other = one.labels.get(handling.component_label, "")
         if other in around:
             return one, f"its component {component} is a neighbour of {other}, whose group is {one.id}"
-    if len(recent) >= handling.storm_groups:
-        return recent[0], f"a storm: {len(recent)} groups were opened in {handling.correlate_minutes} min"
+    waiting = next((one for one in recent if one.status == "open"), None)  # of what is answered nobody hears
+    if len(recent) >= handling.storm_groups and waiting is not None:
+        return waiting, f"a storm: {len(recent)} groups were opened in {handling.correlate_minutes} min"
     return None
 
 

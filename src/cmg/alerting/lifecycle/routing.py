@@ -4,13 +4,11 @@ import msgspec
 
 from cmg.alerting.lifecycle.case import Case
 from cmg.alerting.lifecycle.grouping import begin_again
-from cmg.alerting.models import Group, Severity, Verdict
-from cmg.alerting.setup.compiled import Setup
-from cmg.alerting.setup.matchers import matches, shown
+from cmg.alerting.lifecycle.leading import policy_for
+from cmg.alerting.models import Group, Verdict
 from cmg.alerting.world import Changes
 
 _NAME = "routing"
-DEFAULT = "default"
 
 
 def route(case: Case) -> Verdict:
@@ -22,25 +20,13 @@ def route(case: Case) -> Verdict:
     found = policy_for(changes.world.setup, case.alert.labels)
     if found is None:
         return Verdict(_NAME, "hold", "no route matches and there is no policy `default`: nobody can be told")
-    name, policy, severity, reason = found
-    routed = msgspec.structs.replace(one, policy_id=policy, route=name)
-    if severity is not None:
-        routed = msgspec.structs.replace(routed, severity=severity)
+    routed = msgspec.structs.replace(one, policy_id=found.policy, route=found.route)
+    if found.severity is not None:
+        routed = msgspec.structs.replace(routed, severity=found.severity)
     _begin(changes, routed, case.now)
-    return Verdict(_NAME, "pass", reason)
+    return Verdict(_NAME, "pass", found.reason)
 
 
 def _begin(changes: Changes, one: Group, now: float) -> None:
     changes.put_group(one)
     begin_again(changes, one, now, changes.world.setup.handling.wait_seconds)
-
-
-def policy_for(setup: Setup, labels: dict[str, str]) -> tuple[str, str, Severity | None, str] | None:
-    """(route, policy, severity it sets, reason)."""
-    for name, one in setup.routes:
-        if matches(one.matchers, labels) and one.policy in setup.policies:
-            by = shown(one.matchers) or "everything"
-            return name, one.policy, one.severity, f"route {name} ({by}) leads to the policy {one.policy}"
-    if DEFAULT in setup.policies:
-        return "", DEFAULT, None, "no route matches; it goes by the policy default"
-    return None

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel, Field
 
 from cmg.alerting.api.routes import ERRORS, By
-from cmg.alerting.lifecycle.routing import policy_for
+from cmg.alerting.lifecycle.leading import policy_for
 from cmg.alerting.owned import store
 from cmg.alerting.owned.evaluating import labels_of_rule
 from cmg.alerting.owned.store import RuleState
@@ -67,7 +67,7 @@ class OwnedRuleStates:
             raise NotFound(f"there is no {name} in alert-rules")
         taken = policy_for(setup, {**labels_of_rule(rule, by.workspace_id), "alertname": name})
         state = await store.state(self._database, by.workspace_id, name) or RuleState()
-        return state, None if taken is None else taken[1]
+        return state, None if taken is None else taken.policy
 
 
 def state_view(state: RuleState, policy: str | None) -> dict[str, Any]:
