@@ -263,3 +263,71 @@ async def test_tiers_of_a_policy_are_told_by_page(ready):
     (tier,) = first["items"][0]["tiers"]
     assert (tier["step"], tier["channels"], tier["nobody_in"]) == (1, ["slack"], [])
     assert tier["people"] == [{"responder": "ada", "name": "Ada", "reachable": True, "schedule": None}]
+
+
+async def test_odd_but_legal_webhooks_are_taken_in(ready):
+    """Nothing filled in, more labels than are kept, letters of every kind, and an end that comes first."""
+    many = {f"a{number:03}": "x" for number in range(200)}
+    sent = [
+        {"status": "resolved", "labels": {"alertname": "NeverSeen"}, "annotations": None},
+        {"status": "firing", "labels": None, "annotations": None, "startsAt": "0001-01-01T00:00:00Z"},
+        {"status": "firing", "labels": {**many, "severity": "critical", "alertname": "Many"}},
+        {"status": "firing", "labels": {"alertname": "\u6c34\x00\U0001f525", "k\u00e9y": "\u2028"}, "startsAt": "odd"},
+    ]
+    answer = await ready.post("/hooks/alertmanager", json={"version": "4", "groupKey": None, "alerts": sent})
+    assert answer.status_code == 400, "a group key is text"
+    answer = await ready.post("/hooks/alertmanager", json={"version": "4", "alerts": sent})
+    assert (answer.status_code, answer.json()) == (200, {"received": 4})
+    found = {one["name"]: one for one in (await ready.get("/admin/v1/alerts")).json()["items"]}
+    assert "NeverSeen" not in found
+    assert (found["Many"]["severity"], len(found["Many"]["labels"])) == ("P1", 64)
+    assert len(found) == 3
+
+
+async def test_alerts_that_alertmanager_left_away_are_an_alert_until_it_does_not(ready):
+    left = {**WEBHOOK, "truncatedAlerts": 7}
+    await ready.post("/hooks/alertmanager", json=left)
+    named = [one["name"] for one in (await ready.get("/admin/v1/alerts?active=true")).json()["items"]]
+    assert sorted(named) == ["AlertmanagerLeavesAlertsAway", "Down"]
+    await ready.post("/hooks/alertmanager", json=WEBHOOK)
+    named = [one["name"] for one in (await ready.get("/admin/v1/alerts?active=true")).json()["items"]]
+    assert named == ["Down"]
+
+
+AT_THE_END = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]
+
+
+@pytest.mark.parametrize("moment", AT_THE_END)
+async def test_a_moment_at_the_end_of_all_times_stops_nothing(ready, moment):
+    """Such a one is none in another time zone; kept, it would have stopped everything that shows or tells it."""
+    alert = {"labels": {"alertname": "Odd"}, "starts_at": moment, "ends_at": moment}
+    assert (await ready.post("/admin/v1/alerts", json={"alerts": [alert]})).status_code == 202
+    assert (await ready.get("/admin/v1/alerts")).json()["items"][0]["name"] == "Odd"
+    silence = {"matchers": [{"label": "a", "value": "b"}], "starts_at": "2026-01-01T00:00:00Z", "ends_at": moment}
+    answer = await ready.put("/admin/v1/silences/odd", json=silence)
+    assert answer.status_code == (200 if moment == AT_THE_END[-1] else 400)
+    assert (await ready.get("/admin/v1/alerts/oncall", params={"at": moment})).status_code == 400
+    assert (await ready.get("/admin/v1/silences")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("alert-handling/mine", {}, "name"),
+        ("maintenance-windows/a", {"days_of_month": [0]}, "recurring.days_of_month"),
+        ("maintenance-windows/a", {"first_day": "2026-12-02", "last_day": "2026-12-01"}, "recurring.last_day"),
+    ],
+)
+async def test_what_would_never_do_anything_is_refused(ready, path, body, param):
+    if "windows" in path:
+        body = {"name": "Odd", "recurring": {"start": "02:00", "minutes": 60, **body}}
+    answer = await ready.put(f"/admin/v1/{path}", json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+async def test_a_document_that_cannot_be_read_keeps_nobody_from_paging(ready, database):
+    broken = "UPDATE alerting_documents SET body = '{\"kind\": \"telegraph\"}' WHERE kind = 'channels' AND id = 'slack'"
+    await database.execute(broken)
+    await ready.post("/hooks/alertmanager", json=WEBHOOK)
+    (group,) = (await ready.get("/admin/v1/alert-groups")).json()["items"]
+    assert group["policy"] == "default"

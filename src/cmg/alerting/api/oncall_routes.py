@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
+from pydantic import AfterValidator, AwareDatetime
 
 from cmg.alerting.alerts import Alerts
 from cmg.alerting.api import oncall_schemas as schemas
@@ -17,7 +18,16 @@ from cmg.kit.clock import Clock
 from cmg.kit.permissions import requires
 
 Cursor = Annotated[str | None, Query(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-When = Annotated[AwareDatetime | None, Query(description="another moment than now")]
+
+
+def _near(moment: datetime) -> datetime:
+    """A moment from which there are some months to either side."""
+    if not 1971 <= moment.year <= 9000:
+        raise ValueError("must lie in the years 1971 to 9000")
+    return moment
+
+
+When = Annotated[Annotated[AwareDatetime, AfterValidator(_near)] | None, Query(description="another moment than now")]
 T = TypeVar("T")
 
 

@@ -9,8 +9,8 @@ from cmg.alerting.alerts import Alerts, cursor_of, position
 from cmg.alerting.api import schemas
 from cmg.alerting.api.views import alert_view, group_view, story_view
 from cmg.alerting.escalation import actions
-from cmg.alerting.intake.alertmanager import AlertmanagerWebhook, GrafanaWebhook, reports
-from cmg.alerting.intake.cleaning import cleaned
+from cmg.alerting.intake.alertmanager import AlertmanagerWebhook, GrafanaWebhook, of_alertmanager, reports
+from cmg.alerting.intake.cleaning import cleaned, known_moment
 from cmg.alerting.models import GroupStatus, Report, Severity
 from cmg.alerting.store import AlertFilter
 from cmg.identity.forms.schemas import ErrorView
@@ -50,7 +50,8 @@ def _hooks(alerts: Alerts) -> APIRouter:
     @routes.post("/alertmanager", response_model=schemas.ReceivedView, summary="Take Alertmanager's webhook")
     async def alertmanager_hook(by: By, sent: AlertmanagerWebhook) -> Any:
         """Version 4; give the key as `http_config.authorization.credentials`."""
-        return {"received": await alerts.receive(by.workspace_id, reports(sent.alerts, "alertmanager"))}
+        await alerts.receive(by.workspace_id, of_alertmanager(sent))
+        return {"received": len(sent.alerts)}
 
     @routes.post("/grafana", response_model=schemas.ReceivedView, summary="Take Grafana's webhook")
     async def grafana_hook(by: By, sent: GrafanaWebhook) -> Any:
@@ -150,8 +151,8 @@ def _report(form: schemas.ReportForm) -> Report:
             labels=form.labels,
             annotations=form.annotations,
             firing=status == "firing",
-            starts_at=None if form.starts_at is None else form.starts_at.timestamp(),
-            ends_at=None if form.ends_at is None else form.ends_at.timestamp(),
+            starts_at=known_moment(form.starts_at),
+            ends_at=known_moment(form.ends_at),
             generator_url=form.generator_url,
         )
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from cmg.alerting.models import GroupStatus, NotificationState, Severity
-from cmg.alerting.setup.documents import DocumentId, Moment
+from cmg.alerting.setup.documents import AnyMoment, DocumentId
 
 
 class Form(BaseModel):
@@ -20,8 +20,8 @@ class ReportForm(Form):
     labels: Annotated[dict[str, str], Field(min_length=1, max_length=64)]
     annotations: Annotated[dict[str, str], Field(max_length=64)] = {}
     status: Literal["firing", "resolved"] = "firing"
-    starts_at: Moment | None = None
-    ends_at: Moment | None = Field(None, description="when a firing alert counts as resolved without further word")
+    starts_at: AnyMoment | None = None
+    ends_at: AnyMoment | None = Field(None, description="when a firing alert counts as resolved without further word")
     generator_url: Annotated[str, Field(max_length=1000)] = ""
 
 

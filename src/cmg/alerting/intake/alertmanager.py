@@ -3,10 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from cmg.alerting.intake.cleaning import MOST_ALERTS, cleaned
+from cmg.alerting.intake.cleaning import MOST_ALERTS, cleaned, known_moment
 from cmg.alerting.models import Report
+
+# Go writes a map that was never filled as null.
+Texts = Annotated[dict[str, str], BeforeValidator(lambda value: {} if value is None else value)]
 
 
 class SentAlert(BaseModel):
@@ -15,8 +18,8 @@ class SentAlert(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     status: Literal["firing", "resolved"]
-    labels: dict[str, str]
-    annotations: dict[str, str] = {}
+    labels: Texts = {}
+    annotations: Texts = {}
     starts_at: str = Field("", alias="startsAt")
     ends_at: str = Field("", alias="endsAt")
     generator_url: str = Field("", alias="generatorURL")
@@ -28,6 +31,9 @@ class AlertmanagerWebhook(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     version: Literal["4"]
+    receiver: str = ""
+    group_key: str = Field("", alias="groupKey")
+    truncated: int = Field(0, alias="truncatedAlerts")
     alerts: Annotated[list[SentAlert], Field(max_length=MOST_ALERTS)]
 
 
@@ -37,6 +43,19 @@ class GrafanaWebhook(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     alerts: Annotated[list[SentAlert], Field(max_length=MOST_ALERTS)]
+
+
+def of_alertmanager(sent: AlertmanagerWebhook) -> list[Report]:
+    """What it says of each alert, and of those that it left away: whoever set `max_alerts` has to hear of it."""
+    labels = {"alertname": "AlertmanagerLeavesAlertsAway", "severity": "warning", "component": "alerting"}
+    told = f"Alertmanager left {sent.truncated} alerts away: set `max_alerts` of the receiver's webhook to 0"
+    left = Report(
+        labels={**labels, "receiver": sent.receiver, "group_key": sent.group_key},
+        annotations={"summary": told},
+        firing=sent.truncated > 0,
+        source="alertmanager",
+    )
+    return [*reports(sent.alerts, "alertmanager"), cleaned(left)]
 
 
 def reports(sent: list[SentAlert], source: str) -> list[Report]:
@@ -65,4 +84,4 @@ def _moment(text: str) -> float | None:
         read = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return read.timestamp() if read.year > 1970 and read.tzinfo is not None else None
+    return known_moment(read) if read.tzinfo is not None else None

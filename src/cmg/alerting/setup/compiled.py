@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
+from pydantic import ValidationError
+
 from cmg.alerting.setup.documents import (
     KINDS,
     AlertRule,
@@ -22,7 +24,9 @@ from cmg.alerting.setup.documents import (
     Schedule,
     Silence,
 )
+from cmg.telemetry.logs import get_logger
 
+_log = get_logger("cmg.alerting.setup")
 D = TypeVar("D", bound=Document)
 
 
@@ -102,8 +106,11 @@ class Setup:
 
 
 def compiled(rows: Iterable[tuple[str, str, str]]) -> Setup:
-    """Out of (kind, id, JSON)."""
+    """Out of (kind, id, JSON). One that cannot be read, as of another version, is left out: the others page on."""
     documents: dict[str, dict[str, Document]] = {}
     for kind, name, body in rows:
-        documents.setdefault(kind, {})[name] = KINDS[kind].model_validate_json(body)
+        try:
+            documents.setdefault(kind, {})[name] = KINDS[kind].model_validate_json(body)
+        except (KeyError, ValidationError) as error:
+            _log.error("a document cannot be read: write it again", kind=kind, name=name, error=type(error).__name__)
     return Setup(documents)

@@ -5,6 +5,7 @@ from typing import Any
 from cmg.alerting.owned.checking import MOST_RULES, checked
 from cmg.alerting.setup.documents import KINDS, AlertRule, Channel, Document
 from cmg.alerting.setup.references import missing, users
+from cmg.alerting.setup.sense import check_sense
 from cmg.alerting.store import AlertingStore, StoredDocument
 from cmg.audit.models import Entry
 from cmg.audit.trail import AuditTrail
@@ -47,6 +48,7 @@ class Configuring:
         """Write a document in the place of the one with its id. Raises `InvalidRequest`, `Conflict`."""
         if isinstance(document, AlertRule):
             checked(document, by.workspace_id)
+        check_sense(kind, name, document)
         most = _MOST_OF.get(kind, MOST)
         async with self._database.transaction() as conn:
             generation, _ = await self._store.lock(conn, by.workspace_id)

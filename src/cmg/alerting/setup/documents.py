@@ -3,7 +3,7 @@
 Times are RFC 3339 with an offset; times of day are `HH:MM` in the document's time zone.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
@@ -41,6 +41,15 @@ def _moment(value: object) -> object:
     return value
 
 
+def _tellable(value: datetime) -> datetime:
+    """The moment, if it is one in UTC as well: at the ends of all times it may be none there."""
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must lie in the years 1 to 9999 of UTC") from None
+    return value
+
+
 def _known_zone(value: str) -> str:
     if value not in available_timezones():
         raise ValueError("must be an IANA time zone as in Europe/Berlin")
@@ -57,7 +66,8 @@ def _known_day(value: str) -> str:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+AnyMoment = Annotated[AwareDatetime, BeforeValidator(_moment)]
+Moment = Annotated[AnyMoment, AfterValidator(_tellable)]
 DocumentId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", max_length=63)]
 Text = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f]*$")]
 Label = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$", max_length=100)]
