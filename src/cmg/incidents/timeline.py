@@ -18,7 +18,7 @@ BEFORE = timedelta(hours=1)  # what was done this long before the trouble may be
 _TAKEN = 500  # of the markers and of the trail's entries, the first so many
 _GROUPS = 50  # of its groups, whose messages are looked at
 _OWN = "incident."
-_CONFIG = ("workspace.", "key.", "policy.", "settings.", "schedule.", "silence.")
+_CONFIG = ("workspace.", "key.", "alerting.", "logs.level")  # documents of alerting are written as `alerting.put`
 
 
 class Timelines:

@@ -236,6 +236,9 @@ def test_an_incidents_life_on_the_command_line(shell: Shell, tmp_path: Path) -> 
         "API: unavailable"
         in shell.run("incidents", "say", name, "--kind", "update", "--audience", "customer", "--preview").out
     )
+    words = ("--kind", "update", "--audience", "internal", "--channel", "nowhere")
+    (delivery,) = shell.json("incidents", "say", name, *words)["deliveries"]
+    assert (delivery["channel"], delivery["outcome"]) == ("nowhere", "failed")
     assert shell.json("incidents", "resolve", name)["impact"]["calls"] == 0
     done = shell.run("incidents", "close", name)
     assert (done.code, "did not answer" in done.err) == (1, True), "nothing runs that could be called"

@@ -4,12 +4,15 @@ from datetime import timedelta
 
 import pytest
 
+from cmg.alerting.setup.configuring import Configuring
+from cmg.alerting.setup.documents import Handling
 from cmg.app.incidents.status import fingerprint
 from cmg.audit.trail import Wanted
 from cmg.config import Settings
 from cmg.incidents.models import incident_id
 from cmg.kit.clock import rfc3339
 from cmg.kit.errors import Conflict, InvalidRequest, NotFound
+from cmg.storage.sealing.sealer import Sealer
 from rooms.incidents.conftest import ANA, World
 
 
@@ -134,11 +137,14 @@ async def test_the_timeline_holds_deploys_and_administration_around_the_trouble(
     world.clock.advance(30)
     announced = {"title": "Move", "starts_at": "2026-11-24T13:00:00Z", "ends_at": "2026-11-24T14:00:00Z"}
     await world.operation.announce(ANA, announced)
+    configuring = Configuring(world.database, world.audit, world.clock, Sealer(lambda: ["a key"]))
+    await configuring.put(ANA, "handling", "default", Handling())
     await world.desk.resolve(ANA, made.id)
     world.clock.advance(30)
     await world.operation.mark(ANA, {"title": "after its end"})
     assert sorted(await world.told(made)) == [
         ("audit", "maintenance.announce maintenance 1"),
+        ("config", "alerting.put handling/default"),
         ("declared", "SEV-2 declared: Calls fail"),
         ("deploy", "deploy: version 2"),
         ("status", "Resolved."),

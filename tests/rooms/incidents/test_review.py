@@ -149,15 +149,16 @@ def test_means_count_what_happened_and_name_what_was_late() -> None:
 
 
 def test_alerts_are_counted_by_shift_hour_and_what_became_of_them() -> None:
-    def group(severity: Any, hour: int, *, told: bool = True, acknowledged: bool = False) -> Group:
+    def group(severity: Any, hour: int, *, told: bool = True, acknowledged: bool = False, drill: str = "") -> Group:
         opened = (T + timedelta(hours=hour)).timestamp()
         at = opened + 60 if acknowledged else None
         return Group(
             id=str(hour), key="k", labels={}, title="x", severity=severity, opened_at=opened,
-            told_at=opened if told else None, acknowledged_at=at,
+            told_at=opened if told else None, acknowledged_at=at, drill=drill,
         )  # fmt: skip
 
     groups = [group("P1", 0, acknowledged=True), group("P2", 10), group("P3", 10), group("P1", 11, told=False)]
+    groups.append(group("P1", 2, acknowledged=True, drill="practice"))
     found = alert_figures(groups, T, T + timedelta(days=2), ZoneInfo("UTC"), 12)
     assert (found["count"], found["per_shift"], found["pages"], found["pages_out_of_hours"]) == (4, 1, 2, 1)
     assert (found["effectiveness"], found["mtta_s"], found["mttr_s"]) == (0.25, 60, None)

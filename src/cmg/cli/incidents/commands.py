@@ -149,11 +149,12 @@ def note(*, incident: str, text: str, at: str | None, as_json: bool) -> None:
 @click.option("--kind", required=True, type=click.Choice(KINDS), help="Which template.")
 @click.option("--audience", required=True, type=click.Choice(AUDIENCES))
 @click.option("--text", help="What you add to the template.")
+@click.option("--channel", "channels", multiple=True, help="A channel's id, or id:address; several times.")
 @click.option("--preview", is_flag=True, help="Print the text, send nothing.")
 @json_option
-def say(*, incident: str, preview: bool, as_json: bool, **fields: Any) -> None:
-    """Say something of an incident; customers read it on the status page."""
-    number = incident_id(incident)
+def say(*, incident: str, preview: bool, as_json: bool, channels: tuple[str, ...], **options: Any) -> None:
+    """Say something of an incident, on channels; customers read it on the status page too."""
+    number, fields = incident_id(incident), {**options, "channels": list(channels)}
     if preview:
         text = on_room(lambda room: room.announcer.preview(number, fields))
         shown: dict[str, Any] = {"subject": text.subject, "body": text.body}

@@ -27,9 +27,9 @@ def post_mortem(*, incident: str, output: Path, as_json: bool) -> None:
     text, plots = on_room(lambda room: room.review.document(room.timelines, number))
     (output / "plots").mkdir(parents=True)
     file = output / f"INC-{number}.md"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     for plot in plots:
-        (output / "plots" / f"{plot.name}.svg").write_text(plot.svg)
+        (output / "plots" / f"{plot.name}.svg").write_text(plot.svg, encoding="utf-8")
     told = {"file": str(file), "plots": len(plots)}
     print_json(told) if as_json else print_fields(told)
 

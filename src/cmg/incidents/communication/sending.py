@@ -62,7 +62,7 @@ class ChannelMessenger:
     async def _sent(self, notice: Notice, name: str, address: str, setup: Setup, session: aiohttp.ClientSession) -> str:
         channel = setup.channels.get(name)
         if channel is None:
-            raise Refused("there is no channel of this name; `PUT /admin/v1/channels/{id}` makes one")
+            raise Refused("there is no channel of this name; `PUT /admin/v1/notification-channels/{id}` makes one")
         if missing := lacking(channel):
             raise Refused(f"the channel has no {' and no '.join(missing)}")
         try:
