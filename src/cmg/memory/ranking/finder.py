@@ -9,7 +9,8 @@ import numpy as np
 from cmg.kit.clock import Clock
 from cmg.memory.embedding.query_embedder import QueryEmbedder, QueryVector
 from cmg.memory.models import Filters, Hit, Owner, UserOfAnotherKey, walled
-from cmg.memory.ranking.corpus import Corpus, Flags
+from cmg.memory.ranking.answers import Likely, holding
+from cmg.memory.ranking.corpus import Corpus, Flags, Ints
 from cmg.memory.ranking.purposes import kinds_for, steered
 from cmg.memory.ranking.question import Question, asked
 from cmg.memory.ranking.sampling import Sample
@@ -25,6 +26,8 @@ _SAMPLES = 1024  # of 10 KB for notes, of 40 KB for searches
 SEARCH = Sizes(every=ALL_RANKED, candidates=150, sample=200)
 # A note holds a few lines, and only what has the question's words or its meaning.
 NOTE = Sizes(every=500, candidates=64, sample=64)
+_ANSWER = 0.65  # of score, for what holds a time, a number, a name or a plan where a question asks for one
+_MORE = 20  # passages that are looked at for that beyond those given out
 _COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
 _CLOSE = 0.35  # a cosine from which a passage is about the same without a word in common
 _NEAR_BEST = 0.75  # of the best cosine
@@ -94,12 +97,17 @@ class Finder:
                 corpus = await self._store.corpus(conn, wanted.owner, asked_for, profile.passages)
             if corpus is None:
                 return []
-            chosen, totals = _chosen(corpus, question, wanted)
+            likely = holding(query, profile.people)
+            chosen, scores = _chosen(corpus, question, wanted, 0 if likely is None else _MORE)
             seqs = corpus.seq[chosen].tolist()
             now = asked_for.now if wanted.filters.as_of is None else None
-            hits = await self._store.passages(conn, wanted.owner, seqs, wanted.key_id, now)
-        scores = dict(zip(seqs, totals, strict=True))
-        return [msgspec.structs.replace(hit, score=scores[hit.seq]) for hit in hits]
+            found = await self._store.passages(conn, wanted.owner, seqs, wanted.key_id, now)
+        totals = dict(zip(seqs, scores.total[chosen].tolist(), strict=True))
+        hits = [msgspec.structs.replace(hit, score=totals[hit.seq]) for hit in found]
+        if likely is None:
+            return hits
+        near = set(corpus.seq[chosen[~scores.hit[chosen]]].tolist())
+        return _answers_first(hits, likely, near, wanted)
 
     async def warm_up(self, connections: int, timeout_s: float) -> None:
         """Prepare the statements on so many connections: on a new one the first search takes 15 ms more.
@@ -167,22 +175,29 @@ def _few_are_enough(wanted: Wanted, passages: int) -> bool:
     return not wanted.filters.narrows and wanted.filters.as_of is None and passages > _sizes(wanted).every
 
 
-def _chosen(corpus: Corpus, question: Question, wanted: Wanted) -> tuple[np.ndarray, list[float]]:
-    """Which rows are given out, with their scores: hits before mere neighbours, best first, newer before older."""
+def _chosen(corpus: Corpus, question: Question, wanted: Wanted, more: int) -> tuple[Ints, Scores]:
+    """Which rows are given out, and `more`: hits before mere neighbours, best first, newer before older."""
     scores = score(corpus, question)
     allowed = corpus.fits & scores.related
     if wanted.floor:
         allowed &= _strong(corpus, scores, wanted.floor)
     worth = scores.total if wanted.token_budget is None else scores.total - _COST * corpus.tokens
     rows = np.flatnonzero(allowed)
-    order = rows[np.lexsort((-corpus.seq[rows], -worth[rows], ~scores.hit[rows]))]
+    order: Ints = rows[np.lexsort((-corpus.seq[rows], -worth[rows], ~scores.hit[rows]))]
     if wanted.token_budget is not None:
         used = np.cumsum(corpus.tokens[order])
         order = order[
             (used - corpus.tokens[order] < wanted.token_budget) & (corpus.tokens[order] <= wanted.token_budget)
         ]
-    order = order[: wanted.limit]
-    return order, scores.total[order].tolist()
+    return order[: wanted.limit + more], scores
+
+
+def _answers_first(hits: list[Hit], likely: Likely, near: set[int], wanted: Wanted) -> list[Hit]:
+    """The hits again, those raised that hold the kind of answer which the question asks for; `near` stay behind."""
+    cost = 0.0 if wanted.token_budget is None else _COST
+    raised = [msgspec.structs.replace(hit, score=hit.score + _ANSWER * likely(hit.content, hit.tokens)) for hit in hits]
+    raised.sort(key=lambda hit: (hit.seq in near, cost * hit.tokens - hit.score, -hit.seq))
+    return raised[: wanted.limit]
 
 
 def _strong(corpus: Corpus, scores: Scores, floor: float) -> Flags:

@@ -52,6 +52,16 @@ async def test_what_means_the_same_is_found_without_a_word_in_common(desk: Desk)
     assert (await contents(finder, "doctors and hospitals"))[0] == "The physician examined my knee."
 
 
+async def test_what_holds_the_kind_of_answer_that_is_asked_for_comes_first(desk: Desk):
+    said = ("We painted the fence, and it was nice.", "We painted the fence a week ago.")
+    await desk.write(*reversed(said))
+    finder, _ = await finder_of(desk)
+    for limits in ({}, {"token_budget": 100}):
+        assert await contents(finder, "the painted fence", **limits) == list(said)
+        assert await contents(finder, "When did we paint the fence?", **limits) == list(reversed(said))
+        assert len(await contents(finder, "When did we paint the fence?", limit=1, **limits)) == 1
+
+
 async def test_without_a_vector_words_find(desk: Desk):
     await desk.write("The physician examined my knee.", "We painted the fence green.")
     await desk.work()
