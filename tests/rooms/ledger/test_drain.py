@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cmg.kit.clock import SystemClock
-from cmg.ledger.drain import JournalDrain
+from cmg.ledger.drain import JournalDrain, rest_s
 from cmg.ledger.journal import Journal
 from cmg.ledger.spool.frames import frame
 from cmg.ledger.spool.store import Overtaken
@@ -216,6 +216,15 @@ async def test_a_running_drain_is_woken_and_a_second_one_waits(
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize(
+    ("records", "took_s", "rests_s"),
+    [(1, 0.001, 0.02), (1, 0.01, 0.04), (1999, 2.0, 0.06), (2000, 2.0, 0.0)],
+    ids=["a short round", "in proportion", "never so long that a recall would wait in vain", "more is there"],
+)
+def test_rounds_rest_longer_the_longer_they_take(records: int, took_s: float, rests_s: float) -> None:
+    assert rest_s(records, took_s) == pytest.approx(rests_s)
 
 
 async def test_a_database_set_back_behind_deleted_segments_goes_on(
