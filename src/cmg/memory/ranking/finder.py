@@ -20,7 +20,7 @@ from cmg.storage.database import Connection, Database
 
 NO_FILTERS = Filters()
 _PROFILES = 4096
-_PROFILE_S = 10.0  # how long a new speaker's name, or a change of models, may stay unknown
+_PROFILE_S = 600.0  # each search brings what is known by now, and asks again where that changes the question
 _SAMPLE_S = 600.0  # a conversation does not change its nature faster
 _SAMPLES = 1024  # of 10 KB for notes, of 40 KB for searches
 SEARCH = Sizes(every=ALL_RANKED, candidates=150, sample=200)
@@ -77,26 +77,38 @@ class Finder:
         return steered(*both, wanted.limit)
 
     async def _search(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
+        """What the user's profile says leads the search; where it proves to be old, the search is done once more."""
+        hits: list[Hit] = []
         profile = await self._profile(wanted.owner, timeout_s)
-        if profile is not None and walled(wanted.key_id, profile.key_id):
-            raise UserOfAnotherKey
-        if profile is None or not (wanted.query or wanted.purpose):
-            return []
+        while profile is not None:
+            if walled(wanted.key_id, profile.key_id):
+                raise UserOfAnotherKey
+            if not (wanted.query or wanted.purpose):
+                return []
+            hits, known = await self._searched(wanted, profile, timeout_s)
+            self._keep(wanted.owner, known)
+            if known is None or known.asks_like(profile):
+                break
+            profile = known
+        return hits
+
+    async def _searched(self, wanted: Wanted, profile: Profile, timeout_s: float) -> tuple[list[Hit], Profile | None]:
+        """The passages, and what is known of the user now."""
         query, purpose = (wanted.query, wanted.purpose) if wanted.query else (wanted.purpose or "", None)
         question = asked(wanted.owner, query, purpose, profile.people)
         vector = await self._vector(question.bare, profile, min(self._embed_s, timeout_s))
         if not question.terms and vector is None:
-            return []
+            return [], profile
         asked_for = Asked(question, vector, wanted.filters, self._clock.now())
         few = _few_are_enough(wanted, profile.passages)
         # Through the index of neighbours or with filters the best way depends on the user.
         async with self._database.connection(timeout_s, keeps_plans=few and not by_index(profile.passages)) as conn:
             if few:
-                corpus = await self._candidates(conn, wanted, asked_for, profile.passages)
+                corpus, known = await self._candidates(conn, wanted, asked_for, profile.passages)
             else:
-                corpus = await self._store.corpus(conn, wanted.owner, asked_for, profile.passages)
+                corpus, known = await self._store.corpus(conn, wanted.owner, asked_for, profile.passages)
             if corpus is None:
-                return []
+                return [], known
             likely = holding(query, profile.people)
             chosen, scores = _chosen(corpus, question, wanted, 0 if likely is None else _MORE)
             seqs = corpus.seq[chosen].tolist()
@@ -105,9 +117,9 @@ class Finder:
         totals = dict(zip(seqs, scores.total[chosen].tolist(), strict=True))
         hits = [msgspec.structs.replace(hit, score=totals[hit.seq]) for hit in found]
         if likely is None:
-            return hits
+            return hits, known
         near = set(corpus.seq[chosen[~scores.hit[chosen]]].tolist())
-        return _answers_first(hits, likely, near, wanted)
+        return _answers_first(hits, likely, near, wanted), known
 
     async def warm_up(self, connections: int, timeout_s: float) -> None:
         """Prepare the statements on so many connections: on a new one the first search takes 15 ms more.
@@ -129,7 +141,9 @@ class Finder:
 
         await asyncio.gather(*(prepare() for _ in range(connections)))
 
-    async def _candidates(self, conn: Connection, wanted: Wanted, asked_for: Asked, passages: int) -> Corpus | None:
+    async def _candidates(
+        self, conn: Connection, wanted: Wanted, asked_for: Asked, passages: int
+    ) -> tuple[Corpus | None, Profile | None]:
         now, sizes, owner = self._clock.monotonic(), _sizes(wanted), wanted.owner
         held = self._samples.get((owner, sizes.sample))
         if held is not None and held[0] > now:
@@ -158,12 +172,17 @@ class Finder:
             return held[1]
         async with self._database.connection(timeout_s, keeps_plans=True) as conn:
             found = await self._store.profile(conn, owner)
-        if found is not None:
-            self._profiles[owner] = (now + _PROFILE_S, found)
-            self._profiles.move_to_end(owner)
-            if len(self._profiles) > _PROFILES:
-                self._profiles.popitem(last=False)
+        self._keep(owner, found)
         return found
+
+    def _keep(self, owner: Owner, profile: Profile | None) -> None:
+        if profile is None:
+            self._profiles.pop(owner, None)
+            return
+        self._profiles[owner] = (self._clock.monotonic() + _PROFILE_S, profile)
+        self._profiles.move_to_end(owner)
+        if len(self._profiles) > _PROFILES:
+            self._profiles.popitem(last=False)
 
 
 def _sizes(wanted: Wanted) -> Sizes:

@@ -1,11 +1,6 @@
 -- name: profile
--- A user's number of passages, the names under which the newest of them were said as a JSON list, the model and the key.
--- JSON, since the driver would ask the server for the codec of an array on every new connection.
-SELECT u.turns, (
-    SELECT coalesce(json_agg(DISTINCT name), '[]')::text FROM (
-        SELECT name FROM memory_turns WHERE user_no = u.user_no ORDER BY seq DESC LIMIT 64
-    ) newest WHERE name IS NOT NULL), u.vector_model_no, u.key_id
-FROM memory_users u WHERE u.workspace_id = $1 AND u.user_id = $2;
+-- A user's number of passages, names, model and key, as one JSON value.
+SELECT profile FROM memory_profiles WHERE workspace_id = $1 AND user_id = $2;
 
 -- name: corpus
 -- Everything that ranking needs of one user's passages, a column each as a binary array, in the order of thread and place.
@@ -64,7 +59,8 @@ SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     array_send(array_agg(coalesce(-turn, 'NaN'))), array_send(array_agg(coalesce(-around, 'NaN'))),
     (SELECT array_send(array_agg(seq ORDER BY seq, place)) FROM postings),
     (SELECT array_send(array_agg(place ORDER BY seq, place)) FROM postings),
-    (SELECT array_send(array_agg(count ORDER BY seq, place)) FROM postings), array_send(array_agg(fits))
+    (SELECT array_send(array_agg(count ORDER BY seq, place)) FROM postings), array_send(array_agg(fits)),
+    (SELECT profile FROM memory_profiles WHERE workspace_id = $1 AND user_id = $2)
 FROM passages;
 
 -- name: sample
@@ -174,7 +170,8 @@ SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     (SELECT array_send(array_agg(place)) FROM postings),
     (SELECT array_send(array_agg(count)) FROM postings),
     (SELECT array_send(array_agg(coalesce(-turn, 'NaN') ORDER BY place)) FROM drawn),
-    (SELECT array_send(array_agg(coalesce(-around, 'NaN') ORDER BY place)) FROM drawn)
+    (SELECT array_send(array_agg(coalesce(-around, 'NaN') ORDER BY place)) FROM drawn),
+    (SELECT profile FROM memory_profiles WHERE workspace_id = $1 AND user_id = $2)
 FROM passages;
 
 -- name: look_far

@@ -19,7 +19,7 @@ ALL_RANKED = 4000  # of a user with more passages candidates are ranked, or what
 # From so many passages on the index of neighbours is quicker than all of the user's distances (4 ms for 10,000).
 NEAREST_BY_INDEX = 20_000
 _EPOCH_S = 946_684_800  # PostgreSQL counts microseconds from the year 2000
-_names = msgspec.json.Decoder(list[str])
+_profiles = msgspec.json.Decoder(tuple[int, list[str], int, str | None])
 _names_or_none = msgspec.json.Decoder(list[str | None])
 _hits = msgspec.json.Decoder(list[Hit])
 _NUMBERS = (">i8", ">i8", ">i8", ">i4", "?", ">i4", "?", ">f4", ">i4", ">f8", ">f8", ">i8", ">i8", ">i4")
@@ -36,6 +36,10 @@ class Profile(NamedTuple):
     people: list[str]
     model_no: int
     key_id: str | None
+
+    def asks_like(self, other: "Profile") -> bool:
+        """Whether a question means the same by both."""
+        return self[1:] == other[1:]
 
 
 class Sizes(NamedTuple):
@@ -63,8 +67,7 @@ class RankingStore:
 
     async def profile(self, conn: Connection, owner: Owner) -> Profile | None:
         """None for a user of whom nothing is stored."""
-        row = await conn.fetchrow(self._sql["profile"], *owner)
-        return None if row is None else Profile(row[0], _names.decode(row[1]), row[2], row[3])
+        return _profile(await conn.fetchval(self._sql["profile"], *owner))
 
     async def sample(self, conn: Connection, owner: Owner, size: int) -> Sample:
         """So many of a user's passages, drawn by chance that is the same each time."""
@@ -79,8 +82,11 @@ class RankingStore:
 
     async def candidates(
         self, conn: Connection, owner: Owner, asked: Asked, total: int, most: int, sample: Sample
-    ) -> Corpus | None:
-        """Those of a user's passages that may rank high, `most` of each list, and a sample for the others."""
+    ) -> tuple[Corpus | None, Profile | None]:
+        """Those of a user's passages that may rank high, `most` of each list, and a sample for the others.
+
+        Beside them what is known of the user now.
+        """
         vector, question, nearest = asked.vector, asked.question, by_index(total)
         lead = leads(question, sample, total)
         drawn = array(() if vector is None else sample.seq.tolist())
@@ -91,21 +97,23 @@ class RankingStore:
             # The index is one on the cast to the model's dimension, which cannot be an argument.
             sql = sql.replace("halfvec(384)", f"halfvec({vector.text.count(',') + 1})")
         if vector is None or not nearest:
-            row = await conn.fetchrow(sql, *owner, *given)
+            row: Any = await conn.fetchrow(sql, *owner, *given)  # one, whatever there is
         else:
             async with conn.transaction():
                 await conn.execute(self._sql["look_far"])
                 row = await conn.fetchrow(sql, *owner, *given)
-        if row is None or row[0] is None:
-            return None
+        if row[0] is None:
+            return None, _profile(row[-1])
         few = _corpus(row[: len(_NUMBERS)], with_vectors=vector is not None)
         cosines = None if vector is None else (column(row[14], ">f8"), column(row[15], ">f8"))
-        return completed(few, sample, question, total, cosines)
+        return completed(few, sample, question.named, lead.held, total, cosines), _profile(row[-1])
 
-    async def corpus(self, conn: Connection, owner: Owner, asked: Asked, total: int) -> Corpus | None:
-        """A user's passages as columns, None when there are none."""
+    async def corpus(
+        self, conn: Connection, owner: Owner, asked: Asked, total: int
+    ) -> tuple[Corpus | None, Profile | None]:
+        """A user's passages as columns, None when there are none; and what is known of the user now."""
         narrow = (getattr(asked.filters, name) for name in Filters.__struct_fields__ if name != "as_of")
-        row = await conn.fetchrow(
+        row: Any = await conn.fetchrow(
             self._sql["corpus"],
             *owner,
             array(asked.question.terms),
@@ -117,10 +125,10 @@ class RankingStore:
             *narrow,
             total > ALL_RANKED,
         )
-        if row is None or row[0] is None:
-            return None
+        if row[0] is None:
+            return None, _profile(row[-1])
         fits = column(row[len(_NUMBERS)], "?")
-        return _corpus(row[: len(_NUMBERS)], with_vectors=asked.vector is not None, fits=fits)
+        return _corpus(row[: len(_NUMBERS)], with_vectors=asked.vector is not None, fits=fits), _profile(row[-1])
 
     async def passages(
         self,
@@ -148,6 +156,10 @@ def by_index(passages: int) -> bool:
 def array(values: Sequence[float]) -> str:
     """Numbers as PostgreSQL writes an array."""
     return f"{{{','.join(map(str, values))}}}"
+
+
+def _profile(told: str | None) -> Profile | None:
+    return None if told is None else Profile(*_profiles.decode(told))
 
 
 def _given(vector: QueryVector | None) -> tuple[int | None, str | None]:

@@ -79,6 +79,38 @@ async def test_the_embedder_is_asked_without_the_names_of_those_who_take_part(de
     assert questions.asked[-1] == "Where does someone live?"
 
 
+@pytest.mark.parametrize("every", [1, 4000], ids=["candidates", "all"])
+async def test_who_takes_part_since_the_last_question_counts_at_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, every: int
+):
+    monkeypatch.setattr(finder_module, "SEARCH", finder_module.SEARCH._replace(every=every))
+    await desk.write("I moved to Lisbon.", "It is warm.")
+    await desk.work()
+    finder, questions = await finder_of(desk)
+    await contents(finder, "Where does Benedict live?")
+    await desk.write("I moved to Porto.", name="Benedict")
+    await desk.work()
+    assert (await contents(finder, "Where did Benedict move?"))[0] == "I moved to Porto."
+    assert questions.asked[-2:] == ["Where did Benedict move?", "Where did someone move?"]
+    await contents(finder, "Where did Benedict move?")
+    assert questions.asked[-2:] == [
+        "Where did someone move?",
+        "Where did someone move?",
+    ]  # known now, so it is asked once
+
+
+async def test_who_was_forgotten_is_asked_for_anew(desk: Desk):
+    await desk.write("I moved to Lisbon.")
+    finder, _ = await finder_of(desk)
+    assert await contents(finder, "Lisbon") == ["I moved to Lisbon."]
+    await desk.database.execute("DELETE FROM memory_turns")
+    await desk.database.execute("DELETE FROM memory_threads")
+    await desk.database.execute("DELETE FROM memory_users")
+    assert await contents(finder, "Lisbon") == []
+    await desk.write("I moved to Porto.")
+    assert await contents(finder, "Porto") == ["I moved to Porto."]
+
+
 async def test_what_was_known_then_leaves_out_what_came_later(desk: Desk):
     await desk.write("The fence is green.")
     before = datetime.fromtimestamp(desk.clock.time() + 1, UTC)

@@ -64,7 +64,9 @@ class Desk:
         """A backlog as of a restarted process."""
         return Backlog(embedder, self.store, IndexStore(self.database), self.clock, self.instruments)
 
-    async def write(self, *contents: str, user: str = "ana", thread: str = "t", embedded: bool = True) -> None:
+    async def write(
+        self, *contents: str, user: str = "ana", thread: str = "t", name: str = "Ana", embedded: bool = True
+    ) -> None:
         where = Thread(Owner("default", user), thread)
         messages = []
         for content in contents:
@@ -72,7 +74,7 @@ class Desk:
             at = datetime.fromtimestamp(START + self.written, UTC)
             messages.append(
                 Message(
-                    thread=where, message_id=str(self.written), role="user", name="Ana", content=content, created_at=at
+                    thread=where, message_id=str(self.written), role="user", name=name, content=content, created_at=at
                 )
             )
         writer = TurnWriter(MemoryStore(), self.clock, policies(EMBEDDED if embedded else UNEMBEDDED))
