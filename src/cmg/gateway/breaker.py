@@ -124,10 +124,13 @@ class Breakers:
         if breaker.row >= rules.consecutive or (good + bad >= rules.calls_min and bad >= rules.ratio * (good + bad)):
             self._trip(upstream, breaker, now, again=False)
 
-    def abandoned(self, upstream: str, model: str) -> None:
-        """A call that was let through ended without saying anything about the upstream: another one may probe."""
+    def abandoned(self, upstream: str, model: str, asked_at: float) -> None:
+        """A call that was let through at a time ended without saying anything about the upstream.
+
+        If it was the probe, another one may probe; who was let through before the probe says nothing about it.
+        """
         breaker = self._table.get((upstream, model))
-        if breaker is not None:
+        if breaker is not None and asked_at >= breaker.probe_until - self._rules.probe_s:
             breaker.probe_until = 0.0
 
     async def run(self) -> None:

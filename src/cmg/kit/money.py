@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 NANO = 1_000_000_000
 PICO = 1_000_000_000_000
 PICO_PER_NANO = 1000
+CALL_NANO_MAX = 10**15  # a million dollars: what says that one call cost more is nonsense
 
 
 def usd_to_nano(usd: float | str | Decimal) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from cmg.config import PriceSettings
-from cmg.kit.money import pico_to_nano, usd_to_pico
+from cmg.kit.money import CALL_NANO_MAX, pico_to_nano, usd_to_pico
 from cmg.ledger.models import CostOrigin, TokenUsage
 
 _MTOK = 1_000_000
@@ -69,7 +69,7 @@ class ModelPrice(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def cost_nano(self, usage: TokenUsage) -> int:
-        """What these tokens cost, in nano-USD, rounded half up once at the end; never negative."""
+        """What these tokens cost, in nano-USD, rounded half up once at the end; between nothing and `CALL_NANO_MAX`."""
         price = next((other for limit, other in reversed(self.above) if usage.prompt >= limit), self)
         prompt, completion = max(0, usage.prompt), max(0, usage.completion)
         cached = min(max(0, usage.cached), prompt)
@@ -83,7 +83,7 @@ class ModelPrice(msgspec.Struct, frozen=True, kw_only=True):
             + (completion - reasoning) * price.completion
             + reasoning * (price.completion if price.reasoning is None else price.reasoning)
         )
-        return pico_to_nano(pico)
+        return min(pico_to_nano(pico), CALL_NANO_MAX)
 
 
 class PriceBook:
@@ -116,7 +116,7 @@ class PriceBook:
         `estimate` marks costs of estimated tokens and calls without any known price (0).
         """
         if usage.cost_nano is not None:
-            return max(0, usage.cost_nano), "upstream"
+            return min(max(0, usage.cost_nano), CALL_NANO_MAX), "upstream"
         price = self.price(upstream, model)
         if price is None:
             return 0, "estimate"

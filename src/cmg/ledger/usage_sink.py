@@ -6,6 +6,7 @@ from uuid import UUID
 
 from cmg.identity.store import IdentityStore
 from cmg.kit.clock import at
+from cmg.kit.money import CALL_NANO_MAX
 from cmg.ledger import store
 from cmg.ledger.figures.store import add_totals
 from cmg.ledger.models import UsageRecord, decode_usage
@@ -15,7 +16,6 @@ from cmg.ledger.quota.periods import starts
 TABLE = "usage_records"
 _MAX_INT = 2**31 - 1
 _MAX_SMALL = 2**15 - 1
-_MAX_NANO = 10**15  # a million dollars a call
 _TEXTS = (
     "user_id",
     "thread_id",
@@ -79,7 +79,7 @@ class UsageSink:
             records = [without(record, erased) for record in records]
         rows = [_row(record) for record in records]
         await conn.copy_records_to_table(TABLE, records=rows, columns=COLUMNS)
-        await add_totals(conn, records, _MAX_NANO)
+        await add_totals(conn, records, CALL_NANO_MAX)
         costly = [record for record in records if record.cost_nano > 0]
         if not costly:
             return
@@ -89,7 +89,7 @@ class UsageSink:
         spent: dict[tuple[str, float], int] = {}
         for record in costly:
             day = _day(timezones.get(record.workspace_id, "UTC"), record.at)
-            nano = _bounded(record.cost_nano, _MAX_NANO)
+            nano = _bounded(record.cost_nano, CALL_NANO_MAX)
             spent[record.key_id, day] = spent.get((record.key_id, day), 0) + nano
         owners = {record.key_id: record.workspace_id for record in costly}
         await store.add_spending(conn, spent, owners)
@@ -120,7 +120,7 @@ def _row(record: UsageRecord) -> tuple[Any, ...]:
         [_text(tag) for tag in record.tags],
         _bounded(record.http_status, _MAX_SMALL),
         record.stream,
-        _bounded(record.cost_nano, _MAX_NANO),
+        _bounded(record.cost_nano, CALL_NANO_MAX),
         record.latency_ms,
         record.ttft_ms,
         _bounded(record.attempts, _MAX_SMALL),

@@ -2,11 +2,15 @@
 
 import asyncio
 import json
+from email.utils import formatdate
 
+import msgspec
 import pytest
 
 from cmg.gateway.upstreams.transport import ConnectFailed, FirstByteTimeout, Reset, TotalTimeout, Truncated
-from support.gateway_calls import KEY, GatewayCalls
+from cmg.identity.models import Budget, Limits
+from cmg.kit.money import CALL_NANO_MAX
+from support.gateway_calls import KEY, Client, GatewayCalls
 from support.scripted_transport import USAGE, Script, error, whole
 
 
@@ -41,6 +45,9 @@ USAGES = [
     ([1], 1),
     ("?", 1),
     ({"prompt_tokens": -5, "completion_tokens": 1e300, "cost": -1}, 0),
+    ({"prompt_tokens": 7, "completion_tokens": 3, "cost": 1e300}, 3),
+    ({"prompt_tokens": 7, "completion_tokens": 3, "cost": "1e40"}, 3),
+    ({"prompt_tokens": 7, "completion_tokens": 9_007_199_254_740_000}, 0),
 ]
 
 
@@ -49,7 +56,28 @@ async def test_odd_figures_never_fail_an_answer(gateway: GatewayCalls, usage: ob
     gateway.transport.script("one", whole(usage=usage))
     assert (await gateway.call()).status == 200
     assert gateway.row().completion_tokens == completion
-    assert gateway.row().cost_nano >= 0
+    assert 0 <= gateway.row().cost_nano <= CALL_NANO_MAX
+
+
+NONSENSE = [{"completion_tokens": 2**31 - 1}, {"completion_tokens": 3, "cost": 1e300}]
+
+
+@pytest.mark.parametrize("told", NONSENSE)
+async def test_odd_figures_of_one_answer_are_no_trouble_for_the_next(gateway: GatewayCalls, told: dict) -> None:
+    gateway.transport.script("one", whole(usage={"prompt_tokens": 7, **told}), whole(), model="m-priced")
+    limited = msgspec.structs.replace(KEY, limits=Limits(concurrency=1, rpm=100))
+    other = msgspec.structs.replace(
+        KEY, id="k2", limits=Limits(concurrency=1), budget=Budget(usd_nano=10**9, period="day")
+    )
+    for key in (limited, limited, other, other):
+        assert (await gateway.call(key, model="m-priced")).status == 200
+
+
+async def test_a_bound_without_end_is_reserved_like_a_large_one(gateway: GatewayCalls) -> None:
+    gateway.transport.script("one", whole(), model="m-priced")
+    key = msgspec.structs.replace(KEY, limits=Limits(concurrency=1), budget=Budget(usd_nano=10**9, period="day"))
+    for bound in (10**30, 2**63, 2**53):
+        assert (await gateway.call(key, model="m-priced", max_tokens=bound)).status == 200
 
 
 async def test_content_in_parts_is_an_answer(gateway: GatewayCalls) -> None:
@@ -79,6 +107,9 @@ AGAIN = [
     Script([b"[]"]),
     Script([]),
     Script([b'{"choices": []}']),
+    Script([b'{"choices": [{}]}']),
+    Script([b'{"choices": [{"message": {"content": "The"}, "error": {"code": 502, "message": "gone"}}]}']),
+    Script([b'{"error": {"type": "overloaded_error", "message": "busy"}}']),
     Script([], status=302, headers={"location": "http://elsewhere/"}),
     Script([b"{", Truncated("cut")]),
     Script(refused=Reset("gone")),
@@ -124,6 +155,8 @@ async def test_an_error_of_the_request_is_told_at_once(gateway: GatewayCalls, st
         error(400, "filtered", code="content_filter"),
         error(403, "Your input was flagged by moderation"),
         Script([b'{"error": {"code": 403, "message": "flagged", "metadata": {"reasons": ["moderation"]}}}']),
+        Script([b'{"error": {"code": "content_filter", "message": "flagged"}}']),
+        Script([b'{"error": {"type": "invalid_request_error", "message": "flagged"}}']),
     ],
 )
 async def test_a_content_filter_is_not_asked_elsewhere(gateway: GatewayCalls, refusal: Script) -> None:
@@ -160,14 +193,42 @@ async def test_a_long_retry_after_is_not_waited_for_but_told(gateway: GatewayCal
     assert gateway.clock.slept == []
 
 
+@pytest.mark.parametrize("dated", [True, False])
+async def test_a_retry_after_may_be_a_date(gateway: GatewayCalls, *, dated: bool) -> None:
+    # The sender's clock is an hour behind: what counts is how far its two dates lie apart.
+    now = gateway.clock.time() - (3600 if dated else 0)
+    sent = {"date": formatdate(now, usegmt=True)} if dated else {}
+    gateway.transport.script("one", error(429, retry_after=formatdate(now + 4, usegmt=True), **sent), whole())
+    assert (await gateway.call()).status == 200
+    assert 2.5 < gateway.clock.slept[0] <= 4
+    far = formatdate(now + 600, usegmt=True)
+    gateway.transport.script("one", error(429, retry_after=far, **sent))
+    refused = await gateway.call()
+    assert (refused.status, refused.headers["retry-after"]) == (429, "600" if dated else far)
+
+
+@pytest.mark.parametrize("told", ["99999999999", "86401"])
+async def test_a_retry_after_without_end_is_a_day(gateway: GatewayCalls, told: str) -> None:
+    gateway.transport.script("one", error(503, retry_after=told))
+    reply = await gateway.call()
+    assert (reply.status, reply.headers["retry-after"], gateway.clock.slept) == (503, "86400", [])
+
+
 async def test_a_short_retry_after_is_waited_for_in_full(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", error(429, retry_after="3"), whole())
     assert (await gateway.call()).status == 200
     assert gateway.clock.slept[0] >= 3
 
 
-async def test_a_too_long_context_goes_to_the_next_or_is_told(gateway: GatewayCalls) -> None:
-    gateway.transport.script("one", error(400, "maximum context length is 8192 tokens"))
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        error(400, "maximum context length is 8192 tokens"),
+        Script([b'{"error": {"code": "context_length_exceeded", "message": "too long"}}']),
+    ],
+)
+async def test_a_too_long_context_goes_to_the_next_or_is_told(gateway: GatewayCalls, refusal: Script) -> None:
+    gateway.transport.script("one", refusal)
     gateway.transport.script("two", whole())
     alone = await gateway.call()
     assert (alone.status, alone.json["error"]["code"]) == (400, "context_length_exceeded")
@@ -248,20 +309,12 @@ async def test_bad_requests_never_open_a_breaker(gateway: GatewayCalls) -> None:
 
 @pytest.mark.parametrize("limits", [{"rpm": 0}, {"tpm": 0}, {"concurrency": 0}, {"rph": 0}])
 async def test_a_limit_of_nothing_lets_nothing_through(gateway: GatewayCalls, limits: dict[str, int]) -> None:
-    import msgspec
-
-    from cmg.identity.models import Limits
-
     gateway.transport.script("one", whole())
     reply = await gateway.call(msgspec.structs.replace(KEY, limits=Limits(**limits)))
     assert (reply.status, gateway.transport.asked, gateway.journal.usage) == (429, [], [])
 
 
 async def test_a_slot_is_free_again_however_a_call_ends(gateway: GatewayCalls) -> None:
-    import msgspec
-
-    from cmg.identity.models import Limits
-
     key = msgspec.structs.replace(KEY, limits=Limits(concurrency=1))
     gateway.transport.script("one", error(400), error(500), error(500), whole(), Script([b'{"choices": 5}']), whole())
     assert [(await gateway.call(key)).status for _ in range(4)] == [400, 502, 200, 200]
@@ -269,8 +322,6 @@ async def test_a_slot_is_free_again_however_a_call_ends(gateway: GatewayCalls) -
 
 @pytest.mark.parametrize("names", [{"models_block": ("two/m",)}, {"models_block": ("M",)}, {"models_allow": ("mx",)}])
 async def test_no_way_leads_around_a_keys_lists(gateway: GatewayCalls, names: dict) -> None:
-    import msgspec
-
     key = msgspec.structs.replace(KEY, **names)
     for fields in ({"model": "two/m"}, {"model": "mx", "models": ["two/m"]}, {"model": "smart"}):
         gateway.transport.script("one", error(500), model="mx")
@@ -280,8 +331,6 @@ async def test_no_way_leads_around_a_keys_lists(gateway: GatewayCalls, names: di
 
 @pytest.mark.parametrize("name", [b"model", b"mod\\u0065l"])
 async def test_a_model_named_twice_is_the_one_that_was_checked(gateway: GatewayCalls, name: bytes) -> None:
-    from support.gateway_calls import Client
-
     gateway.transport.script("one", whole())
     body = b'{"%s": "mblocked", "messages": [{"role": "user", "content": "x"}], "model": "m"}' % name
     assert (await gateway.call(client=Client(body))).status == 200

@@ -100,7 +100,9 @@ def test_a_probe_that_was_abandoned_makes_room_for_another(breakers: Breakers, h
     fail(breakers)
     hand.advance(5)
     assert breakers.allow(*AT)
-    breakers.abandoned(*AT)
+    breakers.abandoned(*AT, hand.monotonic() - 6)  # one that was let through before it opened
+    assert not breakers.allow(*AT)
+    breakers.abandoned(*AT, hand.monotonic())
     assert breakers.allow(*AT)
     assert not breakers.allow(*AT)
     hand.advance(30)  # this one never reports
@@ -173,7 +175,7 @@ def test_whatever_happens_one_good_probe_closes_it(events: list[str]) -> None:
         if event in {"wait", "long"}:
             clock.advance(1 if event == "wait" else 40)
         else:
-            getattr(breakers, event)(*AT)
+            getattr(breakers, event)(*AT, *([clock.monotonic()] if event == "abandoned" else []))
         assert (gauge(meters) or 0) in {0, 1}
     clock.advance(60)
     assert breakers.allow(*AT)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmg.gateway.requests.chat_request import ChatRequest, Injected, read_chat
+from cmg.gateway.requests.embeddings_request import read_embeddings
 from cmg.gateway.requests.json_body import read_fields
 from cmg.kit.errors import InvalidRequest
 
@@ -112,6 +113,20 @@ def test_fields_of_the_body_beat_headers() -> None:
     wish = _read(_body(b', "user": "body", "memory": {"mode": "off"}'), headers).wish
     assert (wish.user, wish.thread, wish.mode) == ("body", "talk", "off")
     assert _read(_body(), headers).wish.mode == "read"
+
+
+@pytest.mark.parametrize("written", ["Zoë".encode(), "Zoë".encode("latin-1")])
+def test_a_header_names_a_user_in_utf_8_or_latin_1(written: bytes) -> None:
+    assert _read(_body(), {b"x-cmg-user": written}).wish.user == "Zoë"
+
+
+@pytest.mark.parametrize("name", [b"model", b"mod\\u0065l"])
+def test_embeddings_of_a_model_named_twice_are_asked_from_the_one_that_was_checked(name: bytes) -> None:
+    asked = read_embeddings(b'{"%s": "blocked", "input": "x", "model": "m"}' % name, None, 64)
+    assert asked.model == "m"
+    assert asked.body_for("m") == b'{"model":"m","input":"x"}'
+    plain = b'{"model": "m",  "input": "x"}'
+    assert read_embeddings(plain, None, 64).body_for("m") == plain
 
 
 def test_the_headers_of_other_routers_mean_the_same() -> None:

@@ -34,6 +34,10 @@ BREAKS: dict[str, list[Step]] = {
     "clean end": [],
     "error event": [ERROR_EVENT],
     "error within a chunk": [chunk(finish="error", error={"code": 500, "message": "gone"})],
+    "error by its name": [b'event: error\ndata: {"message":"the model went away"}\n\n', DONE],
+    "error that is no JSON": [b"event: error\ndata: the model went away\n\n", DONE],
+    "error object": [b'data: {"object":"error","message":"the model went away","code":500}\n\n', DONE],
+    "error of a choice": [chunk(choices=[{"index": 0, "delta": {}, "error": {"code": 502, "message": "gone"}}]), DONE],
     "half an event": [b'data: {"choices":[{"delta":{"content":"bro', Truncated("cut")],
     "broken JSON": [b'data: {"choices":[{"delta":{"content":"bro\n\n', STOP, DONE],
 }
@@ -236,7 +240,11 @@ TOOL = chunk({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "
 REASONING = chunk({"reasoning_content": "hm"})
 
 
-@pytest.mark.parametrize("event", [TOOL, REASONING, chunk({"refusal": "no"})])
+THOUGHT = chunk({"content": "", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]})
+IMAGE = chunk({"images": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]})
+
+
+@pytest.mark.parametrize("event", [TOOL, REASONING, THOUGHT, IMAGE, chunk({"refusal": "no"})])
 async def test_what_is_no_plain_text_is_not_continued(gateway: GatewayCalls, event: bytes) -> None:
     gateway.transport.script("one", stream(ROLE, event, 0.0, Truncated("cut")))
     gateway.transport.script("two", good(*WORDS))
@@ -275,6 +283,38 @@ async def test_comments_are_no_content(gateway: GatewayCalls) -> None:
     reply = await gateway.stream(models=["two/m"])
     _whole(reply)
     assert b": x\n\n" in reply.body
+
+
+async def test_keep_alives_do_not_prolong_the_time_to_the_first_token(tmp_path: Path) -> None:
+    quick = UpstreamSettings(name="one", base_url="http://one/v1", models=["m*"], timeout_first_token_s=0.1)
+    other = UpstreamSettings(name="two", base_url="http://two/v1")
+    gateway = GatewayCalls(tmp_path, settings=Settings(upstreams=[quick, other]))
+    gateway.transport.script("one", stream(*[b": PROCESSING\n\n", 0.02] * 50, *text(*WORDS), STOP, DONE))
+    gateway.transport.script("two", stream(ROLE, 0.2, *text(*WORDS), STOP, DONE))
+    reply = await gateway.stream(models=["two/m"])
+    _whole(reply)
+    assert (reply.headers["x-cmg-upstream"], len(gateway.transport.to("one"))) == ("two", 1)
+    await gateway.close()
+
+
+@pytest.mark.parametrize("steps", [[DONE], [ROLE, DONE], [b": x\n\n", USAGE_EVENT, DONE]])
+async def test_a_stream_that_ends_before_it_says_anything_is_no_success(
+    gateway: GatewayCalls, steps: list[bytes]
+) -> None:
+    gateway.transport.script("one", stream(*steps))
+    gateway.transport.script("two", good(*WORDS))
+    reply = await gateway.stream(models=["two/m"])
+    _whole(reply)
+    assert reply.headers["x-cmg-upstream"] == "two"
+    assert (await gateway.stream()).status == 502
+
+
+async def test_a_stream_may_call_itself_one_in_capitals(gateway: GatewayCalls) -> None:
+    good_one = good(*WORDS)
+    gateway.transport.script(
+        "one", Script(good_one.steps, headers={"content-type": "Text/Event-Stream; charset=UTF-8"})
+    )
+    _whole(await gateway.stream())
 
 
 async def test_an_answer_that_is_no_stream_is_no_success(gateway: GatewayCalls) -> None:

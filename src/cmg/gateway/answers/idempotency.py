@@ -20,7 +20,7 @@ __all__ = ["IdempotentCalls", "Stored"]
 
 _PARAM = "Idempotency-Key"
 _CHARACTERS_MAX = 255
-_BODY_BYTES_MAX = 4 * 2**20
+BODY_BYTES_MAX = 4 * 2**20
 _GIVEN_UP = timedelta(minutes=15)  # a call in flight for longer died with its process
 _RETRY_AFTER_S = 2
 _HELD_MAX = 10_000
@@ -70,7 +70,7 @@ class IdempotentCalls:
 
         Never raises: the client has its answer already.
         """
-        if len(stored.body) > _BODY_BYTES_MAX:
+        if len(stored.body) > BODY_BYTES_MAX:
             await self.give_up(workspace_id, key_id, idempotency_key)
             return False
         place = Place(workspace_id, key_id, idempotency_key)

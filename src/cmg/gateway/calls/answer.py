@@ -21,6 +21,7 @@ class AnswerChoice(msgspec.Struct, gc=False):
 
     message: AnswerMessage | None = None
     finish_reason: str | None = None
+    error: msgspec.Raw = NULL
 
 
 class ChatAnswer(msgspec.Struct, gc=False):
@@ -74,6 +75,11 @@ def read_chat_answer(body: bytes, candidate: Candidate) -> ChatAnswer:
         refuse(body, candidate, f"no chat completion ({error})")
     if not answer.choices or not is_null(answer.error) or answer.finish_reason == "error":
         refuse(body, candidate, "a chat completion without choices")
+    for choice in answer.choices:
+        if not is_null(choice.error):
+            refuse(b'{"error":%b}' % bytes(choice.error), candidate, "a choice with an error")
+        if choice.message is None:
+            refuse(body, candidate, "a choice without a message")
     return answer
 
 

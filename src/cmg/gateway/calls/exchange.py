@@ -65,4 +65,4 @@ def _error_status(status: int) -> int:
 
 def is_event_stream(response: UpstreamResponse) -> bool:
     """Whether the answer says that it is a stream of events."""
-    return response.headers.get("content-type", "").startswith("text/event-stream")
+    return response.headers.get("content-type", "").lower().startswith("text/event-stream")

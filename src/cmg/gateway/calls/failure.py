@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import msgspec
@@ -26,6 +27,24 @@ _CONTEXT = re.compile(
     r"context.{0,12}length|context.window|maximum.context|too many tokens|prompt is too long", re.IGNORECASE
 )
 _FILTER = re.compile(r"content.?filter|content.?policy|moderation|safety", re.IGNORECASE)
+_WAIT_MAX_S = 86400.0
+# The words that stand where others write an HTTP status, in an answer with HTTP 200 or within a stream.
+_WORDS = {
+    "authentication_error": 401,
+    "content_filter": 400,
+    "content_policy_violation": 400,
+    "context_length_exceeded": 400,
+    "insufficient_quota": 429,
+    "invalid_api_key": 401,
+    "invalid_request_error": 400,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "overloaded_error": 529,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "request_too_large": 413,
+}
 
 
 class UpstreamRefused(CmgError):
@@ -41,6 +60,7 @@ class UpstreamRefused(CmgError):
 class Failure(msgspec.Struct, frozen=True):
     """One failed attempt. `kind` goes into the ledger; `sick`: it speaks against the upstream (circuit breaker).
 
+    `retry_at`: the moment (epoch seconds) until which it wants to be left alone, where it names no span of time.
     `silent`: the upstream said nothing in its time; it is not asked again while another candidate is left.
     """
 
@@ -48,6 +68,7 @@ class Failure(msgspec.Struct, frozen=True):
     verdict: Verdict
     error: CmgError
     retry_after_s: float | None = None
+    retry_at: float | None = None
     sick: bool = False
     silent: bool = False
 
@@ -100,11 +121,12 @@ def from_status(status: int, body: bytes, headers: Mapping[str, str], name: str)
         return Failure("http_404", "next", UpstreamRefused(404, said, param=param, code=code))
     if 400 <= status < 500 and status not in {408, 425, 429}:
         return Failure(f"http_{status}", "stop", UpstreamRefused(status, message, param=param, code=code))
-    wait_s = retry_after(headers)
+    wait_s, until = retry_after(headers)
+    told = _told(wait_s) if until is None else {"retry-after": headers["retry-after"]}
     if status == 429:
-        limited = RateLimited(said, code="upstream_rate_limited", headers=_told(wait_s))
-        return Failure("http_429", "again", limited, retry_after_s=wait_s)
-    return Failure(f"http_{status}", "again", _server_error(status, said, wait_s), wait_s, sick=True)
+        limited = RateLimited(said, code="upstream_rate_limited", headers=told)
+        return Failure("http_429", "again", limited, wait_s, until)
+    return Failure(f"http_{status}", "again", _server_error(status, said, told), wait_s, until, sick=True)
 
 
 def refuses_field(failure: Failure, field: str) -> bool:
@@ -113,18 +135,33 @@ def refuses_field(failure: Failure, field: str) -> bool:
     return failure.kind in {"http_400", "http_422"} and (field in error.message or field in (error.param or ""))
 
 
-def _server_error(status: int, said: str, wait_s: float | None) -> CmgError:
+def _server_error(status: int, said: str, told: dict[str, str]) -> CmgError:
     if status in {408, 504, 524}:
         return UpstreamTimeout(said)
     if status in {503, 529}:
-        return Unavailable(said, code="upstream_unavailable", headers=_told(wait_s))
+        return Unavailable(said, code="upstream_unavailable", headers=told)
     return UpstreamFailed(said)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of `Retry-After`; its form as a date is left alone, since clocks differ."""
+def retry_after(headers: Mapping[str, str]) -> tuple[float | None, float | None]:
+    """(seconds, moment in epoch seconds) of `Retry-After`, one of them or none. Source: RFC 9110, 10.2.3.
+
+    A date is read by the clock of its sender, the answer's own `Date`; only without one it is a moment.
+    """
     text = headers.get("retry-after", "").strip()
-    return min(float(text), 86400.0) if re.fullmatch(r"\d{1,6}(\.\d+)?", text) else None
+    if re.fullmatch(r"[0-9]{1,300}(\.[0-9]{1,30})?", text):
+        return min(float(text), _WAIT_MAX_S), None
+    until, sent = _moment(text), _moment(headers.get("date", ""))
+    if until is None or sent is None:
+        return None, until
+    return min(max(0.0, until - sent), _WAIT_MAX_S), None
+
+
+def _moment(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
 
 
 def read_error(body: bytes) -> tuple[str, str | None, str | None]:
@@ -144,13 +181,24 @@ def read_error(body: bytes) -> tuple[str, str | None, str | None]:
 
 
 def status_in(error: msgspec.Raw) -> int:
-    """The HTTP status that an error with HTTP 200, or one within a stream, names as its code; else 502."""
+    """The HTTP status that an error with HTTP 200, or one within a stream, names by its code or type; else 502."""
     try:
-        code = msgspec.json.decode(error, type=ErrorBody).code
-        number = msgspec.json.decode(code, type=int | None, strict=False)
+        body = msgspec.json.decode(error, type=ErrorBody)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return 502
-    return number if number is not None and 400 <= number < 600 else 502
+    code = _plain(body.code) or ""
+    if re.fullmatch(r"[45][0-9]{2}", code):
+        return int(code)
+    return _WORDS.get(code) or _WORDS.get(_plain(body.type) or "") or 502
+
+
+def error_within(data: bytes) -> msgspec.Raw:
+    """The `error` of an event that tells one; the whole of it when it has no such field."""
+    try:
+        error = msgspec.json.decode(data, type=_Envelope).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.Raw(data)
+    return msgspec.Raw(data) if is_null(error) else error
 
 
 def is_null(value: msgspec.Raw) -> bool:

@@ -29,6 +29,7 @@ class Ladder:
         self._left = list(candidates)
         self._breakers, self._contexts, self._clock = breakers, contexts, clock
         self._tries = 0
+        self._asked_at = 0.0
         self._wait_s = 0.0
         self._opened_s: float | None = None  # the shortest wait for a breaker among those that were passed over
         self._current: Candidate | None = None
@@ -43,6 +44,7 @@ class Ladder:
         while self._left:
             candidate = self._left[0]
             if self._breakers.allow(*candidate.place):
+                self._asked_at = self._clock.monotonic()
                 self.attempts += 1
                 self._tries += 1
                 self._current = candidate
@@ -62,10 +64,13 @@ class Ladder:
         again = failure.verdict == "again" and self._tries <= candidate.upstream.retries
         if failure.silent and others:
             again = False
-        if again and failure.retry_after_s is not None:
-            again = failure.retry_after_s <= (_WAIT_S if others else _WAIT_ALONE_S)
+        told_s = failure.retry_after_s
+        if failure.retry_at is not None:
+            told_s = max(0.0, failure.retry_at - self._clock.time())
+        if again and told_s is not None:
+            again = told_s <= (_WAIT_S if others else _WAIT_ALONE_S)
         if again:
-            self._wait_s = failure.retry_after_s or _pause(self._tries)
+            self._wait_s = told_s or _pause(self._tries)
         else:
             self._drop()
         if failure.verdict == "larger":
@@ -86,7 +91,7 @@ class Ladder:
     def abandoned(self) -> None:
         """The call ended for a reason of ours or the client's, which says nothing about the upstream."""
         if self._current is not None:
-            self._breakers.abandoned(*self._current.place)
+            self._breakers.abandoned(*self._current.place, self._asked_at)
             self._current = None
 
     @property
@@ -100,7 +105,7 @@ class Ladder:
         if failure.sick and candidate.upstream.name != SIMULATOR:  # it fails on purpose
             self._breakers.failure(*candidate.place)
         else:
-            self._breakers.abandoned(*candidate.place)
+            self._breakers.abandoned(*candidate.place, self._asked_at)
         self._current = None
         return candidate
 

@@ -9,6 +9,7 @@ from cmg.kit.money import NANO, usd_to_nano
 from cmg.ledger.models import TokenUsage
 
 Number = int | float | None
+_TOKENS_MAX = 2**31  # of one call: more is nonsense, and no column's
 _EXACT_USD = 1e5  # up to here the product with 1e9 is exact to far less than a nano-USD; a tenth of a decimal's price
 
 
@@ -78,7 +79,7 @@ def _salvaged(told: Any) -> Usage | None:
 
 
 def _whole(value: Number) -> int:
-    if value is None or value != value or not 0 <= value < 2**53:  # noqa: PLR0124  NaN is not equal to itself
+    if value is None or value != value or not 0 <= value < _TOKENS_MAX:  # noqa: PLR0124  NaN is not equal to itself
         return 0
     return int(value)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from cmg.gateway.requests.json_body import Fields, raw, read_fields, write_fields
+from cmg.gateway.requests.json_body import Fields, is_model_ambiguous, raw, read_fields, write_fields
 from cmg.gateway.requests.memory_fields import OUR_FIELDS, MemoryFields, MemoryWish, read_wish
 from cmg.kit.asgi import decode
 from cmg.kit.errors import InvalidRequest
@@ -16,7 +16,6 @@ _CHOICES_MAX = 128
 _BASE64 = b";base64,"
 _INLINE = re.compile(rb";base64,[A-Za-z0-9+/=\\]*+")
 _INLINE_BYTES = 4000
-_ESCAPED = b"\\u006"  # how every letter of `model` looks when it is escaped
 
 
 class Message(msgspec.Struct, gc=False):
@@ -121,9 +120,7 @@ class ChatRequest:
         ours = [name for name in OUR_FIELDS if name in fields]
         marked = any(message.memory is not None for message in self.messages)
         other_models = "models" in fields and models != self.models
-        named = self._is_named(model)
-        if self._body.count(b'"model"') > 1 or _ESCAPED in self._body:
-            named = False  # upstreams differ in which of two they take: none shall get another than was checked
+        named = self._is_named(model) and not is_model_ambiguous(self._body)
         as_it_came = not ours and not marked and not other_models and named and not ask_usage
         if as_it_came and injected == UNCHANGED and prefill is None:
             return self._body

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from cmg.gateway.requests.json_body import Fields, raw, read_fields, write_fields
+from cmg.gateway.requests.json_body import Fields, is_model_ambiguous, raw, read_fields, write_fields
 from cmg.kit.asgi import decode
 from cmg.kit.errors import InvalidRequest
 
@@ -45,7 +45,8 @@ class EmbeddingsRequest:
 
     def body_for(self, model: str) -> bytes:
         """The body for an upstream: its name for the model, without our fallbacks."""
-        if model == self.model and "model" in self._fields and "models" not in self._fields:
+        as_named = model == self.model and "model" in self._fields and not is_model_ambiguous(self._body)
+        if as_named and "models" not in self._fields:
             return self._body
         sent = {name: value for name, value in self._fields.items() if name != "models"}
         sent["model"] = raw(model)

@@ -14,6 +14,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SQUARE = bytes.maketrans(b"{}", b"[]")
 _fields = msgspec.json.Decoder(Fields)
 _encode = msgspec.json.Encoder().encode
+_ESCAPED = b"\\u006"  # how every letter of `model` looks when it is escaped
 
 
 def read_fields(body: bytes, depth_max: int) -> Fields:
@@ -27,6 +28,11 @@ def read_fields(body: bytes, depth_max: int) -> Fields:
         except UnicodeDecodeError as error:
             raise InvalidRequest(f"the body is not UTF-8: {error.reason} at byte {error.start}") from error
     return fields
+
+
+def is_model_ambiguous(body: bytes) -> bool:
+    """Whether `model` may stand there twice: upstreams differ in which they take, and only the last is checked."""
+    return body.count(b'"model"') > 1 or _ESCAPED in body
 
 
 def write_fields(fields: Fields) -> bytes:

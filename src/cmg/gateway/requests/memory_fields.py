@@ -86,8 +86,16 @@ def _first(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> str | No
     for name in names:
         value = headers.get(name)
         if value:
-            return value.decode("latin-1").strip() or None
+            return _text(value).strip() or None
     return None
+
+
+def _text(value: bytes) -> str:
+    """A header in UTF-8, as most clients send what is not ASCII, or else in Latin-1."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _mode(text: str | None) -> Mode | None:

@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
-from cmg.gateway.calls.failure import NULL, Failure, from_body, from_status, is_null, status_in
+from cmg.gateway.calls.failure import NULL, Failure, error_within, from_body, from_status, is_null, status_in
 from cmg.gateway.calls.usage import Usage, read_usage
 from cmg.gateway.sse import SseEvent
 
 DONE = b"[DONE]"
+_ERROR = b"error"  # the name of an event that is one, whatever it holds
 _EMPTY = frozenset({b"null", b"[]", b'""', b"{}"})
 
 
@@ -29,6 +30,8 @@ class Delta(msgspec.Struct, gc=False):
     refusal: msgspec.Raw = NULL
     reasoning: msgspec.Raw = NULL
     reasoning_content: msgspec.Raw = NULL
+    reasoning_details: msgspec.Raw = NULL
+    images: msgspec.Raw = NULL
     audio: msgspec.Raw = NULL
 
 
@@ -38,6 +41,7 @@ class Choice(msgspec.Struct, gc=False):
     index: int | None = 0
     delta: Delta | None = None
     finish_reason: str | None = None
+    error: msgspec.Raw = NULL
 
 
 class Chunk(msgspec.Struct, gc=False):
@@ -47,6 +51,7 @@ class Chunk(msgspec.Struct, gc=False):
     usage: msgspec.Raw = NULL
     error: msgspec.Raw = NULL
     model: str | None = None
+    object: msgspec.Raw = NULL
 
 
 _decode = msgspec.json.Decoder(Chunk).decode
@@ -55,11 +60,12 @@ _decode = msgspec.json.Decoder(Chunk).decode
 class StreamReader:
     """The state of one attempt. `began`: something of the answer was there; `plain`: all of it is text of choice 0.
 
-    `told_usage`: the last event was nothing but the usage.
+    `heard`: an event came that is no keep-alive. `told_usage`: the last event was nothing but the usage.
     """
 
     __slots__ = (
-        "_open", "began", "done", "finish_reason", "model", "name", "other", "plain", "text", "told_usage", "usage",
+        "_open", "began", "done", "finish_reason", "heard", "model", "name", "other", "plain", "text",
+        "told_usage", "usage",
     )  # fmt: skip
 
     def __init__(self, choices: int, name: str) -> None:
@@ -67,7 +73,7 @@ class StreamReader:
         self._open = set(range(choices))
         self.text: list[str] = []
         self.other = 0  # bytes of what is no content: tool calls, reasoning
-        self.began = self.done = self.told_usage = False
+        self.began = self.done = self.heard = self.told_usage = False
         self.plain = choices == 1
         self.finish_reason: str | None = None
         self.model: str | None = None
@@ -85,7 +91,7 @@ class StreamReader:
         """
         if event.comment:
             return
-        data = event.data
+        self.heard, data = True, event.data
         if data == DONE:
             self.done = True
             return
@@ -94,9 +100,9 @@ class StreamReader:
         except msgspec.ValidationError:
             chunk = self._unusual(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise self._malformed(error) from error
-        if not is_null(chunk.error):
-            raise Broken(from_status(status_in(chunk.error), data, {}, self.name))
+            raise (self._told(data) if event.name == _ERROR else self._malformed(error)) from error
+        if event.name == _ERROR or not is_null(chunk.error) or bytes(chunk.object) == b'"error"':
+            raise self._told(data)
         if chunk.model is not None:
             self.model = chunk.model
         if chunk.usage is not NULL:
@@ -104,10 +110,16 @@ class StreamReader:
             self.usage = told or self.usage
             self.told_usage = told is not None and not chunk.choices
         for choice in chunk.choices or ():
+            if choice.error is not NULL and not is_null(choice.error):
+                raise self._told(b'{"error":%b}' % bytes(choice.error))
             if choice.delta is not None:
                 self._add(choice.delta, choice.index or 0)
             if choice.finish_reason is not None:
                 self._finish(choice)
+
+    def _told(self, data: bytes) -> Broken:
+        """The error that the upstream told within its stream."""
+        return Broken(from_status(status_in(error_within(data)), data, {}, self.name))
 
     def _unusual(self, data: bytes) -> Chunk:
         """An empty chunk for valid JSON of another shape, with its error if it is one."""
@@ -137,6 +149,8 @@ class StreamReader:
             delta.refusal,
             delta.reasoning,
             delta.reasoning_content,
+            delta.reasoning_details,
+            delta.images,
             delta.audio,
         ):
             if field is not NULL and bytes(field) not in _EMPTY:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import msgspec
 
 from cmg.gateway.answering import Headers, answer_headers, trace_headers
+from cmg.gateway.answers.idempotency import BODY_BYTES_MAX
 from cmg.gateway.answers.replaying import Keeper
 from cmg.gateway.calls.description import attempted
 from cmg.gateway.calls.exchange import Failed, ask, is_event_stream, refuse, whole_body
@@ -18,7 +19,7 @@ from cmg.gateway.routing.router import Candidate
 from cmg.gateway.sse import EventTooLarge, SseEvent, SseParser
 from cmg.gateway.streams.continuation import Continuation
 from cmg.gateway.streams.reader import Broken, StreamReader
-from cmg.gateway.upstreams.transport import TransportError, UpstreamResponse
+from cmg.gateway.upstreams.transport import FirstByteTimeout, TransportError, UpstreamResponse
 from cmg.kit.asgi import Message, Send
 from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError
@@ -40,6 +41,7 @@ class Outgoing:
         self._send, self._keeper = send, keeper
         self._headers: Headers = []
         self._kept: list[bytes] = []
+        self._room = BODY_BYTES_MAX  # a longer answer is kept nowhere, so it need not be held here
         self.begun = False
         self.plain = True  # nothing but text of one choice was sent
         self.text: list[str] = []
@@ -56,6 +58,10 @@ class Outgoing:
         if self._keeper is None:
             return self._send(message)
         self._kept.append(data)
+        self._room -= len(data)
+        if self._room < 0:
+            self._keeper, self._kept = None, []
+            return self._send(message)
         return self._send(message) if more else self._keep(self._keeper, message)
 
     async def _keep(self, keeper: Keeper, last: Message) -> None:
@@ -81,6 +87,7 @@ class Relay:
         self.reader = StreamReader(chat.n, "")
         self._passage: _Passage | None = None
         self._stream = 0  # the trace's mark
+        self._hear_until = 0.0
 
     async def run(self, finish: Callable[[StreamReader], None]) -> None:
         """Stream to the end. Raises `CmgError` when nothing was sent yet; later failures end the stream in-band."""
@@ -132,6 +139,7 @@ class Relay:
         self.reader = reader = StreamReader(self._chat.n, candidate.name)
         going_on = Continuation("" if prefill else sent, candidate.name)
         self._passage = passage = _Passage(reader, going_on, hides_usage=hides_usage)
+        self._hear_until = self._clock.monotonic() + candidate.upstream.timeouts.first_byte_s
         pieces, parser, ended = response.chunks(), SseParser(), False
         try:
             while not reader.done and not ended:
@@ -155,16 +163,22 @@ class Relay:
     ) -> tuple[list[SseEvent], bool]:
         """The whole events that came together, and whether nothing comes behind them. Raises `Broken`.
 
-        After the finish reason a failure or a short silence ends the stream as well as `[DONE]` does.
+        After the finish reason a failure or a short silence ends the stream as well as `[DONE]` does. Before the first
+        event keep-alives prolong nothing.
         """
         waiting = self._clock.monotonic()
         try:
-            if reader.finished:
-                async with asyncio.timeout(_AFTER_FINISH_S):
+            if reader.finished or not reader.heard:
+                async with asyncio.timeout(_AFTER_FINISH_S if reader.finished else self._hear_until - waiting):
                     piece = await anext(pieces)
             else:
                 piece = await anext(pieces)
-        except (StopAsyncIteration, TimeoutError):
+        except StopAsyncIteration:
+            piece = None
+        except TimeoutError as error:
+            if not reader.finished:
+                late = FirstByteTimeout("nothing but keep-alives came from the upstream in time")
+                raise Broken(from_transport(late, reader.name)) from error
             piece = None
         except TransportError as error:
             if reader.finished:
@@ -229,7 +243,7 @@ class Relay:
 
     async def _end(self, passage: "_Passage", finish: Callable[[StreamReader], None]) -> None:
         reader = passage.reader
-        if not reader.finished and not reader.done:
+        if not reader.finished and not (reader.done and reader.began):
             raise Broken(from_body("its stream ended before it was finished", reader.name))
         if not passage.going_on.over:
             raise Broken(from_body("its answer is shorter than the one that was cut", reader.name))

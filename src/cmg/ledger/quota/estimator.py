@@ -8,6 +8,7 @@ from cmg.ledger.prices import ModelPrice
 
 MAX_MODELS = 1024  # clients choose model names
 FIRST_COMPLETION = 500.0  # tokens: before anything is known of a model
+ANSWER_TOKENS_MAX = 1_000_000  # of one answer: what asks for more, or says that it was more, is taken as this
 WEIGHT = 0.1  # of the newest answer in the moving average
 MARGIN = 1.5  # a reservation is rather too large: what is too small may overshoot a budget
 
@@ -31,7 +32,7 @@ class Estimator:
         """
         prompt = max(0, prompt_tokens)
         if max_tokens is not None and max_tokens >= 0:
-            completion = max_tokens * max(1, n)
+            completion = min(max_tokens, ANSWER_TOKENS_MAX) * max(1, n)
         else:
             completion = int(self._completion.get(model, FIRST_COMPLETION) * MARGIN) * max(1, n)
         cost = (price or DEFAULT_PRICE).cost_nano(TokenUsage(prompt=prompt, completion=completion))
@@ -39,7 +40,7 @@ class Estimator:
 
     def learn(self, model: str, completion_tokens: int) -> None:
         """Tell how long an answer was; the model that was heard of longest ago gives way when there are too many."""
-        known = self._completion
+        known, completion_tokens = self._completion, min(completion_tokens, ANSWER_TOKENS_MAX)
         before = known.get(model)
         if before is None:
             if len(known) >= self._max_models:

@@ -34,6 +34,7 @@ from cmg.telemetry.instruments import Child
 _IDLE = 600 * SECOND  # a key that was not used for so long may lose its row when the table is full
 MARK_TTL_US = 3_000_000  # whoever marked a row for seeding longer ago than this is gone
 _MAX_KNOWN = 200_000
+_MOST = 2**62  # nano-USD that a row counts to; beyond, no budget could be larger
 
 Nano = tuple[int, int, int, int]
 
@@ -98,10 +99,10 @@ class Rows:
                 if periods[0] > row[STARTS] and roll(row, periods):
                     self._write_spent(offset, row)
                 spent = offset + SPENT
-                words[spent] = row[SPENT] + cost_nano
-                words[spent + 1] = row[SPENT + 1] + cost_nano
-                words[spent + 2] = row[SPENT + 2] + cost_nano
-                words[spent + 3] = row[SPENT + 3] + cost_nano
+                words[spent] = min(row[SPENT] + cost_nano, _MOST)
+                words[spent + 1] = min(row[SPENT + 1] + cost_nano, _MOST)
+                words[spent + 2] = min(row[SPENT + 2] + cost_nano, _MOST)
+                words[spent + 3] = min(row[SPENT + 3] + cost_nano, _MOST)
                 if terms.share:
                     words[offset + PAID], grant.life = row[PAID] + cost_nano, row[LIFE]
             if terms.tokens is not None and tokens != grant.tokens:
