@@ -238,3 +238,38 @@ async def test_what_is_sent_after_the_client_left_goes_nowhere():
         client.transport.abort()
         async with asyncio.timeout(5):
             await done.wait()
+
+
+HEADS = {
+    "a header": b"GET / HTTP/1.1\r\nhost: x\r\nx: ",
+    "a target": b"GET /",
+    "many headers": b"GET / HTTP/1.1\r\n",
+}
+
+
+@pytest.mark.parametrize("begun", HEADS)
+async def test_a_head_without_end_is_refused(begun: str) -> None:
+    piece = b"x-one: 1\r\n" * 1000 if begun == "many headers" else b"a" * 10_000
+    async with serving(answering()) as client:
+        client.transport.write(HEADS[begun])
+        for _ in range(30):
+            client.transport.write(piece)
+            await asyncio.sleep(0.005)
+            if client.closed.is_set():
+                break
+        async with asyncio.timeout(5):
+            await client.closed.wait()
+        assert client.got.startswith(b"HTTP/1.1 431 ")
+        assert b"head_too_large" in client.got
+
+
+async def test_a_head_in_pieces_and_a_large_body_are_taken() -> None:
+    ok = [{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]}]
+    async with serving(answering(*ok, {"type": "http.response.body", "body": b"ok"})) as client:
+        for _ in range(2):
+            request = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\nx: " + b"a" * 50_000 + b"\r\n\r\n"
+            for place in range(0, len(request), 10_000):
+                client.transport.write(request[place : place + 10_000])
+                await asyncio.sleep(0.002)
+            client.transport.write(b"b" * 200_000)
+        assert (await client.until(b"ok", 2)).count(b"HTTP/1.1 200") == 2

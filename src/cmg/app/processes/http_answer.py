@@ -13,15 +13,48 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from cmg.kit.asgi import Message, Receive, Scope, Send
+from cmg.kit.errors import InvalidRequest
 
 _STATUS_LINES = {one.value: f"HTTP/1.1 {one.value} {one.phrase}\r\n".encode() for one in HTTPStatus}
 _NO_BODY = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
+_HEAD_BYTES_MAX = 64 * 1024  # of a request; the parser has no bound of its own, and takes its time
+_TOO_LARGE = InvalidRequest(f"the head of the request has more than {_HEAD_BYTES_MAX} bytes", code="head_too_large")
 _COPIED_MAX = 64 * 1024  # a larger body is not copied to stand behind its head
 
 
 class Protocol(HttpToolsProtocol):
-    """What uvicorn takes as `http`."""
+    """What uvicorn takes as `http`. A request's head is bounded: what one read brings, and 64 KB beyond it."""
+
+    _in_head = False
+    _head_bytes = 0  # of a head that is not whole yet, without the read in which it began
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; refuse a head without end before it fills the memory."""
+        if self._in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES_MAX:
+                self._refuse_head()
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def _refuse_head(self) -> None:
+        body = _TOO_LARGE.json()
+        head = f"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: {len(body)}\r\n"
+        rest = "content-type: application/json\r\nconnection: close\r\n\r\n"
+        if not self.transport.is_closing():
+            self.transport.write((head + rest).encode() + body)
+            self.transport.close()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         def answered(scope: Scope, receive: Receive, _send: Send) -> Awaitable[None]:
