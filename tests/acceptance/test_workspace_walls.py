@@ -82,6 +82,8 @@ async def test_no_name_of_another_workspace_finds_or_deletes_anything(api: Api, 
         await api.post("/v1/recall", {"user_id": user, "query": "oak treasure"}, key=stranger),
     ]
     assert [one.json["items"] for one in lists] == [[], [], [], []]
+    working = await api.post("/v1/workingset", {"user_id": user, "thread_id": "map", "query": "oak"}, key=stranger)
+    assert (working.status, working.json["tokens_used"], b"oaks" in working.body) == (200, 0, False)
     for filters in (
         {"user_id": user},
         {"agent_id": user},

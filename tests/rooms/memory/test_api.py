@@ -10,7 +10,7 @@ from cmg.identity.models import ApiKey, Caller, Workspace
 from cmg.kit.asgi import Request
 from cmg.kit.errors import CmgError, Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
 from cmg.memory.handlers import MemoryApi
-from rooms.memory.conftest import Memory, scope
+from rooms.memory.conftest import Memory, said, scope
 from support.access import access_on
 
 WINE = [{"id": "m1", "role": "user", "name": "Ana", "content": "The wine cellar is behind the third door."}]
@@ -241,6 +241,14 @@ async def test_what_a_call_said_and_what_was_ingested_are_one_memory(client: Cli
     found = await client.memory.recall(scope("ana", "x"), "wine cellar")
     assert found.text is not None
     assert "third door" in found.text
+
+
+async def test_a_user_has_as_long_an_id_as_a_call_may_name(client: Client) -> None:
+    user = "u" * 512
+    await client.memory.keep(scope(user), said("My bicycle is green."))
+    await client.ingest(user_id=user, messages=[{"role": "user", "content": "My bicycle has a bell."}])
+    found = await client.recall("bicycle", user_id=user)
+    assert {item["content"] for item in found["items"]} == {"My bicycle is green.", "My bicycle has a bell."}
 
 
 async def test_neighbours_follow_the_hits_as_items_of_their_own(client: Client) -> None:

@@ -14,13 +14,12 @@ from cmg.memory.api.schemas import (
     Question,
     RecallFilters,
     Source,
+    UserId,
 )
 from cmg.memory.items.models import ITEM_CHARACTERS, FactKind
 
-USER_CHARACTERS = 512  # what a chat call may name
 Share = Annotated[float, Meta(ge=0, le=1)]
 Content = Annotated[str, Meta(min_length=1, max_length=ITEM_CHARACTERS)]
-UserId = Annotated[str, Meta(min_length=1, max_length=USER_CHARACTERS)]
 
 
 class AddRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +28,7 @@ class AddRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     `valid_from` and `valid_to` say when it is true, `expires_at` when it is to be deleted; `importance` is 0 to 1.
     """
 
-    user_id: Id
+    user_id: UserId
     agent_id: Id | None = None
     app_id: Id | None = None
     thread_id: Id | None = None
@@ -58,7 +57,7 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to find among a user's memories."""
 
-    user_id: Id
+    user_id: UserId
     query: Annotated[Question, Meta(min_length=1)]
     limit: Annotated[int, Meta(ge=1, le=MAX_ITEMS)] = 10
     kinds: Annotated[list[str], Meta(max_length=20)] | None = None

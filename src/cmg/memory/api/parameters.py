@@ -4,7 +4,7 @@ from uuid import UUID
 
 from cmg.kit.asgi import Request
 from cmg.kit.errors import InvalidRequest, NotFound
-from cmg.memory.api.control_schemas import USER_CHARACTERS
+from cmg.memory.api.schemas import USER_CHARACTERS
 from cmg.memory.control.models import Narrow
 from cmg.memory.models import Owner, owner_of
 from cmg.memory.text.cleaning import bounded_id

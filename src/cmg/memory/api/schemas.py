@@ -11,7 +11,9 @@ CONTENT_CHARACTERS = 1_000_000
 MAX_ITEMS = 500
 TOKEN_BUDGET = 1_000_000
 
+USER_CHARACTERS = 512  # what a chat call may name
 Id = Annotated[str, Meta(min_length=1, max_length=256)]
+UserId = Annotated[str, Meta(min_length=1, max_length=USER_CHARACTERS)]
 Text = Annotated[str, Meta(max_length=MESSAGE_CHARACTERS)]
 Question = Annotated[str, Meta(max_length=MESSAGE_CHARACTERS)]
 Moment = str | float  # RFC 3339 or seconds since the epoch
@@ -34,7 +36,7 @@ class IngestMessage(msgspec.Struct, frozen=True, kw_only=True):
 class IngestRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to remember: `messages`, or `content` of a `content_type`. `wait`: answer when it is searchable."""
 
-    user_id: Id
+    user_id: UserId
     agent_id: Id | None = None
     app_id: Id | None = None
     thread_id: Id | None = None
@@ -87,7 +89,7 @@ class RecallRequest(msgspec.Struct, frozen=True, kw_only=True):
     best first, or the best thread first with its items as they were said.
     """
 
-    user_id: Id
+    user_id: UserId
     thread_id: Id | None = None
     query: Question | None = None
     purpose: Question | None = None
@@ -134,7 +136,7 @@ class RecallAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class WorkingSetRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Whose working set, of which thread, and what for. Without a `token_budget`: a note's size."""
 
-    user_id: Id
+    user_id: UserId
     thread_id: Id | None = None
     query: Question | None = None
     purpose: Question | None = None

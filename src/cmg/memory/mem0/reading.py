@@ -8,8 +8,17 @@ from msgspec import UNSET, Meta, UnsetType
 
 from cmg.kit.asgi import decode
 from cmg.kit.errors import InvalidRequest
-from cmg.memory.api.control_schemas import USER_CHARACTERS, EditRequest
-from cmg.memory.api.schemas import MESSAGE_CHARACTERS, MESSAGES, Id, IngestMessage, IngestRequest, Moment, Question
+from cmg.memory.api.control_schemas import EditRequest
+from cmg.memory.api.schemas import (
+    MESSAGE_CHARACTERS,
+    MESSAGES,
+    USER_CHARACTERS,
+    Id,
+    IngestMessage,
+    IngestRequest,
+    Moment,
+    Question,
+)
 from cmg.memory.models import KEPT_ROLES
 
 BATCH = 1000
