@@ -20,12 +20,15 @@ _AMBIGUOUS = frozenset({"may", "march"})  # months only beside a number
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _DAY = re.compile(r"(?:[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?")
 _FIRST_PERSON = frozenset({"i", "me", "my", "mine", "i'm", "i've", "i'd", "i'll", "we", "our", "us"})
-_SECOND_PERSON = frozenset({"you", "your", "yours", "you've", "you'd"})
+_POLITE = frozenset({"can", "could", "do", "may", "will", "would"})  # `can you tell me` asks for nothing that was said
+_HAVING = frozenset({"did", "had", "have"})
 _SAYING_WORDS = """
     advise advised answer answered describe described explain explained gave give list listed mention mentioned propose
     proposed recommend recommended said say suggest suggested tell told
 """
 _SAYING = frozenset(_SAYING_WORDS.split())
+_SAID_WORDS = "advice answer answers explanation list recommendation recommendations reply suggestion suggestions"
+_SAID = frozenset(_SAID_WORDS.split())
 _AUXILIARY_WORDS = "can could did do does had has have is may might must shall should was were will would"
 _AUXILIARIES = frozenset(_AUXILIARY_WORDS.split())
 _JOINING = frozenset({"and", "or", "e", "et", "o", "oder", "ou", "u", "und", "y"})
@@ -147,8 +150,12 @@ def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
 def _speaker(folded: Sequence[str]) -> Speaker | None:
     """Whose words: what the other said to me, else what I said of myself."""
     said = set(folded)
-    if said & _SECOND_PERSON and said & _SAYING:
+    if "your" in said and said & _SAID:
         return "assistant"
+    for before, word, after in zip(["", *folded], folded, [*folded[1:], ""], strict=False):
+        telling = word == "you" and before not in _POLITE and (before in _HAVING or after in _SAYING | _HAVING)
+        if (telling or word in {"you've", "you'd"}) and said & _SAYING:
+            return "assistant"
     return "user" if said & _FIRST_PERSON else None
 
 

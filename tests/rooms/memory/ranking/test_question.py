@@ -88,6 +88,14 @@ def test_dates_are_read_where_they_are_dates(text: str, dates: Dates):
     [
         ("What did I say about my budget?", "user"),
         ("Which book did you recommend to me?", "assistant"),
+        ("What was your advice about the roof?", "assistant"),
+        ("Can you remind me what you suggested for dinner?", "assistant"),
+        ("What had you told me before I moved?", "assistant"),
+        ("Can you list the order in which I brought these up?", "user"),
+        ("Could you please give me a summary of my trip?", "user"),
+        ("Do you remember what I said about cheese?", "user"),
+        ("What did I tell you about my dog?", "user"),
+        ("Would you describe the garden?", None),
         ("How are you?", None),
         ("What is the plan?", None),
         ("What did John tell me?", None),  # whoever is named counts
