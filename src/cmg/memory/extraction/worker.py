@@ -95,13 +95,14 @@ class ExtractionWorker:
     async def run(self) -> None:
         """Work until cancelled; goes on by itself when the database comes back."""
         while True:
-            busy, started = 0, self._clock.monotonic()
+            done, started = 0, self._clock.monotonic()
             with contextlib.suppress(DatabaseAway):
-                busy = await self.once()
+                done = await self.once()
                 await self._show_backlog()
-            # After an import there is work for minutes: half of the time belongs to the calls.
+            # After an import there is work for minutes: half of the time belongs to the calls. Few threads are waited
+            # for until they are many: a round costs as many statements for one as for all.
             took = self._clock.monotonic() - started
-            await self._clock.sleep(min(took, _REST_S) if busy else _IDLE_S)
+            await self._clock.sleep(min(took, _REST_S) if done >= _TOGETHER else _IDLE_S)
 
     async def once(self) -> int:
         """Read some threads that are due; returns how many. Raises `DatabaseAway`."""
