@@ -1,20 +1,14 @@
 """How answers are printed: JSON for programs, aligned text for people."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
 import msgspec
 
+from cmg.telemetry.lines.terminal import visible
+
 F = TypeVar("F", bound=Callable[..., Any])
-# What a terminal obeys instead of showing it, and what turns the order of letters around.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def visible(text: str) -> str:
-    """Somebody else's words as one line: a terminal obeys nothing in them, and they begin no line of their own."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def json_option(command: F) -> F:

@@ -14,7 +14,7 @@ import structlog
 from cmg.kit.clock import Clock, SystemClock
 from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
-from cmg.telemetry.lines.encoding import as_json, ecs
+from cmg.telemetry.lines.encoding import as_json, as_text, ecs
 from cmg.telemetry.lines.levels import Levels
 from cmg.telemetry.lines.redaction import redact
 from cmg.telemetry.lines.request import add_request
@@ -57,7 +57,11 @@ def configure(level: str = "info", process: str = "cmg", spool: Path | None = No
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, ecs(process), as_json],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                ecs(process),
+                as_text if spool is None and sys.stderr.isatty() else as_json,
+            ],
         )
     )
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line shows them: 5 µs each

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cmg.cli.commands import run
-from cmg.cli.printing import visible
+from cmg.telemetry.lines.terminal import visible
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,26 @@ def test_a_reader_of_standard_error_who_does_not_read_costs_lines_there_only(tmp
     os.close(write)
 
 
+def test_a_terminal_gets_lines_for_people_and_the_spool_json(tmp_path: Path) -> None:
+    master, terminal = os.openpty()
+    writer = LineWriter(Spool(tmp_path), stream=terminal)
+    told = {
+        "@timestamp": "2026-03-01T10:11:12.5Z", "log.level": "error", "process.name": "gateway-0",
+        "message": "it \x1b[31m", "log.logger": "cmg.x", "error.message": "no room", "cmg.retry_s": 3,
+        "error.stack_trace": "Traceback:\n  here",
+    }  # fmt: skip
+    writer.emit(record(json.dumps(told)))
+    writer.emit(record("no JSON"))
+    writer.start()
+    writer.close()
+    shown = os.read(master, 4096).decode().replace("\r\n", "\n").splitlines()
+    os.close(terminal)
+    os.close(master)
+    first = "10:11:12 ERROR    gateway-0 cmg.x: it \\x1b[31m (no room) retry_s=3"
+    assert shown == [first, "Traceback:", "  here", "no JSON"]
+    assert (json.loads(next(tmp_path.glob("*.ndjson")).read_bytes().splitlines()[0])) == told
+
+
 def test_a_spool_takes_no_more_than_its_bound(tmp_path: Path) -> None:
     spool = Spool(tmp_path, most_bytes=3 * SEGMENT_BYTES)
     data = b"x" * (SEGMENT_BYTES // 2 - 1) + b"\n"

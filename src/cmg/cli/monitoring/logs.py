@@ -8,9 +8,10 @@ import click
 import msgspec
 
 from cmg.app.wiring.services import Services
-from cmg.cli.printing import json_option, print_json, print_table, visible
+from cmg.cli.printing import json_option, print_json, print_table
 from cmg.cli.session import with_services
 from cmg.identity.models import COMMAND_LINE
+from cmg.telemetry.lines.terminal import shown
 
 _Command = Callable[..., Any]
 _MOST = 100_000
@@ -64,7 +65,7 @@ def search(*, words: tuple[str, ...], limit: int, as_json: bool, **asked: str | 
         print_json({"items": items})
     else:
         for item in items:
-            click.echo(_shown(item))
+            click.echo(shown(item))
     return 0 if items else 1
 
 
@@ -85,7 +86,7 @@ def tail(*, words: tuple[str, ...], as_json: bool, **asked: str | None) -> None:
                     if set(record) == {"next"}:
                         values["after"] = record["next"]
                     elif record:
-                        click.echo(line.decode() if as_json else _shown(record))
+                        click.echo(line.decode() if as_json else shown(record))
             await asyncio.sleep(0)
 
     with_services(follow)
@@ -129,11 +130,3 @@ def level(*, logger: str, level: str | None, hold_for: str | None, as_json: bool
     with_services(change)
     if as_json:
         print_json({"logger": logger, "level": level})
-
-
-def _shown(item: dict[str, Any]) -> str:
-    """A line for people: when, how bad, who, what, and the error if there is one."""
-    more = item.get("error.message")
-    ids = " ".join(f"{name}={item[name]}" for name in ("cmg.request_id", "trace.id") if name in item)
-    text = f"{item['@timestamp']} {item['log.level'].upper():8} {item['log.logger']}: {item['message']}"
-    return visible(" ".join(part for part in (text, f"({more})" if more else "", ids) if part))

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from cmg.cli.printing import json_option, print_fields, print_json, print_table, visible
+from cmg.cli.printing import json_option, print_fields, print_json, print_table
 from cmg.cli.session import with_services
+from cmg.telemetry.lines.terminal import visible
 
 _SHOWN = ("at", "trace_id", "name", "model", "status", "duration_ms", "kept_for")
 _TOLD = ("error.type", "gen_ai.provider.name", "cmg.outcome", "gen_ai.memory.record.count")

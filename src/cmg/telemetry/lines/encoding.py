@@ -9,6 +9,7 @@ import orjson
 import structlog
 
 from cmg.telemetry.lines.redaction import redacted, suspect, without_named
+from cmg.telemetry.lines.terminal import readable
 
 ECS_VERSION = "8.11"
 SERVICE = "context-memory-gateway"
@@ -59,6 +60,11 @@ def without_people(record: dict[str, Any]) -> dict[str, Any]:
 def as_json(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
     """The record as one line. Whatever its fields hold, no secret of a known form is in it."""
     return encoded(event).decode()
+
+
+def as_text(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+    """As `as_json`, for people."""
+    return readable(encoded(event)).decode().rstrip("\n")
 
 
 def encoded(event: Mapping[str, Any]) -> bytes:

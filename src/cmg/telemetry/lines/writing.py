@@ -1,5 +1,7 @@
 """The way of a line out of the process: a bounded queue, and a thread that writes to the spool and to standard error.
 
+A terminal gets lines that people can read.
+
 Whoever logs formats the line and puts it into the queue (10 µs together); nothing they do waits for a disk or a pipe.
 What finds no room is dropped and counted.
 """
@@ -15,6 +17,7 @@ from typing import Any, Protocol
 
 from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.lines.terminal import readable
 
 QUEUED_LINES, QUEUED_BYTES = 50_000, 32 * 2**20
 GATHER_S = 0.01  # lines of this time go out together
@@ -45,6 +48,7 @@ class LineWriter(logging.Handler):
     def __init__(self, spool: Lines | None, stream: int = 2, shedder: DiskGuard | None = None) -> None:
         super().__init__()
         self._spool, self._stream, self._shedder = spool, stream, shedder
+        self._to_people = stream >= 0 and os.isatty(stream)
         self._queue: collections.deque[bytes] = collections.deque()
         self._bytes = 0
         self._dropped: dict[str, int] = {}
@@ -136,6 +140,8 @@ class LineWriter(logging.Handler):
         """To standard error in pieces that a ready pipe takes whole; a reader who does not read loses lines."""
         if self._stream < 0:
             return
+        if self._to_people:
+            data = readable(data)
         if self._cut:
             data = b"\n" + data
         place = 0
