@@ -91,7 +91,8 @@ class Prober:
         self._states[name] = state
         self._tell(state)
         if before is None or before.level != level:
-            _log.info("a level", component=name, level=level.name, reason=told(readings))
+            tell = _log.warning if level > Level.HEALTHY else _log.info
+            tell("the health of a component", component=name, health=level.name.lower(), reason=told(readings))
         self._history.note(name, level, at, told(readings))
         self._note_whole(at)
         self._changed.set()

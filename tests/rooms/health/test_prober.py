@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from cmg.health.board import Board
 from cmg.health.history import History
@@ -107,6 +108,22 @@ async def test_a_fault_is_seen_within_interval_and_deadline_and_so_is_recovery(t
             look[0], started = fault, time.monotonic()
             await eventually(lambda level=level: _is(levels(reader) == {"thing": level}), 3, level)
             assert time.monotonic() - started <= PACE.interval_s + PACE.deadline_s + 0.3, level
+
+
+async def test_each_change_is_a_line_that_says_how_well_it_works(tmp_path, away, instruments) -> None:
+    look = [good]
+
+    async def changing() -> Sequence[Reading]:
+        return await look[0]()
+
+    with capture_logs() as lines:
+        async with running(tmp_path, away, instruments, probe("thing", changing)) as reader:
+            for found, level in ((good, "HEALTHY"), (bad, "UNHEALTHY"), (good, "HEALTHY")):
+                look[0] = found
+                await eventually(lambda level=level: _is(levels(reader) == {"thing": level}), 3, level)
+    told = [(one["log_level"], one["health"], one["reason"]) for one in lines if one.get("component") == "thing"]
+    assert [one[:2] for one in told] == [("info", "healthy"), ("warning", "unhealthy"), ("info", "healthy")]
+    assert "said no" in told[1][2]
 
 
 async def test_levels_are_metrics(tmp_path, away, instruments) -> None:
