@@ -1,4 +1,4 @@
-"""What kind of thing a question asks for, and whether a text holds one: a time, a number, a name, a plan.
+"""What kind of thing a question asks for, and whether a text holds one: a time, a number, a name, a plan, a reason.
 
 Told by English words; a question of another language, or one that asks for something else, is of no kind.
 """
@@ -38,6 +38,12 @@ _NUMBERS = """
     two three four five six seven eight nine ten eleven twelve dozen hundred thousand million once twice couple few
     several first second third
 """
+_DONE = "been bought done found given gone got had made met read seen taken told tried won written"
+_REASONS = "because cause inspired motivated need realized reason since so wanted wants"
+_LIKINGS = """
+    best enjoy enjoyed enjoying fan favorite favourite fun hobby like liked likes love loved loves passion passionate
+    prefer preferred
+"""
 _PLANS = "going gonna plan plans planned planning hope hopes hoping want wants wanted will next thinking forward"
 _TIME = Sought(
     re.compile(rf"\bwhen (?:{_AUXILIARIES})\b|\b(?:what|which) (?:day|date|month|week|weekday|year)\b", re.IGNORECASE),
@@ -67,6 +73,24 @@ _PLAN = Sought(
     frozenset(_PLANS.split()),
     re.compile(r"'ll "),
 )
+_EXPERIENCE = Sought(  # what somebody has done was said with its time
+    re.compile(rf"\bha(?:d|s|ve) (?:\w+(?:'s)? ){{1,4}}?(?:\w+ed|{'|'.join(_DONE.split())})\b", re.IGNORECASE),
+    _TIME.words,
+    _TIME.pattern,
+)
+_REASON = Sought(
+    re.compile(r"^\W*why\b|\breasons?\b|\bmotivat|\binspire", re.IGNORECASE),
+    frozenset(_REASONS.split()),
+    re.compile(r"'cause\b"),
+)
+_LIKING = Sought(
+    re.compile(
+        r"\b(?:enjoys?|favou?rites?|hobb(?:y|ies)|interest(?:s|ed)|likes?|loves?|passionate|prefers?)\b", re.IGNORECASE
+    ),
+    frozenset(_LIKINGS.split()),
+    re.compile(r"\binto\b"),
+)
+_KINDS = (_TIME, _NUMBER, _NAME, _PLAN, _EXPERIENCE, _REASON, _LIKING)
 
 
 def holding(question: str, people: Iterable[str]) -> Likely | None:
@@ -76,7 +100,7 @@ def holding(question: str, people: Iterable[str]) -> Likely | None:
     """
     questions = _ASKING.findall(question[-10 * _LOOKED_AT :])
     text = questions[-1] if questions else question if len(question) <= _LOOKED_AT else ""
-    sought = next((one for one in (_TIME, _NUMBER, _NAME, _PLAN) if one.asked.search(text)), None)
+    sought = next((one for one in _KINDS if one.asked.search(text)), None)
     if sought is None:
         return None
     known = {word for name in people for word in name.split()}

@@ -26,7 +26,7 @@ _SAMPLES = 1024  # of 10 KB for notes, of 40 KB for searches
 SEARCH = Sizes(every=ALL_RANKED, candidates=150, sample=200)
 # A note holds a few lines, and only what has the question's words or its meaning.
 NOTE = Sizes(every=500, candidates=64, sample=64)
-_ANSWER = 0.65  # of score, for what holds a time, a number, a name or a plan where a question asks for one
+_ANSWER = 0.8  # of score, for what holds a time, a number, a name … where a question asks for one
 _MORE = 20  # passages that are looked at for that beyond those given out
 _COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
 _CLOSE = 0.35  # a cosine from which a passage is about the same without a word in common

@@ -20,6 +20,10 @@ PEOPLE = ["Maria Lopez", "John"]
         ("Which film is it?", 'It is "the birds".', "It is sad."),
         ("Which good book is long?", "Read Middlemarch.", "Read a lot."),
         ("What does Maria want to do?", "I'll paint the fence.", "I painted the fence."),
+        ("Which trips has John's sister made?", "We sailed to Malta.", "We sailed, and it was calm."),
+        ("What has John repaired?", "I fixed the roof yesterday.", "I fixed the roof."),
+        ("Why did Maria move?", "I moved because of the noise.", "I moved, and it was noisy."),
+        ("What does John like?", "I'm so into jazz.", "I play jazz."),
         ("I was in Rome. It rained. What are my plans?", "I hope to sail.", "I sailed."),
     ],
 )
@@ -32,8 +36,8 @@ def test_what_holds_the_kind_of_answer_looks_more_likely(question: str, answer: 
 @pytest.mark.parametrize(
     "question",
     [
-        "What does Maria like?",
-        "When I was young I had a dog. What was it like?",
+        "What does Maria do?",
+        "When I was young I had a dog. What was it?",
         "Ich will wissen, wo Anna wohnt?",
         "I want you to be kind.",
         "Tell me where it hurts. " + "It is a long story of mine. " * 10,
