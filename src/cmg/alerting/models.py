@@ -48,12 +48,16 @@ def fingerprint(labels: Mapping[str, str]) -> str:
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody says of one alert. `ends_at` of a firing one: when to take it for resolved without further word."""
+    """What somebody says of one alert. `ends_at` of a firing one: when to take it for resolved without further word.
+
+    `since`: from when on its rule's condition held, where that is known; it begins to fire later, by the rule's `for`.
+    """
 
     labels: dict[str, str]
     annotations: dict[str, str] = {}
     firing: bool = True
     starts_at: float | None = None
+    since: float | None = None
     ends_at: float | None = None
     source: str = "api"
     generator_url: str = ""
@@ -72,6 +76,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity = "P3"
     firing: bool = True
     starts_at: float
+    since: float | None = None
     ends_at: float | None = None
     seen_at: float
     reports: int = 1

@@ -76,6 +76,83 @@ def test_a_drill_that_was_over_in_time_leaves_nothing(script):
     assert not [one for _, one in script.sent if "drill" not in one.facts]
 
 
+def after(quantities: str) -> dict[str, object]:
+    """A drill that comes behind the other one."""
+    named = {"label": "quantity", "op": "=~", "value": quantities}
+    return {**DRILL, "matchers": [named], "starts_at": rfc3339(START + 300), "ends_at": rfc3339(START + 900)}
+
+
+def hand_over(script: Script, quantities: str) -> None:
+    """It fires in one drill, which another one follows."""
+    script.fire(quantity="database")
+    script.to(300)
+    script.configure("drills", "after", after(quantities))
+    script.configure("drills", "gone", None)
+    script.to(400)
+
+
+def test_what_the_next_drill_names_as_well_is_practice_until_that_one_is_over(script):
+    hand_over(script, "database|cpu")
+    assert script.group.drill == "after"
+    assert not [one for _, one in script.sent if "drill" not in one.facts]
+    script.to(960)
+    assert script.group.drill == ""
+    assert [one.target for _, one in script.sent if "drill" not in one.facts][:1] == [f"responder:{next(iter(TIERS))}"]
+
+
+def test_what_the_next_drill_does_not_name_is_real_at_once(script):
+    hand_over(script, "cpu")
+    assert (script.group.drill, script.group.round) == ("", 1)
+    assert [one for _, one in script.sent if "drill" not in one.facts]
+
+
+def test_a_group_is_handed_over_only_when_the_next_drill_names_all_of_it(script):
+    script.fire("Disk", quantity="disk", component="db")
+    script.fire("Other", quantity="database", component="db")
+    script.to(300)
+    script.configure("drills", "after", after("database"))
+    script.configure("drills", "gone", None)
+    script.to(400)
+    assert {one.drill for one in script.world.groups.values()} == {""}
+
+
+@pytest.fixture
+def faultless() -> Script:
+    """A drill of which the fault was on for a minute."""
+    made = Script()
+    made.configure("drills", "gone", {**DRILL, "alerts_until": rfc3339(START + 60)})
+    return made
+
+
+def tell_of(script: Script, since_s: float, **labels: str) -> None:
+    told = {"alertname": "Down", "severity": "critical", **labels}
+    script.report(Report(labels=told, starts_at=script.start + script.now_s, since=script.start + since_s))
+
+
+@pytest.mark.parametrize(("since_s", "drill"), [(-1, ""), (50, "gone"), (61, "")])
+def test_a_rule_that_waited_tells_of_the_time_of_the_fault(faultless, since_s, drill):
+    """It begins to fire when the fault is off; what counts is when it began to be true."""
+    faultless.to(120)
+    tell_of(faultless, since_s, quantity="database")
+    assert faultless.group.drill == drill
+    assert bool([one for _, one in faultless.sent if "drill" not in one.facts]) is (drill == "")
+
+
+def test_what_fires_still_when_the_aftermath_is_over_is_real(faultless):
+    faultless.to(120)
+    tell_of(faultless, 50, quantity="database")
+    faultless.to(660)
+    assert faultless.group.drill == ""
+    assert [one for _, one in faultless.sent if "drill" not in one.facts]
+
+
+def test_a_drill_that_is_on_has_what_begins_before_the_aftermath_of_another(faultless):
+    faultless.configure("drills", "zeal", {**DRILL, "starts_at": rfc3339(START + 100)})
+    faultless.to(120)
+    tell_of(faultless, 50, quantity="database")
+    assert faultless.group.drill == "zeal"
+
+
 @pytest.fixture
 def paged_drill(configuring, admin, monitor, alerts, receivers, clock):
     """Runs a drill on a real sender; returns the story of its group."""

@@ -17,6 +17,7 @@ def alert_view(alert: Alert) -> dict[str, Any]:
     fields = msgspec.structs.asdict(alert)
     fields.pop("turns")
     fields.pop("paged")
+    fields.pop("since")
     return {
         **fields,
         "id": fields.pop("fingerprint"),

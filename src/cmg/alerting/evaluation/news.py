@@ -82,7 +82,11 @@ class News:
 def _begun(alert: Alert, source: str) -> Report:
     begun_ms = alert.active_at_ms if alert.fired_at_ms is None else alert.fired_at_ms
     return Report(
-        labels=dict(alert.labels), annotations=dict(alert.annotations), starts_at=begun_ms / 1000, source=source
+        labels=dict(alert.labels),
+        annotations=dict(alert.annotations),
+        starts_at=begun_ms / 1000,
+        since=alert.active_at_ms / 1000,
+        source=source,
     )
 
 

@@ -46,7 +46,9 @@ def deduplicate(case: Case) -> Verdict:
         case.become(ends_at=case.now if report.ends_at is None else min(report.ends_at, case.now))
         return Verdict(_NAME, "pass", "it ceases to fire")
     starts = case.now if report.starts_at is None else min(report.starts_at, case.now)
-    case.alert = msgspec.structs.replace(case.alert, starts_at=starts, episode=old.episode + 1, held="")
+    case.alert = msgspec.structs.replace(
+        case.alert, starts_at=starts, since=report.since, episode=old.episode + 1, held=""
+    )
     return Verdict(_NAME, "pass", "it begins to fire" + (f", for the {_th(case.alert.episode)} time"))
 
 

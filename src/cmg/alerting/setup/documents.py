@@ -346,12 +346,14 @@ class Drill(Document):
     """A practice: alerts that match and begin within it are its own, and every message about them says so.
 
     People are told only with `page`; else messages are written down and not sent. `minute_seconds`: how long a minute
-    of an escalation lasts. What still fires when the drill is over is real.
+    of an escalation lasts. What still fires when the drill is over is real. With `alerts_until` its fault is off: what
+    began to be true later is real, and what did before, as far as its rule says so, is practice until `ends_at`.
     """
 
     matchers: Annotated[list[Matcher], Field(min_length=1, max_length=50)]
     starts_at: Moment
     ends_at: Moment
+    alerts_until: Moment | None = None
     page: bool = False
     minute_seconds: Annotated[int, Field(ge=1, le=60)] = 60
 

@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cmg.alerting.models import Report
-from cmg.alerting.setup.documents import Drill, Matcher
 from cmg.alerting.standby.local_copy import LocalCopy
 from cmg.app.drills.load import Load
 from cmg.app.drills.measuring import (
@@ -19,7 +18,8 @@ from cmg.app.drills.measuring import (
     first_told,
     measures,
 )
-from cmg.app.drills.scenarios import ESCALATE_S, NOTIFY_S, SCENARIOS
+from cmg.app.drills.practice import Practice
+from cmg.app.drills.scenarios import ESCALATE_S, LASTING, NOTIFY_S, SCENARIOS
 from cmg.app.drills.waiting import WAITING_JOB
 from cmg.app.wiring.services import Services
 from cmg.identity.models import COMMAND_LINE, DEFAULT_WORKSPACE
@@ -30,7 +30,6 @@ from cmg.telemetry import faults
 from cmg.telemetry.instruments import Instruments
 
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
-_SETTLE_S = 3.0  # until every process goes by the drill's document
 _LOOK_S = 1.0
 _MOST = 200
 
@@ -52,47 +51,35 @@ class Drills:
         self._copy = LocalCopy(services.settings.data_dir / "alerting")
 
     async def run(self, wanted: Wanted) -> Sequence[Measure]:
-        """Detection, notification, escalation and recovery. Raises `Conflict` when drills are not allowed here."""
-        await self._check(wanted.name)
-        load = Load(self._services.settings, self._services.keys, self._clock)
+        """Detection, notification, escalation and recovery. Raises `Conflict` when it cannot be now."""
+        practice, load = await self._ready(wanted), Load(self._services.settings, self._services.keys, self._clock)
         async with load.running():
-            await self._announce(wanted)
+            await practice.begin()
+            seen = Seen()
             try:
-                return await self._drill(wanted, load)
+                return await self._drill(wanted, load, seen)
             finally:
-                await self._services.configuring.remove(COMMAND_LINE, "drills", wanted.name)
+                await practice.end(over=_over(seen))
 
-    async def _check(self, name: str) -> None:
-        if name not in SCENARIOS:
-            raise NotFound(f"there is no drill {name!r}; there are: {', '.join(SCENARIOS)}")
+    async def _ready(self, wanted: Wanted) -> Practice:
+        scenario = SCENARIOS.get(wanted.name)
+        if scenario is None:
+            raise NotFound(f"there is no drill {wanted.name!r}; there are: {', '.join(SCENARIOS)}")
         if not self._services.settings.drills.enabled:
             raise Conflict("drills are off on this machine; set `drills.enabled` and start the service again")
-        setup = await self._services.alerts.setup(DEFAULT_WORKSPACE)
-        others = [one for one, drill in setup.drills.items() if drill.ends_at > self._clock.now()]
-        if others:
-            raise Conflict(f"the drill {others[0]} is on; one at a time")
         if await self._pager() is None:
             raise Conflict("nobody pages: is the service running?")
+        lasts_s = _longest_s(wanted) + scenario.recover_s + 60
+        practice = Practice(self._services, self._clock, wanted.name, scenario, lasts_s, wanted.page, wanted.minute_s)
+        await practice.check()
+        return practice
 
     async def _pager(self) -> str | None:
         services = self._services
         return await services.desk.store.holder(services.database, "pager", self._clock.now())
 
-    async def _announce(self, wanted: Wanted) -> None:
+    async def _drill(self, wanted: Wanted, load: Load, seen: Seen) -> Sequence[Measure]:
         scenario = SCENARIOS[wanted.name]
-        quantities = "|".join((*scenario.quantities, *scenario.beside))
-        drill = Drill(
-            matchers=[Matcher(label="quantity", op="=~", value=quantities)],
-            starts_at=self._clock.now(),
-            ends_at=self._clock.now() + timedelta(seconds=_longest_s(wanted) + scenario.recover_s + 60),
-            page=wanted.page,
-            minute_seconds=wanted.minute_s,
-        )
-        await self._services.configuring.put(COMMAND_LINE, "drills", wanted.name, drill)
-        await self._clock.sleep(_SETTLE_S)
-
-    async def _drill(self, wanted: Wanted, load: Load) -> Sequence[Measure]:
-        scenario, seen = SCENARIOS[wanted.name], Seen()
         policies = (await self._services.alerts.setup(DEFAULT_WORKSPACE)).policies
         before, began, taken_over = await self._pager(), self._clock.time(), None
         self._tell(f"{wanted.name}: {scenario.told}")
@@ -166,7 +153,10 @@ class Drills:
 
 
 def _over(seen: Seen) -> bool:
-    return all(not one.live for one in seen.groups.values())
+    """Whether nothing of it fires, but for new messages of errors."""
+    lasting = {one.group_id for one in seen.alerts.values() if one.labels.get("quantity") == LASTING}
+    awaited = {one.group_id for one in seen.alerts.values() if one.labels.get("quantity") != LASTING}
+    return all(not one.live for one in seen.groups.values() if one.id not in lasting - awaited)
 
 
 def _longest_s(wanted: Wanted) -> float:

@@ -6,6 +6,12 @@ from cmg.telemetry.faults import Name
 
 NOTIFY_S, ESCALATE_S, RECOVER_S = 60.0, 30.0, 900.0
 TAKE_OVER_S = 60.0  # a monitor that died: until another one pages
+# Rules see a fault late, by a scrape and an evaluation, wait (`for`), and look some minutes back.
+SEEN_LATE_S = 60.0
+AFTERMATH_S = 360.0
+# What every fault moves: a service logs errors that it never had, and their rule looks a quarter of an hour back.
+LASTING = "log_patterns"
+LASTS_S = 960.0
 
 
 @dataclass(frozen=True)

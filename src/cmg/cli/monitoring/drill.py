@@ -11,7 +11,7 @@ from cmg.app.wiring.services import Services
 from cmg.cli.printing import json_option, print_json, print_table
 from cmg.cli.session import with_services
 from cmg.kit.clock import SystemClock
-from cmg.kit.errors import InvalidRequest
+from cmg.kit.errors import Conflict, InvalidRequest
 from cmg.kit.paths import faults_file
 
 _SHOWN = ("drill", "measure", "seconds", "target", "met", "note")
@@ -42,7 +42,7 @@ def drill(*, names: tuple[str, ...], every: bool, page: bool, minute_s: int, as_
     if not wanted:
         _list(as_json=as_json)
         return 0
-    found = {name: _run(Wanted(name, page, minute_s), as_json=as_json) for name in wanted}
+    found = {name: _run(Wanted(name, page, minute_s), as_json=as_json, alone=len(wanted) == 1) for name in wanted}
     rows = [_row(name, one) for name, measures in found.items() for one in measures]
     if as_json:
         print_json({"ok": all(one["met"] for one in rows), "measures": rows})
@@ -59,11 +59,18 @@ def _list(*, as_json: bool) -> None:
         print_table(rows, ("name", "what"), "There is none.")
 
 
-def _run(wanted: Wanted, *, as_json: bool) -> list[Measure]:
+def _run(wanted: Wanted, *, as_json: bool, alone: bool) -> list[Measure]:
+    """One drill; of several, one that cannot be now is a measure that was missed, and the others go on."""
+
     async def use(services: Services) -> list[Measure]:
         file = faults_file(services.settings.data_dir)
         drills = Drills(services, file, SystemClock(), lambda line: click.echo(line, err=as_json))
-        return list(await drills.run(wanted))
+        try:
+            return list(await drills.run(wanted))
+        except Conflict as refused:
+            if alone:
+                raise
+            return [Measure("detection", None, SCENARIOS[wanted.name].detect_s, str(refused))]
 
     return with_services(use)
 
