@@ -7,15 +7,18 @@ import pytest
 from cmg.alerting.escalation.actions import acknowledge, resolve
 from cmg.alerting.models import Report
 from support.alerting_world import TIERS, Script, tiers
+from support.manual_clock import START
 
 ALL = {f"{who} {kind}" for who in TIERS for kind in ("sms", "voice")}
 HOUR = 3600
 
 
-def call(*groups: str, firing: bool = True, name: str = "INC-1") -> Report:
-    """What incidents report while a SEV-1 is open."""
+def call(*groups: str, firing: bool = True, name: str = "INC-1", followed_s: float | None = None) -> Report:
+    """What incidents report while a SEV-1 is open; `followed_s`: the second of the script up to which they looked."""
     labels = {"alertname": "IncidentDeclared", "severity": "P1", "sev": "SEV-1", "cmg_incident": name}
     about = {"summary": f"{name}: everything is down", "cmg_groups": " ".join(groups)}
+    if followed_s is not None:
+        about["cmg_followed"] = f"{START + followed_s:.0f}"
     return Report(labels=labels, annotations=about, firing=firing)
 
 
@@ -186,3 +189,42 @@ def test_an_alert_of_sev_1_that_joins_a_group_calls_the_tiers_that_are_missing()
     script.fire("AllDown", component="db", incident="SEV-1")
     assert len(script.world.groups) == 1
     assert told_at(script, 60) == ALL - {"ada sms", "ada voice"}
+
+
+def joined(script: Script, at_s: float, *, looked: bool) -> None:
+    """A group is opened in the sixtieth second of a SEV-1; at `at_s` incidents tell that it is theirs, or is not."""
+    script.report(call(followed_s=-1))
+    script.to(60)
+    script.fire("Late")
+    script.to(at_s)
+    script.report(call(*([group_of(script, "Late").id] if looked else []), followed_s=at_s - 1))
+
+
+def test_a_group_that_joins_a_running_sev_1_calls_nobody_before_it_is_known_to_belong_to_it():
+    script = Script()
+    joined(script, 75, looked=True)
+    script.to(HOUR - 60)
+    assert {at for at, _ in script.told()} == {0}, "who was called for the incident is not called for the group"
+
+
+def test_a_group_that_turns_out_to_be_another_matter_calls_its_first_tier_then():
+    script = Script()
+    joined(script, 75, looked=False)
+    script.to(78)
+    assert told_at(script, 78) == {"ada sms", "ada voice"}
+
+
+def test_nobody_waits_for_an_incident_for_long_or_without_one():
+    script = Script()
+    script.report(call(followed_s=-1))
+    script.to(60)
+    script.fire("Late")
+    script.to(120)
+    late = {at for at, who in script.told("page") if who == "ada sms"} - {0}
+    assert len(late) == 1
+    assert 90 <= late.pop() <= 95, "who should look may be dead"
+    alone = Script()
+    alone.report(call())
+    alone.to(60)
+    alone.fire("Late")
+    assert "ada sms" in told_at(alone, 60), "an older process does not say up to when it looked"

@@ -153,7 +153,7 @@ async def test_groups_of_the_real_alerting_are_followed_once_over_a_restart(worl
 
 async def test_a_sev_1_calls_people_until_it_is_over(world: World) -> None:
     alerts = Alerts(AlertingDesk(world.database, world.audit, world.clock), world.database, world.clock)
-    calling = Calling(world.database, alerts, world.clock)
+    calling = Calling(world.database, alerts, world.clock, world.clock.time)
     made = await world.declare(severity="SEV-1")
     await world.declare(severity="SEV-2")
     for _ in range(3):
@@ -199,7 +199,7 @@ async def test_who_answers_the_call_to_a_sev_1_acknowledges_the_incident(world: 
     alerts = Alerts(AlertingDesk(world.database, world.audit, world.clock), world.database, world.clock)
     watch = AlertWatch(world.database, IncidentDesk(), world.clock)
     made = await world.declare(severity="SEV-1")
-    await Calling(world.database, alerts, world.clock).call()
+    await Calling(world.database, alerts, world.clock, world.clock.time).call()
     await watch.look()
     assert ("alert", "People are called") in await world.told(made)
     [called] = await alerts.groups(ANA, None, None, 9)
@@ -215,7 +215,7 @@ async def test_a_rule_raises_a_sev_1_and_the_call_names_its_groups_until_the_end
     told = {"alertname": "DatabaseDown", "severity": "critical", "incident": "SEV-1"}
     await alerts.receive(DEFAULT_WORKSPACE, [Report(labels=told)])
     await watch.look()
-    await Calling(world.database, alerts, world.clock).call()
+    await Calling(world.database, alerts, world.clock, world.clock.time).call()
     [made] = (await world.desk.list(None, None, None, 9))[0]
     by_name = {one.name: one for one in await alerts.page(ANA, AlertFilter(LAST, ""))}
     call = by_name["IncidentDeclared"]
@@ -223,14 +223,14 @@ async def test_a_rule_raises_a_sev_1_and_the_call_names_its_groups_until_the_end
     assert call.ends_at is None, "it never ends by itself: the database may be away for long"
     await watch.look()
     await world.desk.change(ANA, made.id, {"severity": "SEV-2"})
-    await Calling(world.database, alerts, world.clock).call()
+    await Calling(world.database, alerts, world.clock, world.clock.time).call()
     assert {one.name for one in await alerts.page(ANA, AlertFilter(LAST, "", active=True))} == {"DatabaseDown"}
 
 
 async def test_a_sev_2_that_is_raised_calls_with_the_groups_that_it_has(world: World) -> None:
     alerts = Alerts(AlertingDesk(world.database, world.audit, world.clock), world.database, world.clock)
     calling, watch = (
-        Calling(world.database, alerts, world.clock),
+        Calling(world.database, alerts, world.clock, world.clock.time),
         AlertWatch(world.database, IncidentDesk(), world.clock),
     )
     await alerts.receive(DEFAULT_WORKSPACE, [Report(labels={"alertname": "DatabaseDown", "severity": "P1"})])
@@ -243,3 +243,16 @@ async def test_a_sev_2_that_is_raised_calls_with_the_groups_that_it_has(world: W
     await calling.call()
     call = next(one for one in await alerts.page(ANA, AlertFilter(LAST, "")) if one.name == "IncidentDeclared")
     assert call.annotations["cmg_groups"] == group.id
+
+
+async def test_the_call_says_up_to_when_it_is_known_which_groups_are_its_own(world: World) -> None:
+    alerts = Alerts(AlertingDesk(world.database, world.audit, world.clock), world.database, world.clock)
+    watch = AlertWatch(world.database, IncidentDesk(), world.clock)
+    calling = Calling(world.database, alerts, world.clock, lambda: watch.followed_at)
+    await world.declare(severity="SEV-1")
+    looked_at = world.clock.time()
+    await watch.look()
+    world.clock.advance(60)
+    await calling.call()
+    [call] = await alerts.page(ANA, AlertFilter(LAST, ""))
+    assert 0 <= looked_at - float(call.annotations["cmg_followed"]) <= 1.5

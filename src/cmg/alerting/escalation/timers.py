@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 
 from cmg.alerting.escalation.contacts import Place
-from cmg.alerting.escalation.everybody import call_of, everybody
+from cmg.alerting.escalation.everybody import call_of, everybody, undecided
 from cmg.alerting.escalation.telling import Telling, put, resolve_group, tell_everybody, tell_steps
 from cmg.alerting.lifecycle.drills import drill_for
 from cmg.alerting.lifecycle.suppression import muted
@@ -24,6 +24,7 @@ from cmg.alerting.setup.documents import BusinessCalendar, EscalationPolicy
 from cmg.alerting.world import Changes
 
 _MUTED_S = 60.0
+_JOINING_S = 2.0
 _LAST_STEP_S = 3600.0
 _AT_ONCE = 1000
 
@@ -51,6 +52,9 @@ def _page(changes: Changes, group: Group, timer: Timer) -> None:
     """The first step, or a later one (`timer.number`)."""
     policy = _policy(changes, group)
     if policy is None or _held(changes, group, timer):
+        return
+    if not (group.step or group.drill) and undecided(changes.world, group, changes.now):
+        changes.new_timer(group.id, timer.kind, changes.now + _JOINING_S, timer.number)
         return
     if everybody(changes.world, group):
         telling = Telling("page", f"all tiers 1.{group.round}", "a SEV-1 incident calls every tier at once")

@@ -85,7 +85,7 @@ def _incidents(services: Services, instruments: Instruments) -> list[Work]:
     """What makes incidents of alerts, calls people to the worst, and watches the time of all."""
     clock, database = SystemClock(), services.database
     watch = AlertWatch(database, IncidentDesk(), clock)
-    calling = Calling(database, services.alerts, clock)
+    calling = Calling(database, services.alerts, clock, lambda: watch.followed_at)
     return [watch.run(), calling.run(), Attendant(database, clock, instruments).run()]
 
 

@@ -1,13 +1,14 @@
 """Calls people to a SEV-1, however it was declared: it is an alert of its own, and alerting tells every tier at once.
 
 The alert carries `sev="SEV-1"` and the incident's name, and names the groups of alerts that the incident has, so that
-who was called for one of them is not called again.
+who was called for one of them is not called again. It says up to when that is known, so that a group opened since waits
+until it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from cmg.alerting.alerts import Alerts
-from cmg.alerting.escalation.everybody import GROUPS, SEV_1
+from cmg.alerting.escalation.everybody import FOLLOWED, GROUPS, SEV_1
 from cmg.alerting.evaluation.reconciling import end_what_is_over
 from cmg.alerting.models import Report
 from cmg.identity.models import DEFAULT_WORKSPACE
@@ -20,6 +21,7 @@ from cmg.storage.database import Database
 from cmg.telemetry.logs import get_logger
 
 EVERY_S = 15.0
+OPEN_EVERY_S = 5.0  # while there is one: groups wait for it
 SOURCE = "incidents"
 _MOST = 50
 _GROUPS_MOST = 100
@@ -32,8 +34,8 @@ class Calling:
     It never ends by itself: the database may be away for long, and then nobody can say that the incident is over.
     """
 
-    def __init__(self, database: Database, alerts: Alerts, clock: Clock) -> None:
-        self._database, self._alerts, self._clock = database, alerts, clock
+    def __init__(self, database: Database, alerts: Alerts, clock: Clock, followed: Callable[[], float]) -> None:
+        self._database, self._alerts, self._clock, self._followed = database, alerts, clock, followed
         self._called: set[str] | None = None  # None: what an earlier process called is not known
 
     async def run(self) -> None:
@@ -43,13 +45,14 @@ class Calling:
                 await self.call()
             except Exception as error:  # noqa: BLE001  whatever it is, the next round may be right
                 _log.warning("people could not be called to incidents", error=repr(error))
-            await self._clock.sleep(EVERY_S)
+            await self._clock.sleep(OPEN_EVERY_S if self._called else EVERY_S)
 
     async def call(self) -> None:
         """One round. Raises `DatabaseAway`."""
+        followed = self._followed()
         open_ones = await store.page(self._database, OPEN, [1], store.FIRST, _MOST)
         groups = await self._groups(open_ones)
-        reports = [_report(one, groups.get(one.id, ())) for one in open_ones]
+        reports = [_report(one, groups.get(one.id, ()), followed) for one in open_ones]
         if reports:
             await self._alerts.receive(DEFAULT_WORKSPACE, reports)
         names = {one.name for one in open_ones}
@@ -67,12 +70,13 @@ class Calling:
         return found
 
 
-def _report(incident: Incident, groups: Sequence[str]) -> Report:
+def _report(incident: Incident, groups: Sequence[str], followed: float) -> Report:
     return Report(
         labels={"alertname": "IncidentDeclared", "severity": "P1", "sev": SEV_1, OF_INCIDENTS: incident.name},
         annotations={
             "summary": f"{incident.name}: {incident.title}",
             GROUPS: " ".join(sorted(groups)[-_GROUPS_MOST:]),
+            FOLLOWED: f"{followed:.0f}",
         },
         starts_at=incident.declared_at.timestamp(),
         source=SOURCE,

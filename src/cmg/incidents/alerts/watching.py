@@ -18,6 +18,7 @@ from cmg.storage.database import Database
 from cmg.telemetry.logs import get_logger
 
 EVERY_S = 5.0
+_WRITTEN_S = 1.0  # what was decided by a moment is in the tables so much later
 _log = get_logger("cmg.incidents.alerts")
 
 
@@ -27,6 +28,7 @@ class AlertWatch:
     def __init__(self, database: Database, desk: IncidentDesk, clock: Clock) -> None:
         self._database, self._desk, self._clock = database, desk, clock
         self._alerting = AlertingStore()
+        self.followed_at = 0.0
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -38,7 +40,11 @@ class AlertWatch:
             await self._clock.sleep(EVERY_S)
 
     async def look(self) -> int:
-        """Take in what changed since the last look; returns how many groups. Raises `DatabaseAway`."""
+        """Take in what changed since the last look; returns how many groups. Raises `DatabaseAway`.
+
+        `followed_at` is then the epoch second up to which every group is known.
+        """
+        began = self._clock.time()
         async with self._database.transaction() as conn:
             since = await store.lock_watch(conn)
             if since is None:
@@ -53,6 +59,7 @@ class AlertWatch:
                     await self._desk.follow(conn, met, self._clock.now())
             if generation != since:
                 await store.move_watch(conn, generation)
+        self.followed_at = began - _WRITTEN_S
         return len(groups)
 
 
