@@ -5,15 +5,21 @@ from typing import Any
 
 import pytest
 
+from cmg.alerting.delivery import pager as pager_module
 from cmg.alerting.delivery.heartbeat import Heartbeat
 from cmg.alerting.delivery.pager import LEASE_S, Pager
 from cmg.alerting.escalation.actions import acknowledge
 from cmg.alerting.models import Report
 from support.alerting_world import TIERS, document
-from support.fake_receivers import Receivers, channels_at
+from support.fake_receivers import Receivers, channels_at, receiving
 
 pytestmark = pytest.mark.usefixtures("people")
 DOWN = Report(labels={"alertname": "Down", "severity": "critical", "component": "db"})
+
+
+def down(name: str, way: str) -> Report:
+    """A page that its route sends one way."""
+    return Report(labels={"alertname": name, "severity": "critical", "way": way})
 
 
 class Killed(BaseException):
@@ -172,6 +178,35 @@ async def test_a_channel_never_sends_more_than_its_rate(configuring, admin, moni
     assert len(sms(receivers)) == 4
     await passed(clock, pager, 60)
     assert len(sms(receivers)) == 5
+
+
+async def test_a_channel_that_does_not_answer_holds_up_no_other(
+    configuring, admin, monitor, alerts, receivers, clock, monkeypatch
+):
+    monkeypatch.setattr(pager_module, "PATIENCE_S", 0.1)
+    hook = {"kind": "webhook", "secrets": {"secret": "hush"}}
+    handling = document("handling", {"wait_seconds": 0, "storm_groups": 1000})
+    await configuring.put(admin, "handling", "default", handling)
+    async with receiving() as silent:
+        silent.speaking.clear()
+        for name, url in (("quick", receivers.url), ("slow", silent.url)):
+            channel = {**hook, "settings": {"url": f"{url}/{name}"}}
+            await configuring.put(admin, "channels", name, document("channels", channel))
+            policy = {"name": name, "steps": [{"after_minutes": 0, "targets": [{"channel": name}]}]}
+            await configuring.put(admin, "escalation-policies", name, document("escalation-policies", policy))
+            route = {"matchers": [{"label": "way", "value": name}], "policy": name}
+            await configuring.put(admin, "routes", name, document("routes", route))
+        pager = monitor("a")
+        for number in range(13):
+            await alerts.receive("default", [down(f"Slow{number}", "slow")])
+            await passed(clock, pager, 1, step=1)
+        await alerts.receive("default", [down("Quick", "quick")])
+        await passed(clock, pager, 1, step=1)
+        assert [one.path for one in receivers.got] == ["/quick"]
+        assert len(silent.got) == 10, "ten are under way at a time"
+        silent.speaking.set()
+        await passed(clock, pager, 5, step=1)
+    assert len(silent.got) == len({one.headers["x-cmg-delivery"] for one in silent.got}) == 13
 
 
 async def test_a_call_that_nobody_picks_up_is_made_again(people, configuring, admin, monitor, alerts, receivers, clock):

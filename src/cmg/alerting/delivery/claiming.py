@@ -28,19 +28,28 @@ class Outcome:
     after_s: float | None = None
 
 
+def waits_for_sender(one: Notification, now: float) -> bool:
+    """Whether a message is due and nobody is sending it."""
+    died = one.state == "sending" and (one.claimed_until or 0) <= now
+    return died or (one.state == "pending" and one.due_at <= now)
+
+
 def claim(changes: Changes, free: Mapping[str, int]) -> list[Notification]:
     """Claim what is due, the most urgent first; `free`: how many more each channel may send in this minute."""
     now, left = changes.now, dict(free)
     taken: list[Notification] = []
     for one in sorted(changes.world.outbox.values(), key=lambda one: (one.severity, one.due_at, one.key)):
-        died = one.state == "sending" and (one.claimed_until or 0) <= now
-        if len(taken) >= AT_ONCE or not (died or (one.state == "pending" and one.due_at <= now)):
+        if len(taken) >= AT_ONCE or not waits_for_sender(one, now):
             continue
         if left.get(one.channel, 1) <= 0:
             continue
         left[one.channel] = left.get(one.channel, AT_ONCE) - 1
         claimed = msgspec.structs.replace(
-            one, state="sending", attempts=one.attempts + 1, repeats=one.repeats + died, claimed_until=now + CLAIM_S
+            one,
+            state="sending",
+            attempts=one.attempts + 1,
+            repeats=one.repeats + (one.state == "sending"),
+            claimed_until=now + CLAIM_S,
         )
         changes.notify(claimed)
         taken.append(claimed)

@@ -1,7 +1,9 @@
 """The loop of the monitor: what is due is done and what waits is sent, by one process of the whole cluster."""
 
 import asyncio
+from collections.abc import Collection
 
+from cmg.alerting.delivery.claiming import waits_for_sender
 from cmg.alerting.delivery.sender import Sender, end_answered
 from cmg.alerting.desk import Desk
 from cmg.alerting.escalation.timers import advance
@@ -15,13 +17,18 @@ from cmg.telemetry.logs import get_logger
 PACE_S = 1.0
 LOOK_S = 15.0
 LEASE_S = 15.0
+PATIENCE_S = 2.0  # a round waits so long for what it sends
 _RENEW_S = 5.0
 _ROUNDS = 50
+_BATCHES = 60  # that are sent at a time; a channel has a bound of its own
 _log = get_logger("cmg.alerting.pager")
 
 
 class Pager:
-    """`me` names this process. It works while it holds the lease `pager`; another takes over when that runs out."""
+    """`me` names this process. It works while it holds the lease `pager`; another takes over when that runs out.
+
+    What a slow channel holds up goes on beside the rounds that follow, so nothing else waits for it.
+    """
 
     def __init__(self, desk: Desk, sender: Sender, clock: Clock, instruments: Instruments, me: str) -> None:
         self._desk, self._sender, self._clock, self._me = desk, sender, clock, me
@@ -30,25 +37,30 @@ class Pager:
         self._leads = instruments.series("cmg_alerting_leader_up")
         self._renew_at = self._looked_at = 0.0
         self.leads = False
+        self._batches: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Until cancelled; an error of one round is told, and the next one begins anew."""
-        while True:
-            try:
-                await self.round()
-            except DatabaseAway as error:
-                _log.warning("the pager cannot reach the database", error=str(error))
-            except Exception as error:  # noqa: BLE001  whatever one workspace holds, people are to be woken
-                _log.error("a round of the pager failed", exc_info=error)
-            await self._clock.sleep(PACE_S)
+        try:
+            while True:
+                try:
+                    await self.round()
+                except DatabaseAway as error:
+                    _log.warning("the pager cannot reach the database", error=str(error))
+                except Exception as error:  # noqa: BLE001  whatever one workspace holds, people are to be woken
+                    _log.error("a round of the pager failed", exc_info=error)
+                await self._clock.sleep(PACE_S)
+        finally:
+            for one in self._batches:
+                one.cancel()
 
     async def round(self) -> None:
-        """Do all that is due now, if this process has the lease. Raises `DatabaseAway`."""
+        """Do all that is due now, if this process has the lease. Raises `DatabaseAway`, also of an earlier round."""
         if not await self._leading():
             return
         now = self._clock.time()
         look = now - self._looked_at >= LOOK_S
-        late = 0.0
+        late, before = 0.0, set(self._batches)
         for workspace_id, generation in (await self._desk.heads()).items():
             world = self._desk.worlds.get(workspace_id)
             if look or world is None or world.generation != generation or _due(world, now):
@@ -57,6 +69,7 @@ class Pager:
             self._looked_at = now
         self.late_s = late
         self._late.set(late)
+        await self._sent(self._batches - before)
 
     async def _leading(self) -> bool:
         now = self._clock.time()
@@ -78,10 +91,24 @@ class Pager:
             return late
 
         late = await self._desk.change(workspace_id, decide)
+        if len(self._batches) < _BATCHES:
+            self._batches.add(asyncio.create_task(self._send(workspace_id)))
+        return late
+
+    async def _send(self, workspace_id: str) -> None:
         for _ in range(_ROUNDS):
             if not await self._sender.send_due(workspace_id):
                 break
-        return late
+
+    async def _sent(self, begun: Collection[asyncio.Task[None]]) -> None:
+        """Wait for what was begun, but not long; whatever is done by now is over, with its error."""
+        if begun:
+            await asyncio.wait(begun, timeout=PATIENCE_S)
+        done = [one for one in self._batches if one.done()]
+        self._batches.difference_update(done)
+        wrong = [error for one in done if (error := one.exception()) is not None]
+        if wrong:
+            raise wrong[0]
 
     async def _redials(self, workspace_id: str) -> None:
         """A call that was picked up is not made again."""
@@ -106,4 +133,4 @@ def lateness(world: World, now: float) -> float:
 
 def _due(world: World, now: float) -> bool:
     timers = any(one.due_at <= now for one in world.timers.values())
-    return timers or any(one.due_at <= now for one in world.outbox.values())
+    return timers or any(waits_for_sender(one, now) for one in world.outbox.values())

@@ -1,7 +1,7 @@
 """Sends what is due: claimed first, sent within a deadline, and what became of it kept."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 
 import aiohttp
@@ -22,6 +22,8 @@ from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 
 _SEND_S = 20.0
+_ASK_S = 5.0  # the pager waits for it
+_OF_CHANNEL = 10  # sends that are under way at a time
 _MINUTE_S = 60.0
 QUIET_RECEIPT = "drill: not sent"
 _log = get_logger("cmg.alerting.delivery")
@@ -45,18 +47,26 @@ class Sender:
         self._session = session
         self.links: Links | None = None
         self._times: dict[tuple[str, str], deque[float]] = {}
+        self._under_way: Counter[tuple[str, str]] = Counter()
 
     async def send_due(self, workspace_id: str) -> int:
         """Send a batch of what is due; returns how many messages that was. Raises `DatabaseAway`."""
-        claimed = await self._desk.change(
-            workspace_id, lambda changes: claim(changes, self._free(workspace_id, changes.world.setup))
-        )
+
+        def take(changes: Changes) -> list[Notification]:
+            taken = claim(changes, self._free(workspace_id, changes.world.setup))
+            for one in taken:  # before another batch of the workspace can claim
+                self._under_way[workspace_id, one.channel] += 1
+                self._times.setdefault((workspace_id, one.channel), deque(maxlen=6000)).append(self._clock.time())
+            return taken
+
+        claimed = await self._desk.change(workspace_id, take)
         if not claimed:
             return 0
         setup = self._desk.worlds[workspace_id].setup
-        for one in claimed:
-            self._times.setdefault((workspace_id, one.channel), deque(maxlen=6000)).append(self._clock.time())
-        found = await asyncio.gather(*(self._send(workspace_id, one, setup) for one in claimed))
+        try:
+            found = await asyncio.gather(*(self._send(workspace_id, one, setup) for one in claimed))
+        finally:
+            self._under_way.subtract((workspace_id, one.channel) for one in claimed)
         outcomes = {one.key: one for one in found}
         await self._desk.change(workspace_id, lambda changes: settle(changes, claimed, outcomes))
         self._count(claimed, outcomes, setup)
@@ -75,20 +85,21 @@ class Sender:
         if channel is None:
             return False
         try:
-            async with asyncio.timeout(_SEND_S):
+            async with asyncio.timeout(_ASK_S):
                 return not await twilio.unanswered(receipt, self._place(channel, address), self._session())
         except (TryLater, Refused, TimeoutError, CannotOpen) as error:
             _log.warning("whether a call was answered is not known", error=str(error))
             return False
 
     def _free(self, workspace_id: str, setup: Setup) -> dict[str, int]:
-        """How many messages each channel may send still in this minute."""
+        """How many messages each channel may send now: in this minute, and beside those that are under way."""
         since, free = self._clock.time() - _MINUTE_S, {}
         for name, channel in setup.channels.items():
             times = self._times.get((workspace_id, name), deque())
             while times and times[0] <= since:
                 times.popleft()
-            free[name] = channel.per_minute - len(times)
+            under_way = self._under_way[workspace_id, name]
+            free[name] = min(channel.per_minute - len(times), _OF_CHANNEL - under_way)
         return free
 
     async def _send(self, workspace_id: str, one: Notification, setup: Setup) -> Outcome:
