@@ -42,6 +42,14 @@ async def test_ingest_that_waits_is_searchable_when_it_answers(api: Api, user: s
     assert found.json["tokens_used"] == item["tokens"]
 
 
+async def test_what_is_taken_is_found_by_the_next_call_without_waiting(api: Api, user: str) -> None:
+    for word in ("kestrel", "lantern", "quarry", "saddle", "thimble"):
+        taken = await api.post("/v1/ingest", {"user_id": user, "messages": _messages(f"The word is {word}")})
+        assert taken.status == 202, taken.body
+        found = await api.post("/v1/recall", {"user_id": user, "query": word})
+        assert found.json["items"][0]["content"].endswith(word)
+
+
 async def test_a_repeated_message_id_is_the_same_message(api: Api, user: str) -> None:
     body = {"user_id": user, "thread_id": "t", "messages": _messages("The key is under the mat."), "wait": True}
     first, again = await api.post("/v1/ingest", body), await api.post("/v1/ingest", body)
