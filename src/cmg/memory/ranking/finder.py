@@ -80,6 +80,8 @@ class Finder:
         """What the user's profile says leads the search; where it proves to be old, the search is done once more."""
         hits: list[Hit] = []
         profile = await self._profile(wanted.owner, timeout_s)
+        if profile is not None and walled(wanted.key_id, profile.key_id):
+            profile = await self._profile(wanted.owner, timeout_s, anew=True)  # erased since, and stored by this key
         while profile is not None:
             if walled(wanted.key_id, profile.key_id):
                 raise UserOfAnotherKey
@@ -98,7 +100,7 @@ class Finder:
         question = asked(wanted.owner, query, purpose, profile.people)
         vector = await self._vector(question.bare, profile, min(self._embed_s, timeout_s))
         if not question.terms and vector is None:
-            return [], profile
+            return [], None  # nothing was learned of the user: the next question asks
         asked_for = Asked(question, vector, wanted.filters, self._clock.now())
         few = _few_are_enough(wanted, profile.passages)
         # Through the index of neighbours or with filters the best way depends on the user.
@@ -165,9 +167,9 @@ class Finder:
         vectors = await self._embedder.vectors(text, timeout_s)
         return next((one for one in vectors if one.model_no == profile.model_no), None)
 
-    async def _profile(self, owner: Owner, timeout_s: float) -> Profile | None:
+    async def _profile(self, owner: Owner, timeout_s: float, *, anew: bool = False) -> Profile | None:
         now = self._clock.monotonic()
-        held = self._profiles.get(owner)
+        held = None if anew else self._profiles.get(owner)
         if held is not None and held[0] > now:
             return held[1]
         async with self._database.connection(timeout_s, keeps_plans=True) as conn:

@@ -7,7 +7,7 @@ import pytest
 
 from cmg.memory.embedding.embedder import as_text
 from cmg.memory.embedding.query_embedder import QueryVector
-from cmg.memory.models import Filters, Owner
+from cmg.memory.models import Filters, Owner, UserOfAnotherKey
 from cmg.memory.ranking import finder as finder_module
 from cmg.memory.ranking import store as store_module
 from cmg.memory.ranking.finder import Finder, Wanted
@@ -101,14 +101,19 @@ async def test_who_takes_part_since_the_last_question_counts_at_once(
 
 async def test_who_was_forgotten_is_asked_for_anew(desk: Desk):
     await desk.write("I moved to Lisbon.")
+    await desk.database.execute("UPDATE memory_users SET key_id = 'one'")
     finder, _ = await finder_of(desk)
-    assert await contents(finder, "Lisbon") == ["I moved to Lisbon."]
+    assert await contents(finder, "Lisbon", key_id="one") == ["I moved to Lisbon."]
+    with pytest.raises(UserOfAnotherKey):
+        await contents(finder, "Lisbon", key_id="two")
     await desk.database.execute("DELETE FROM memory_turns")
     await desk.database.execute("DELETE FROM memory_threads")
     await desk.database.execute("DELETE FROM memory_users")
-    assert await contents(finder, "Lisbon") == []
     await desk.write("I moved to Porto.")
-    assert await contents(finder, "Porto") == ["I moved to Porto."]
+    await desk.database.execute("UPDATE memory_users SET key_id = 'two'")
+    assert await contents(finder, "Lisbon Porto", key_id="two") == ["I moved to Porto."]
+    with pytest.raises(UserOfAnotherKey):
+        await contents(finder, "Lisbon", key_id="one")
 
 
 async def test_what_was_known_then_leaves_out_what_came_later(desk: Desk):
