@@ -28,6 +28,7 @@ SEARCH = Sizes(every=ALL_RANKED, candidates=150, sample=200)
 NOTE = Sizes(every=500, candidates=64, sample=64)
 _ANSWER = 0.8  # of score, for what holds a time, a number, a name … where a question asks for one
 _MORE = 20  # passages that are looked at for that beyond those given out
+_LOOKED_THROUGH = 120  # of the best, a millisecond
 _COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
 _CLOSE = 0.35  # a cosine from which a passage is about the same without a word in common
 _NEAR_BEST = 0.75  # of the best cosine
@@ -216,7 +217,11 @@ def _chosen(corpus: Corpus, question: Question, wanted: Wanted, more: int) -> tu
 def _answers_first(hits: list[Hit], likely: Likely, near: set[int], wanted: Wanted) -> list[Hit]:
     """The hits again, those raised that hold the kind of answer which the question asks for; `near` stay behind."""
     cost = 0.0 if wanted.token_budget is None else _COST
-    raised = [msgspec.structs.replace(hit, score=hit.score + _ANSWER * likely(hit.content, hit.tokens)) for hit in hits]
+    raised = [
+        msgspec.structs.replace(hit, score=hit.score + _ANSWER * likely(hit.content, hit.tokens))
+        for hit in hits[:_LOOKED_THROUGH]
+    ]
+    raised += hits[_LOOKED_THROUGH:]
     raised.sort(key=lambda hit: (hit.seq in near, cost * hit.tokens - hit.score, -hit.seq))
     return raised[: wanted.limit]
 
