@@ -20,6 +20,7 @@ from cmg.kit.paths import runtime_dir
 from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.migrate import migrate, migrations
 from support.processes import alive, command_line, kill
+from support.used_database import Pristine
 
 T = TypeVar("T")
 # Tests do not outlive the machine: no need to wait for its disk.
@@ -54,6 +55,9 @@ class TestServer:
         remove_abandoned()
         self.folder = open_folder(f"run-{run}")
         self.server = EmbeddedPostgres(self.folder, SystemClock(), settings=UNSAFE)
+        self._pristine: Pristine | None = None
+        self._migrated: set[str] = set()
+        self.free: list[str] = []
         run_apart(self.server.start())
 
     def close(self) -> None:
@@ -66,20 +70,31 @@ class TestServer:
         return self.server.dsn.replace("///cmg?", f"///{database}?")
 
     async def create(self, *, migrated: bool = True) -> str:
-        """A fresh database (empty, or with the present schema); returns its DSN."""
+        """A fresh database (empty, or with the present schema); returns its DSN, which is no other test's."""
         name = f"test_{uuid.uuid4().hex[:16]}"
         admin = await asyncpg.connect(self.dsn("postgres"))
         try:
-            template = await self._template(admin) if migrated else "template0"
-            # Its files are copied: page by page through the log takes five times as long.
-            await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+            if migrated and self.free:
+                await admin.execute(f'ALTER DATABASE "{self.free.pop()}" RENAME TO "{name}"')
+            else:
+                template = await self._template(admin) if migrated else "template0"
+                # Its files are copied: page by page through the log takes five times as long.
+                await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
         finally:
             await admin.close()
+        if migrated:
+            self._migrated.add(name)
+            self._pristine = self._pristine or await Pristine.read(self.dsn(name))
         return self.dsn(name)
 
     async def drop(self, dsn: str) -> None:
-        """Drop a database, whoever is still connected."""
+        """Take a database back, whoever is still connected: it is made as new for the next test, or dropped."""
         name = dsn.split("///", 1)[1].split("?", 1)[0]
+        if name in self._migrated:
+            self._migrated.discard(name)
+            if self._pristine and await self._pristine.restore(dsn):
+                self.free.append(name)
+                return
         admin = await asyncpg.connect(self.dsn("postgres"))
         try:
             await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
