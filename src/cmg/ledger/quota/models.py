@@ -26,7 +26,9 @@ class Demand(msgspec.Struct, frozen=True):
 class Grant:
     """Permission for one call; give it back with `settle` exactly once. A key without limits gets `NOTHING`."""
 
-    __slots__ = ("cost_nano", "given", "id", "life", "now", "place", "remote", "settled", "tats", "terms", "tokens")
+    __slots__ = (
+        "cost_nano", "given", "id", "life", "now", "own", "place", "remote", "settled", "tats", "terms", "tokens",
+    )  # fmt: skip
 
     def __init__(self, terms: Terms, tokens: int, cost_nano: int, now: int, tats: tuple[int, int, int]) -> None:
         self.terms = terms
@@ -37,6 +39,7 @@ class Grant:
         self.place = -1  # of the row in the machine's file
         self.id = ""  # of the lease in Redis
         self.remote = False  # Redis granted it; the row only counts it among the calls in flight
+        self.own = False  # of a part of the budget that the machine gave itself, so Redis has not set it aside
         self.given = 0  # epoch µs, of a lease
         self.life = 0  # of the machine's part of the budget that paid for it
         self.settled = False

@@ -83,7 +83,7 @@ class Rows:
             verdict.tats, verdict.now = tats, now
             return verdict
         grant = Grant(terms, verdict, cost_nano, now, tats)
-        grant.place = offset
+        grant.place, grant.own = offset, bool(terms.share) and row[LIFE] == share.OWN
         return grant
 
     def settle(self, grant: Grant, tokens: int, cost_nano: int, periods: Starts) -> None:

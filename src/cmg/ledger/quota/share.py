@@ -24,7 +24,7 @@ HOLD_S = 600.0  # a part whose machine was not heard of for so long is taken bac
 MARGIN_S = 30.0  # by so much earlier the machine stops using it
 PARTS = 2  # all machines together have one of so many parts of what is left
 _USABLE = int((HOLD_S - MARGIN_S) * SECOND)
-_OWN = -1  # the life of a part that the machine gave itself, because Redis never gave it one
+OWN = -1  # the life of a part that the machine gave itself, because Redis never gave it one
 
 
 class Told(NamedTuple):
@@ -88,7 +88,7 @@ def usable(row: list[int], terms: Terms, now: int) -> bool:
 def take_own(row: list[int], terms: Terms, now: int) -> None:
     """Take a part of what the row (seeded from the ledger) says is left."""
     assert terms.budget is not None
-    row[LIFE], row[FOR], row[HEARD] = _OWN, _start(row, terms), now
+    row[LIFE], row[FOR], row[HEARD] = OWN, _start(row, terms), now
     row[GIVEN] = max(0, terms.budget - row[SPENT + terms.period]) // (PARTS * terms.share)
     row[PAID] = row[BACK] = 0
 

@@ -281,11 +281,29 @@ async def test_whatever_answers_are_lost_no_budget_is_passed(
         asked = demand(key, usd=dice.randrange(1, 8) / 100)
         for grant in await machine.ask(asked, 1):
             promised += asked.cost_nano
+            # A call that nobody flies beside may go while anything is left, see `admission`.
+            assert promised <= 100 * CENT or not flying
             flying.append((machine, grant, asked.cost_nano))
         if flying and dice.random() < 0.4:
             owner, grant, nano = flying.pop(dice.randrange(len(flying)))
             owner.settle([grant], nano // 2)
             promised -= nano - nano // 2
-        assert promised <= 100 * CENT
     assert all(machine.fallbacks for machine in pair)
     assert promised > 20 * CENT  # that much was granted all the same; how much more depends on which answers are lost
+
+
+async def test_what_flies_on_a_part_of_the_machines_own_is_promised_when_redis_hears_of_it(
+    pair: list[Machine], make_key, demand: MakeDemand
+) -> None:
+    asked = demand(make_key(usd=0.20), usd=0.01)
+    pair[0].way.delay_s = 30
+    mine = [grant for _ in range(3) for grant in await pair[0].ask(asked, 10)]
+    assert len(mine) == 5, "a quarter: it never heard of Redis, and there are two machines"
+    pair[0].way.delay_s = 0
+    await asyncio.sleep(link.RETRY_AFTER_S)
+    await back(pair)
+    theirs = [grant for _ in range(3) for grant in await pair[1].ask(asked, 10)]
+    assert len(theirs) == 15
+    pair[0].settle(mine, CENT // 5)
+    await back(pair)
+    assert await spend_the_rest(pair, asked) == 4

@@ -172,7 +172,7 @@ class RedisQuota:
     async def _fall_back(self, terms: Terms, demand: Demand) -> Grant:
         """This machine's share decides; Redis is told as soon as it can be."""
         grant = await self._local.acquire(demand, self._upkeep.machines)
-        grant.id, grant.given = self._lease(0), int(self._clock.time() * 1_000_000)
+        grant.id, grant.given = self._lease(grant.cost_nano if grant.own else 0), int(self._clock.time() * 1_000_000)
         charges = (_rate(terms.minutely, 1)[0], _rate(terms.hourly, 1)[0], _rate(terms.tokens, grant.tokens)[0])
         self._upkeep.adopt(grant.id, names_of(terms.digest)[0], charges)
         return grant
@@ -183,7 +183,7 @@ class RedisQuota:
         terms = self._terms.of(key, grant.terms.timezone)
         names = names_of(terms.digest)
         correction = 0 if terms.tokens is None else terms.tokens.span(tokens - grant.tokens) // 1000
-        reserved = grant.cost_nano if grant.remote else 0
+        reserved = grant.cost_nano if grant.remote or grant.own else 0
         args: list[str | int] = [grant.id, cost_nano, reserved, correction, int(at * 1_000_000)]
         args += [*_whole(starts(terms.timezone, at)), grant.given, self._local.machine, grant.life]
         args += [_rate(terms.minutely, 1)[0], _rate(terms.hourly, 1)[0]] if never_was else [0, 0]
