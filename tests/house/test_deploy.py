@@ -59,7 +59,7 @@ def test_no_secret_stands_in_the_environment():
 
 
 def test_what_the_service_is_given_are_settings(tmp_path: Path):
-    secrets = {"database_url": "postgresql://x", "redis_url": "redis://x", "bootstrap_key": "cmg_a_b"}
+    secrets = {"database_url": "postgresql://x", "redis_url": "redis://x", "bootstrap_key": "cmg_a_" + "b" * 32}
     for name in COMPOSE["secrets"]:
         (tmp_path / name).write_text(secrets.get(name, "x"))
     for name in ("gateway", "worker", "monitor"):

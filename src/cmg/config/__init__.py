@@ -3,7 +3,8 @@
 An unknown or invalid setting stops the start: `SettingsError` names the file and the line, or the variable.
 """
 
-from cmg.config.loading import ENVIRONMENT, SettingsError, load, read
+from cmg.config.checking import SettingsError
+from cmg.config.loading import ENVIRONMENT, load, read
 from cmg.config.origins import Loaded, Origin
 from cmg.config.settings import (
     AccountSettings,

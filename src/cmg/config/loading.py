@@ -7,18 +7,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
+from cmg.config.checking import CHECKS, SettingsError
 from cmg.config.origins import Loaded, Origin, at, leaves
 from cmg.config.settings import Settings
 from cmg.kit.toml_lines import line_of
-
-
-class SettingsError(Exception):
-    """A setting that is unknown or invalid; the message names where it stands and what to do."""
-
 
 # Environment variable → setting. `<NAME>_FILE` names a file that holds the value instead.
 ENVIRONMENT: dict[str, str] = {
@@ -64,7 +59,7 @@ def read(environ: Mapping[str, str] = os.environ, path: Path | None = None) -> L
     given = _overlay(tree, environ)
     tree.setdefault("data_dir", "/var/lib/cmg" if os.geteuid() == 0 else "data")
     settings = _convert(tree, lambda setting: _variable(given, setting))
-    for check in (_check_tls, _check_oidc, _check_embedder):
+    for check in CHECKS:
         check(settings, place)
     return Loaded(_resolve_secrets(settings, environ, place), {**_in_file(written, settings, environ, place), **given})
 
@@ -93,10 +88,13 @@ def _in_file(tree: Mapping[str, Any], settings: Settings, environ: Mapping[str, 
 
 def _read_toml(file: Path) -> tuple[str, dict[str, Any]]:
     try:
-        text = file.read_text()
+        text = file.read_text(encoding="utf-8")
         return text, tomllib.loads(text)
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{file}:{line}: not UTF-8: {error.reason}") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file}: not valid TOML: {error}") from error
 
@@ -123,10 +121,7 @@ def _value_of(variable: str, environ: Mapping[str, str]) -> str | None:
     if value and file:
         raise SettingsError(f"both {variable} and {variable}_FILE are set; keep one")
     if file:
-        try:
-            return Path(file).read_text().strip()
-        except OSError as error:
-            raise SettingsError(f"{variable}_FILE: {file} cannot be read: {error.strerror}") from error
+        return _secret_in(file, lambda: f"{variable}_FILE")
     return value or None
 
 
@@ -141,38 +136,6 @@ def _convert(tree: dict[str, Any], place: Any) -> Settings:
             setting = f"{setting}.{unknown[1]}".lstrip(".")
             message = "unknown setting"
         raise SettingsError(f"{place(setting)}: {setting or 'settings'}: {message}") from error
-
-
-def _check_tls(settings: Settings, place: Any) -> None:
-    """Certificate and key come together, and can be read."""
-    pair = {"tls_certificate": settings.tls_certificate, "tls_key": settings.tls_key}
-    for name, path in pair.items():
-        if any(pair.values()) and not (path and os.access(path, os.R_OK)):
-            raise SettingsError(f"{place(name)}: {name}: {path or 'none'} cannot be read; both are needed")
-
-
-def _check_oidc(settings: Settings, place: Any) -> None:
-    """An identity provider is asked over TLS, or on this machine, and sends browsers back to where we are."""
-    parts, loopback = urlsplit(settings.oidc.issuer or ""), ("127.0.0.1", "::1", "localhost")
-    needs = {
-        "must be an https URL": parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in loopback),
-        "needs public_url: where browsers come back to": settings.public_url,
-        "needs oidc.roles: else nobody may do anything": settings.oidc.roles,
-    }
-    for told, met in needs.items():
-        if settings.oidc.issuer is not None and not met:
-            raise SettingsError(f"{place('oidc.issuer')}: oidc.issuer: {told}")
-
-
-def _check_embedder(settings: Settings, place: Any) -> None:
-    """An embedder `<upstream>/<model>` names an upstream that there is."""
-    upstream, slash, _ = settings.memory.embedder.partition("/")
-    known = [*(one.name for one in settings.upstreams), "openrouter", "sim"]
-    if slash and upstream not in known:
-        where = place("memory.embedder")
-        raise SettingsError(
-            f"{where}: memory.embedder: there is no upstream {upstream!r}; known are: {', '.join(known)}"
-        )
 
 
 def _resolve_secrets(settings: Settings, environ: Mapping[str, str], place: Any) -> Settings:
@@ -192,10 +155,16 @@ def _resolve_secrets(settings: Settings, environ: Mapping[str, str], place: Any)
 def _revealed(value: str | None, environ: Mapping[str, str], where: Callable[[], str]) -> str | None:
     """What `env:NAME` or `file:PATH` names; anything else, and the name of a variable that is not set, as it is."""
     if value and value.startswith("file:"):
-        try:
-            return Path(value[5:]).read_text().strip()
-        except OSError as error:
-            raise SettingsError(f"{where()}: {value[5:]} cannot be read: {error.strerror}") from error
+        return _secret_in(value[5:], where)
     if value and value.startswith("env:"):
         return _value_of(value[4:], environ) or value
     return value
+
+
+def _secret_in(file: str, where: Callable[[], str]) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{where()}: {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{where()}: {file} is not UTF-8") from error

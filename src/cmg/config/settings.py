@@ -8,14 +8,19 @@ from msgspec import Meta
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[float, Meta(gt=0)]
-Usd = Annotated[float, Meta(ge=0)]
+Positive = Annotated[float, Meta(gt=0, le=1e9)]  # finite: a time without end is no limit
+Usd = Annotated[float, Meta(ge=0, le=1e9)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 FileStoreUrl = Annotated[str, Meta(pattern=r"^(s3|gs|az|abfs|file|memory)://", extra={"shown": "place"})]
 BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#@]+/?$")]
 # What must not be shown, nor logged: the whole of it, or the user, password and query of a URL (`origins.shown_of`).
 Secret = Annotated[str, Meta(extra={"shown": "never"})]
-SecretUrl = Annotated[str, Meta(extra={"shown": "place"})]
+# The URLs that may hold one, by what they lead to.
+SecretUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#]+", extra={"shown": "place"})]
+UpstreamUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#]+(/[^?#]*)?$", extra={"shown": "place"})]
+DatabaseUrl = Annotated[str, Meta(pattern=r"^postgres(ql)?://", extra={"shown": "place"})]
+RedisUrl = Annotated[str, Meta(pattern=r"^(rediss?|unix)://", extra={"shown": "place"})]
+BootstrapKey = Annotated[str, Meta(pattern=r"^cmg_[A-Za-z0-9]{1,40}_[A-Za-z0-9]{24,128}$", extra={"shown": "never"})]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 
 
@@ -27,10 +32,10 @@ class UpstreamSettings(Part, frozen=True):
     """One OpenAI-compatible API. `models` are globs, matched after the prefix `<name>/`; times in seconds."""
 
     name: Name
-    base_url: SecretUrl
+    base_url: UpstreamUrl
     api_key: Secret | None = None
     models: list[str] = []
-    kind: str = "openai"
+    kind: Literal["openai", "openrouter"] = "openai"
     timeout_connect_s: Positive = 5
     timeout_first_token_s: Positive = 30
     timeout_idle_s: Positive = 30
@@ -44,8 +49,8 @@ class AccountSettings(Part, frozen=True):
     """Passwords and sessions of people."""
 
     password_length_min: Annotated[int, Meta(ge=8, le=64)] = 12
-    session_idle_s: Annotated[float, Meta(ge=60)] = 28_800
-    session_absolute_s: Annotated[float, Meta(ge=60)] = 604_800
+    session_idle_s: Annotated[float, Meta(ge=60, le=1e9)] = 28_800
+    session_absolute_s: Annotated[float, Meta(ge=60, le=1e9)] = 604_800
     sessions_max: Annotated[int, Meta(ge=1, le=100)] = 10  # of one person
 
 
@@ -87,7 +92,7 @@ class MemorySettings(Part, frozen=True):
 
     recall_deadline_ms: Positive = 150
     token_budget: Count = 1200
-    inject_role: str = "user"
+    inject_role: Literal["user", "system", "developer"] = "user"
     retention_days: Count = 0  # 0: kept until erased
     embedder: Annotated[str, Meta(pattern=r"^(local|static|none|[a-z0-9][a-z0-9_-]{0,40}/.+)$")] = "local"
     item_days: Count = 0  # since items were last mentioned or used; 0: as long as what they were drawn from
@@ -212,18 +217,18 @@ class Settings(Part, frozen=True):
     console_url: BaseUrl | None = None  # as browsers reach the console
     data_dir: Path = Path("data")
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
-    database_url: SecretUrl | None = None
-    redis_url: SecretUrl | None = None
+    database_url: DatabaseUrl | None = None
+    redis_url: RedisUrl | None = None
     backstage_url: BaseUrl | None = None  # where another machine answers the control plane
     openrouter_api_key: Secret | None = None
-    bootstrap_key: Secret | None = None
+    bootstrap_key: BootstrapKey | None = None
     master_key: Secret | None = None  # seals channels' secrets; several with commas: the first seals, all open
     admin_email: str | None = None
     admin_password: Secret | None = None
     prometheus_url: SecretUrl | None = None
     otlp_endpoint: SecretUrl | None = None
     capture_content: bool = False  # whether traces hold prompts and answers
-    log_level: str = "info"
+    log_level: Annotated[str, Meta(pattern=r"^(?i:debug|info|warning|error)$")] = "info"
     shutdown_grace_s: Positive = 20
     metrics_allow: list[str] = []  # CIDRs that may read /metrics without a key
     trusted_proxies: list[str] = []  # CIDRs whose X-Forwarded-For is believed

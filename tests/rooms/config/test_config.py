@@ -67,12 +67,28 @@ def test_an_empty_variable_is_as_none() -> None:
         ("port = 70000", "settings.toml:1", "port"),
         ('backstage_url = "worker:8000"', "settings.toml:1", "backstage_url"),
         ('backstage_url = "http://key@worker/admin"', "settings.toml:1", "backstage_url"),
-        ('[[upstreams]]\nname = "a"\nbase_url = "b"\nstream_usage = "yes"\n',
+        ('[[upstreams]]\nname = "a"\nbase_url = "http://b"\nstream_usage = "yes"\n',
          "settings.toml:4", "upstreams[0].stream_usage"),
-        ('[[upstreams]]\nname = "a"\nbase_url = "b"\n\n[[upstreams]]\nbase_url = "b"\nname = "B!"\n',
+        ('[[upstreams]]\nname = "a"\nbase_url = "http://b"\n\n[[upstreams]]\nbase_url = "http://b"\nname = "B!"\n',
          "settings.toml:7", "upstreams[1].name"),
         ('[[routes]]\nmodel = "smart"\ncandidates = []\n', "settings.toml:3", "routes[0].candidates"),
         ('[[upstreams]]\nname = "a"\n', "settings.toml:1", "upstreams[0]"),
+        ('[[upstreams]]\nname = "a"\nbase_url = "ftp://b"\n', "settings.toml:3", "upstreams[0].base_url"),
+        ('[[upstreams]]\nname = "a"\nbase_url = "http://b/v1?key=1"\n', "settings.toml:3", "upstreams[0].base_url"),
+        ('[[upstreams]]\nname = "a"\nbase_url = "http://b"\nkind = "x"\n', "settings.toml:4", "upstreams[0].kind"),
+        ('[[upstreams]]\nname = "a"\nbase_url = "http://b"\ntimeout_idle_s = inf\n',
+         "settings.toml:4", "upstreams[0].timeout_idle_s"),
+        ('[[upstreams]]\nname = "a"\nbase_url = "http://b"\n[[upstreams]]\nname = "a"\nbase_url = "http://c"\n',
+         "settings.toml:5", "upstreams[1].name"),
+        ('[[routes]]\nmodel = "m"\ncandidates = ["a"]\n[[routes]]\nmodel = "m"\ncandidates = ["b"]\n',
+         "settings.toml:5", "routes[1].model"),
+        ('[[prices]]\nmodel = "m"\nrequest_usd = inf\n', "settings.toml:3", "prices[0].request_usd"),
+        ('port = 1\ntrusted_proxies = ["10.0.0.0/8", "10.0.0.0/99"]\n', "settings.toml:2", "trusted_proxies"),
+        ('metrics_allow = ["here"]\n', "settings.toml:1", "metrics_allow"),
+        ('database_url = "mysql://x"\n', "settings.toml:1", "database_url"),
+        ('redis_url = "localhost:6379"\n', "settings.toml:1", "redis_url"),
+        ('log_level = "loud"\n', "settings.toml:1", "log_level"),
+        ('[memory]\ninject_role = "tool"\n', "settings.toml:2", "memory.inject_role"),
     ],
 )  # fmt: skip
 def test_a_wrong_setting_is_named_with_file_and_line(text: str, place: str, setting: str) -> None:
@@ -84,8 +100,27 @@ def test_an_unknown_setting_is_called_unknown() -> None:
     assert "unknown setting" in _error("prot = 1")
 
 
-def test_a_wrong_variable_is_named() -> None:
-    assert "environment variable CMG_PORT" in _error("", CMG_PORT="many")
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CMG_PORT", "many"),
+        ("CMG_BOOTSTRAP_KEY", "cmg_short_key"),
+        ("CMG_DATABASE_URL", "host=db"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+    ],
+)
+def test_a_wrong_variable_is_named(variable: str, value: str) -> None:
+    told = _error("", **{variable: value})
+    assert f"environment variable {variable}" in told
+    assert value not in told
+
+
+def test_bytes_that_are_no_text_are_named_with_their_place(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_bytes(b"port = 1\n# \xff\n")
+    with pytest.raises(SettingsError, match=r"settings\.toml:2: not UTF-8"):
+        load({}, tmp_path / "settings.toml")
+    (tmp_path / "key").write_bytes(b"\xff")
+    assert _error("", OPENROUTER_API_KEY_FILE=str(tmp_path / "key")).startswith("OPENROUTER_API_KEY_FILE: ")
 
 
 def test_an_unknown_variable_is_refused_with_the_known_ones() -> None:
@@ -127,5 +162,5 @@ def test_a_key_of_an_upstream_is_read_from_variable_and_file(tmp_path: Path) -> 
 
 
 def test_a_key_file_that_is_missing_is_named_with_its_line() -> None:
-    told = _error('[[upstreams]]\nname = "a"\nbase_url = "b"\napi_key = "file:gone"\n')
+    told = _error('[[upstreams]]\nname = "a"\nbase_url = "http://b"\napi_key = "file:gone"\n')
     assert told.startswith("settings.toml:4")

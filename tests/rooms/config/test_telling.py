@@ -11,7 +11,7 @@ from cmg.config.loading import ENVIRONMENT
 from cmg.config.origins import leaves, shown_of
 from cmg.config.telling import told, without_secrets
 
-CANARY = "canary-7f3a"
+CANARY = "canary0a1b2c3d4e5f60718293a4b5"
 FILE = f"""
 port = 9000
 data_dir = "data"
@@ -28,7 +28,7 @@ api_key = "{CANARY}"
 
 [[upstreams]]
 name = "far"
-base_url = "http://far/v1?token={CANARY}"
+base_url = "http://user:{CANARY}@far/v1"
 api_key = "file:KEYFILE"
 
 [[upstreams]]
@@ -106,7 +106,7 @@ def test_each_value_says_where_it_came_from(rows: dict[str, dict[str, Any]], tmp
     assert where["upstreams[0].retries"] == ("default", None)
     assert rows["port"]["value"] == 9001
     assert rows["upstreams[0].base_url"]["value"] == "http://***@near/v1"
-    assert rows["upstreams[1].base_url"]["value"] == "http://far/v1?***"
+    assert rows["upstreams[1].base_url"]["value"] == "http://***@far/v1"
     assert rows["memory.token_budget"]["default"] == 1200
     assert rows["port"]["variable"] == "CMG_PORT"
 
