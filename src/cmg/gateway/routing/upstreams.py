@@ -61,7 +61,7 @@ def build_upstreams(settings: Settings, network: Transport, simulator: Transport
             base_url=OPENROUTER_URL,
             api_key=key,
             models=["*/*"],
-            kind=OPENROUTER,
+            kind="openrouter",
             stream_usage="never",  # it reports unasked
         )
         predefined.append(Upstream(described, network, None if key else _KEY_VARIABLE))
