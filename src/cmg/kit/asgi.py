@@ -3,6 +3,7 @@
 No framework here: these few lines run on every call (see `docs/adr/0001-house.md`, hot path).
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -20,6 +21,7 @@ Headers = list[tuple[bytes, bytes]]
 
 T = TypeVar("T")
 
+_FIELD = re.compile(r"(?:required|unknown) field `(.+?)`")
 JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -90,6 +92,9 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         field = path.rstrip("`").lstrip(".")
+        named = _FIELD.search(message)
+        if named is not None:
+            field = f"{field}.{named[1]}".lstrip(".")
         raise InvalidRequest(f"{field}: {message}" if field else message, param=field or None) from error
     except RecursionError as error:
         raise InvalidRequest("the body is nested too deeply", code="too_deep") from error

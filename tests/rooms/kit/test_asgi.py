@@ -43,7 +43,8 @@ def _part(body: bytes, *, more: bool = False) -> dict[str, Any]:
     ("body", "param", "told"),
     [
         ({"model": 5, "messages": []}, "model", "^model: Expected `str`"),
-        ({"messages": []}, None, "model"),
+        ({"messages": []}, "model", "^model: Object missing"),
+        ({"model": "m", "messages": [{"content": "x"}]}, "messages[0].role", r"^messages\[0\]\.role: Object missing"),
         (
             {"model": "m", "messages": [{"role": "user"}, {"role": None}]},
             "messages[1].role",
