@@ -1,5 +1,6 @@
 """What people on duty do in a real browser: acknowledge an alert, silence one, declare an incident and read it."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -143,6 +144,43 @@ def test_a_calendar_is_subscribed_to_by_an_address_that_works(own: Service, admi
     admin.page.locator(".cmg-dialog").get_by_role("button", name="Revoke").click()
     expect(calendars.locator(".cmg-empty")).to_be_visible()
     assert httpx.get(address).status_code == 404
+    assert admin.said == []
+
+
+def test_a_rule_of_the_workspace_is_written_from_a_template_changed_and_deleted(own: Service, admin: Tab) -> None:
+    page = admin.page
+    admin.open("/alert-rules")
+    page.get_by_role("button", name="Create a rule").click()
+    page.get_by_label("Begin with").click()
+    page.get_by_role("option", name="The last hour cost").click()
+    page.get_by_role("button", name="Go on").click()
+    page.get_by_label("Id", exact=True).fill("costs")
+    expression = page.get_by_label("Expression")
+    expect(expression).to_have_value(re.compile("cmg_workspace_cost_usd_total"))
+    written = expression.input_value()
+    expression.fill("up > 1")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.locator(".q-field--error")).to_contain_text("a workspace's rules read")
+    assert admin.serious() == []
+    expression.fill(written)
+    page.get_by_role("button", name="Create", exact=True).click()
+    row = page.locator("tr", has_text="costs")
+    expect(row).to_contain_text("nobody is told")
+    assert own.call("GET", "/admin/v1/alert-rules/costs")[1]["expr"] == written
+    assert admin.serious() == []
+    admin.shoot("rules")
+    row.get_by_role("button", name="Change").click()
+    page.get_by_role("switch", name="It is evaluated").click()
+    page.get_by_role("button", name="Save").click()
+    expect(row).to_contain_text("off")
+    assert own.call("GET", "/admin/v1/alert-rules/costs")[1]["enabled"] is False
+    row.get_by_role("link", name="costs").click()
+    expect(page.locator("section", has_text="costs").first).to_contain_text("cmg_workspace_cost_usd_total")
+    assert admin.serious() == []
+    page.get_by_role("button", name="Delete").click()
+    page.locator(".cmg-dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator(".cmg-empty")).to_be_visible()
+    assert own.call("GET", "/admin/v1/alert-rules")[1]["items"] == []
     assert admin.said == []
 
 

@@ -20,6 +20,7 @@ _ALL = (
     "workspaces",
     "accounts",
     "alerts",
+    "rules.listing",
     "incidents",
     "oncall.now",
     "runbooks",

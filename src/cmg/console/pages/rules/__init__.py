@@ -1,0 +1,1 @@
+"""Rules that the workspace owns: all of them, and how one stands."""
