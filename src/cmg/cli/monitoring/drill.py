@@ -42,13 +42,22 @@ def drill(*, names: tuple[str, ...], every: bool, page: bool, minute_s: int, as_
     if not wanted:
         _list(as_json=as_json)
         return 0
-    found = {name: _run(Wanted(name, page, minute_s), as_json=as_json, alone=len(wanted) == 1) for name in wanted}
-    rows = [_row(name, one) for name, measures in found.items() for one in measures]
+    rows: list[dict[str, Any]] = []
+    try:
+        for name in wanted:
+            measured = _run(Wanted(name, page, minute_s), as_json=as_json, alone=len(wanted) == 1)
+            rows += [_row(name, one) for one in measured]
+    finally:
+        if rows:  # also of a run that is ended early
+            _print(rows, as_json=as_json, whole=len({one["drill"] for one in rows}) == len(set(wanted)))
+    return int(not all(one["met"] for one in rows))
+
+
+def _print(rows: list[dict[str, Any]], *, as_json: bool, whole: bool) -> None:
     if as_json:
-        print_json({"ok": all(one["met"] for one in rows), "measures": rows})
+        print_json({"ok": whole and all(one["met"] for one in rows), "measures": rows})
     else:
         print_table(rows, _SHOWN, "Nothing was measured.")
-    return int(not all(one["met"] for one in rows))
 
 
 def _list(*, as_json: bool) -> None:
