@@ -11,6 +11,7 @@ from cmg.catalogue.metrics import METRICS
 from cmg.catalogue.rendering.rendering import rendered, rule_files
 from cmg.catalogue.routing import CATEGORIES, INHIBITIONS, SEVERITIES
 from cmg.catalogue.slos import BURN_RATES, OBJECTIVES
+from cmg.incidents.alerts.rules import DEPENDS
 from cmg.timeseries.promql.parsing import parse
 from cmg.timeseries.promql.plan import Aggregate, Binary, Call, Negation, Node, Selector, Subquery
 from cmg.timeseries.rules.files import AlertingRule, RecordingRule, Rule, RuleFile
@@ -91,6 +92,24 @@ def test_every_alert_has_severity_category_and_a_whole_runbook():
         if severity not in severities or category not in CATEGORIES or not whole or "summary" not in rule.annotations:
             wrong.append((name, severity, category, runbook.name))
     assert not wrong
+
+
+# These tell the component of their series, or are about a machine that is whatever it is.
+ANY_COMPONENT = {
+    "ServiceCritical",
+    "ServiceUnhealthy",
+    "ComponentDegraded",
+    "ProbeLies",
+    "HealthNotLookedAt",
+    "TargetDown",
+}
+
+
+def test_every_alert_says_which_component_it_is_about():
+    """By it alerts become one group, and groups one incident."""
+    said = {name: rule.labels["component"].text for name, rule in _alerts().items() if "component" in rule.labels}
+    assert set(_alerts()) - set(said) == ANY_COMPONENT
+    assert DEPENDS.keys() <= set(said.values())
 
 
 def test_names_of_alerts_are_unique_and_camel_case():

@@ -7,7 +7,7 @@ import msgspec
 
 from cmg.alerting.models import Alert, Decision, Group, Notification, NotificationState, Timer
 from cmg.alerting.setup.compiled import Setup
-from cmg.alerting.setup.inhibitors import Inhibitors
+from cmg.alerting.setup.inhibitors import OF_CATALOGUE, Inhibitors
 from cmg.kit.ids import uuid7_hex
 
 
@@ -40,7 +40,7 @@ class World:
     def configure(self, setup: Setup) -> None:
         """Decide by other documents from now on."""
         self.setup = setup
-        self.inhibitors = Inhibitors(setup.inhibitions)
+        self.inhibitors = Inhibitors({**OF_CATALOGUE, **setup.inhibitions})
         for alert in self.alerts.values():
             self.inhibitors.take(alert)
 

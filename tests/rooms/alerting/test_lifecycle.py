@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cmg.alerting.escalation.actions import acknowledge
+from cmg.alerting.evaluation.rule_files import catalogue
 from cmg.alerting.models import Report, fingerprint, severity_of
 from cmg.alerting.world import Changes
 from support.alerting_world import Script
@@ -86,6 +87,25 @@ def test_an_inhibition_holds_what_another_alert_explains():
     script.cease("DatabaseDown", zone="a")
     script.to(30)
     assert len([one for one in script.world.alerts.values() if one.firing and not one.held]) == 2
+
+
+def test_of_the_services_own_thresholds_the_worst_one_is_told():
+    """As Alertmanager does by the rendered configuration, so does the service that evaluates its rules itself."""
+    script, here = Script(), {"job": "cmg", "instance": "a:8000"}
+    script.fire("CpuUseAbove90Percent", "P2", **here)
+    script.fire("CpuUseAbove70Percent", "P3", **here)
+    script.fire("CpuUseAbove70Percent", "P3", job="cmg", instance="b:8000")
+    held = {(one.name, one.labels["instance"]) for one in script.world.alerts.values() if one.held}
+    assert held == {("CpuUseAbove70Percent", "a:8000")}
+
+
+def test_the_services_own_alerts_about_one_component_are_one_group():
+    script = Script()
+    rules = [rule for file in catalogue() for group in file.groups for rule in group.rules]
+    labels = {rule.name: {name: one.text for name, one in rule.labels.items()} for rule in rules}
+    for name in ("DatabaseAway", "DatabaseSlowStatements", "DatabaseDeadlocks"):
+        script.report(Report(labels={"alertname": name, **labels[name]}))
+    assert (script.group.alerts, script.group.labels["component"]) == (3, "database")
 
 
 def test_an_inhibition_never_matches_on_labels_that_are_missing():

@@ -3,8 +3,25 @@
 from collections.abc import Mapping
 
 from cmg.alerting.models import Alert
-from cmg.alerting.setup.documents import Inhibition
+from cmg.alerting.setup.documents import Inhibition, Matcher
 from cmg.alerting.setup.matchers import matches
+from cmg.catalogue.routing import INHIBITIONS
+
+
+def of_catalogue() -> dict[str, Inhibition]:
+    """What holds of the service's own rules without any document, as in the rendered Alertmanager's configuration."""
+    return {
+        f"catalogue-{one.source}-{target}": Inhibition(
+            source=[Matcher(label="alertname", value=one.source)],
+            target=[Matcher(label="alertname", value=target)],
+            equal=list(one.equal),
+        )
+        for one in INHIBITIONS
+        for target in one.targets
+    }
+
+
+OF_CATALOGUE = of_catalogue()
 
 
 class Inhibitors:
