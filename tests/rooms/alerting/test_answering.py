@@ -16,10 +16,13 @@ from cmg.alerting.answering.answers import Answers
 from cmg.alerting.answering.links import LIFE_S, BadLink, Links, Token
 from cmg.alerting.answering.replies import Replies
 from cmg.alerting.api import answer_routes
+from cmg.alerting.escalation.timers import advance
 from cmg.alerting.models import Report
 from cmg.app.control_plane import documented
+from cmg.kit.clock import rfc3339
 from support.alerting_world import document
 from support.fake_receivers import channels_at
+from support.manual_clock import START
 
 DOWN = Report(labels={"alertname": "Down", "severity": "critical"})
 URL = "https://cmg.example.org"
@@ -163,6 +166,28 @@ async def test_what_is_done_in_pagerduty_is_done_here(client, status, group, eve
     answer = await client.post("/hooks/pagerduty/default/pagerduty", content=body, headers=headers)
     assert answer.json() == {"group": group}
     assert await status() == (becomes, "pagerduty:Tenex Engineer")
+
+
+async def test_an_acknowledgement_in_pagerduty_that_is_sent_again_later_holds_nothing_up(
+    client, status, group, clock, desk
+):
+    """Its signature has no time in it: whoever caught one could keep everybody quiet with it."""
+
+    async def told(key: str) -> httpx.Response:
+        data = {"incident_key": key, "id": "P1"}
+        event = {"event_type": "incident.acknowledged", "occurred_at": rfc3339(START + 5), "data": data}
+        body = json.dumps({"event": event}).encode()
+        headers = {"x-pagerduty-signature": "v1=" + hmac.new(b"pd", body, hashlib.sha256).hexdigest()}
+        return await client.post("/hooks/pagerduty/default/pagerduty", content=body, headers=headers)
+
+    assert (await told(f"cmg-{group}")).json() == {"group": group}
+    assert (await status())[0] == "acknowledged"
+    clock.advance(61 * 60)
+    await desk.change("default", advance)
+    assert (await status())[0] == "open"
+    assert (await told(f"cmg-{group}")).json() == {"group": group}
+    assert (await status())[0] == "open"
+    assert (await told("cmg-" + "0" * 32)).json() == {"group": None}, "one that is there no more is no failure"
 
 
 @pytest.mark.parametrize(("digits", "becomes"), [("1", "acknowledged"), ("2", "resolved"), ("7", "open")])

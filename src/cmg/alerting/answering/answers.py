@@ -1,6 +1,7 @@
 """What an answer does: the use cases behind links, buttons and keys that were pressed."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -16,13 +17,14 @@ from cmg.alerting.setup.documents import Channel, ChannelKind
 from cmg.alerting.world import Changes
 from cmg.identity.models import Actor
 from cmg.kit.clock import Clock
-from cmg.kit.errors import InvalidRequest, Unauthenticated
+from cmg.kit.errors import InvalidRequest, NotFound, Unauthenticated
 from cmg.storage.sealing.sealer import Sealer
 
 T = TypeVar("T")
 _DIGITS = {"1": "acknowledge", "2": "resolve"}
 _EVENTS = {"incident.acknowledged": "acknowledge", "incident.resolved": "resolve"}
 _DEDUP = "cmg-"
+_SKEW_S = 60.0  # that PagerDuty's clock may be behind ours
 
 
 class BadSignature(Unauthenticated):
@@ -33,6 +35,7 @@ class BadSignature(Unauthenticated):
 
 class _Event(msgspec.Struct):
     event_type: str
+    occurred_at: datetime | None = None
     data: dict[str, object] = {}
     agent: dict[str, object] | None = None
 
@@ -94,6 +97,12 @@ class Answers:
             return None
         who = str((event.agent or {}).get("summary") or "somebody")
         told = Token(place[0], key.removeprefix(_DEDUP), "acknowledge", 0, who, place[1])
+        try:
+            group = await self._group(told)
+        except NotFound:
+            return None  # it was deleted meanwhile; PagerDuty gives up a webhook that refuses often
+        if action == "acknowledge" and _old(event, group):
+            return group
         return await self._done(told, action, f"pagerduty:{who}"[:100], client)
 
     async def pressed_in_a_call(self, token: str, headers: Mapping[str, str], body: bytes, client: str) -> str:
@@ -133,6 +142,11 @@ class Answers:
         if channel is None or channel.kind not in kinds or not channel.secrets.get(name):
             raise BadSignature(f"there is no such channel with the secret `{name}`")
         return self._sealer.open(channel.secrets[name])
+
+
+def _old(event: _Event, group: Group) -> bool:
+    """Whether an acknowledgement is of before the escalation began again: its signature holds for ever, it does not."""
+    return event.occurred_at is not None and event.occurred_at.timestamp() < group.begun_at - _SKEW_S
 
 
 def acknowledge_once(changes: Changes, group: Group, by: str) -> None:
