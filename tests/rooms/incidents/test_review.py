@@ -159,9 +159,10 @@ def test_alerts_are_counted_by_shift_hour_and_what_became_of_them() -> None:
 
     groups = [group("P1", 0, acknowledged=True), group("P2", 10), group("P3", 10), group("P1", 11, told=False)]
     groups.append(group("P1", 2, acknowledged=True, drill="practice"))
+    groups[2] = msgspec.structs.replace(groups[2], by="ada", status="resolved")
     found = alert_figures(groups, T, T + timedelta(days=2), ZoneInfo("UTC"), 12)
     assert (found["count"], found["per_shift"], found["pages"], found["pages_out_of_hours"]) == (4, 1, 2, 1)
-    assert (found["effectiveness"], found["mtta_s"], found["mttr_s"]) == (0.25, 60, None)
+    assert (found["effectiveness"], found["mtta_s"], found["mttr_s"]) == (0.5, 60, None)
     assert alert_figures([], T, T + timedelta(days=1), ZoneInfo("UTC"), 24)["effectiveness"] is None
 
 

@@ -94,6 +94,32 @@ async def test_json_has_the_shape_of_statuspage(world: World) -> None:
     assert (await document(world, "status.json"))["status"]["indicator"] == "none"
 
 
+# As Statuspage's API documents them: typed clients refuse an object that lacks one.
+COMPONENT = (
+    "id name status created_at updated_at position description showcase start_date group_id page_id group "
+    "only_show_if_degraded"
+)
+UPDATE = (
+    "id status body incident_id created_at updated_at display_at affected_components deliver_notifications "
+    "custom_tweet tweet_id"
+)
+
+
+async def test_no_field_is_missing_that_clients_of_statuspage_read(world: World) -> None:
+    await outage(world)
+    times = {"starts_at": "2026-11-24T13:00:00Z", "ends_at": "2026-11-24T14:00:00Z"}
+    await world.operation.announce(ANA, {"title": "New disks", "components": ["api"], **times})
+    await world.board().renew()
+    summary = await document(world, "summary.json")
+    [incident], [maintenance] = summary["incidents"], summary["scheduled_maintenances"]
+    for one in (*summary["components"], *incident["components"], *maintenance["components"]):
+        assert set(one) == set(COMPONENT.split())
+        assert one["created_at"] == f"{one['start_date']}T00:00:00.000Z" == "2026-11-24T00:00:00.000Z"
+    for one in (*incident["incident_updates"], *maintenance["incident_updates"]):
+        assert set(one) == set(UPDATE.split())
+    assert set(maintenance) - set(incident) == {"scheduled_for", "scheduled_until"}
+
+
 async def test_maintenances_come_run_and_end_by_their_times(world: World) -> None:
     fields = {"title": "New disks", "body": "Short cuts.", "components": ["api"]}
     times = {"starts_at": "2026-11-24T13:00:00Z", "ends_at": "2026-11-24T14:00:00Z"}

@@ -85,14 +85,14 @@ def _times(incidents: Sequence[Incident]) -> dict[str, Any]:
 def alert_figures(
     groups: Sequence[Group], since: datetime, until: datetime, zone: ZoneInfo, shift_hours: int
 ) -> dict[str, Any]:
-    """`effectiveness`: the share of groups that somebody acknowledged. `pages`: P1 and P2 of which people were told.
+    """`effectiveness`: the share of groups that somebody acknowledged, snoozed or resolved.
 
-    Groups of drills are left out.
+    `pages`: P1 and P2 of which people were told. Groups of drills are left out.
     """
     groups = [one for one in groups if not one.drill]
     shifts = max(1.0, (until - since) / timedelta(hours=shift_hours))
     pages = [one for one in groups if one.severity in PAGING and one.told_at is not None]
-    acted = sum(one.acknowledged_at is not None for one in groups)
+    acted = sum(one.acknowledged_at is not None or one.by is not None for one in groups)
     acknowledged = [one.acknowledged_at - one.opened_at for one in groups if one.acknowledged_at is not None]
     resolved = [one.resolved_at - one.opened_at for one in groups if one.resolved_at is not None]
     return {

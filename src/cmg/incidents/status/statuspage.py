@@ -8,6 +8,7 @@ from cmg.incidents.status.models import IMPACTS, INDICATORS, Picture, current
 from cmg.kit.clock import rfc3339
 
 PAGE_ID = "cmg"
+_UNTOLD: dict[str, Any] = {"deliver_notifications": False, "custom_tweet": None, "tweet_id": None}
 _UNRESOLVED = ("investigating", "identified", "monitoring")
 
 
@@ -17,9 +18,9 @@ def documents(picture: Picture) -> dict[str, dict[str, Any]]:
     now, planned = picture.at, picture.told.maintenances
     incidents = [_incident(one, picture) for one in picture.told.incidents]
     unresolved = [one for one in incidents if one["status"] in _UNRESOLVED]
-    upcoming = [_maintenance(one, now) for one in current(planned, now, "scheduled")]
-    active = [_maintenance(one, now) for one in current(planned, now, "in_progress")]
-    ended = [_maintenance(one, now) for one in reversed(current(planned, now, "completed"))]
+    upcoming = [_maintenance(one, picture) for one in current(planned, now, "scheduled")]
+    active = [_maintenance(one, picture) for one in current(planned, now, "in_progress")]
+    ended = [_maintenance(one, picture) for one in reversed(current(planned, now, "completed"))]
     components = {"components": _components(picture)}
     indicator, description = INDICATORS[picture.state]
     status = {"status": {"indicator": indicator, "description": description}}
@@ -42,21 +43,17 @@ def _page(picture: Picture) -> dict[str, Any]:
 
 
 def _components(picture: Picture) -> list[dict[str, Any]]:
-    return [
-        {
-            **_component(name, picture.states.get(name, "operational")),
-            "description": description,
-            "position": place,
-            "updated_at": _time(picture.at),
-        }
-        for place, (name, (_, description)) in enumerate(COMPONENTS.items(), 1)
-    ]
+    return [_component(name, picture.states.get(name, "operational"), picture) for name in COMPONENTS]
 
 
-def _component(name: str, status: str) -> dict[str, Any]:
-    told = {"id": name, "name": COMPONENTS[name][0], "status": status, "description": COMPONENTS[name][1]}
+def _component(name: str, status: str, picture: Picture) -> dict[str, Any]:
+    """`start_date` is the first day of which something is known."""
+    label, description = COMPONENTS[name]
+    since = min((one.day for one in picture.told.days if one.component == name), default=picture.at.date())
+    told = {"id": name, "name": label, "status": status, "description": description}
+    times = {"created_at": f"{since}T00:00:00.000Z", "updated_at": _time(picture.at), "start_date": str(since)}
     fixed = {"group_id": None, "group": False, "showcase": True, "only_show_if_degraded": False, "page_id": PAGE_ID}
-    return {**told, **fixed}
+    return {**told, **times, **fixed, "position": [*COMPONENTS].index(name) + 1}
 
 
 def incident_status(incident: Incident, updates: list[Communication]) -> str:
@@ -83,7 +80,7 @@ def _incident(incident: Incident, picture: Picture) -> dict[str, Any]:
         "shortlink": f"{picture.url}/status/history#incident-{incident.id}",
         "page_id": PAGE_ID,
         "incident_updates": [_update(one) for one in updates],
-        "components": [_component(name, state) for name, state in incident.components.items()],
+        "components": [_component(name, state, picture) for name, state in incident.components.items()],
     }
 
 
@@ -101,11 +98,12 @@ def _update(said: Communication) -> dict[str, Any]:
         "updated_at": _time(said.at),
         "display_at": _time(said.at),
         "affected_components": affected or None,
+        **_UNTOLD,
     }
 
 
-def _maintenance(one: Maintenance, now: datetime) -> dict[str, Any]:
-    status = one.status(now)
+def _maintenance(one: Maintenance, picture: Picture) -> dict[str, Any]:
+    status = one.status(picture.at)
     named = f"maintenance-{one.id}"
     update = {
         "id": f"{named}-1",
@@ -114,6 +112,7 @@ def _maintenance(one: Maintenance, now: datetime) -> dict[str, Any]:
         "body": one.body,
         **{name: _time(one.updated_at) for name in ("created_at", "updated_at", "display_at")},
         "affected_components": None,
+        **_UNTOLD,
     }
     return {
         "id": named,
@@ -129,7 +128,7 @@ def _maintenance(one: Maintenance, now: datetime) -> dict[str, Any]:
         "resolved_at": _time(one.completed_at or one.ends_at) if status == "completed" else None,
         "page_id": PAGE_ID,
         "incident_updates": [update],
-        "components": [_component(name, "under_maintenance") for name in one.components],
+        "components": [_component(name, "under_maintenance", picture) for name in one.components],
     }
 
 
