@@ -106,6 +106,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     `until`: when an acknowledgement or a snooze ends. `step`: the escalation step that comes next. `round`: how often
     escalation was begun again (by a rise in severity, or an acknowledgement that expired); `begun_at`: when, last.
     `drill`: that which it is of; empty: it is real. `paged`: whom it has called since the escalation began.
+    `heard`: the last step of which a page went out.
     """
 
     id: str
@@ -131,6 +132,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     drill: str = ""
     paged: tuple[str, ...] = ()
+    heard: str = ""
 
     @property
     def live(self) -> bool:

@@ -68,6 +68,7 @@ async def ready(client) -> httpx.AsyncClient:
         for name, body in named.items():
             answer = await client.put(f"/admin/v1/{document_routes.PATHS.get(kind, kind)}/{name}", json=body)
             assert answer.status_code == 200, answer.text
+    await client.put("/admin/v1/notification-channels/slack", json={"kind": "slack", "secrets": {"token": "xoxb"}})
     return client
 
 

@@ -96,6 +96,38 @@ async def test_a_wrong_secret_is_not_tried_again(monitor, alerts, receivers):
     assert [one.path.rsplit("/", 1)[1] for one in receivers.got][:2] == ["Messages.json", "Calls.json"]
 
 
+async def test_where_nobody_of_a_tier_can_be_reached_the_next_is_told_at_once(
+    monitor, alerts, receivers, clock, configuring, admin
+):
+    only = {"name": "ada", "contacts": [{"channel": "sms", "address": "+15550001"}]}
+    await configuring.put(admin, "responders", "ada", document("responders", only))
+    receivers.failures = [(401, {}, {"message": "Authenticate"})] * 2  # her SMS, then ntfy behind it
+    pager = monitor("a")
+    await alerts.receive("default", [DOWN])
+    await passed(clock, pager, 10)
+    assert [one.path.rsplit("/", 1)[1] for one in receivers.got][:3] == ["Messages.json", "ntfy", "Messages.json"]
+    assert receivers.got[2].body["To"] == "+15550001", "bob's number"
+    heard = sms(receivers)
+    await passed(clock, pager, 29 * 60, step=30)
+    assert sms(receivers)[:2] == heard[:2]
+    (group,) = [one for one in await alerts.groups(admin, None, None, 9) if one.title == "Down"]
+    assert (group.step, group.heard) == (2, "step 2 2.0")
+
+
+async def test_where_one_of_two_messages_went_out_the_next_tier_waits_its_time(
+    monitor, alerts, receivers, clock, configuring, admin, people
+):
+    both = {**people, "channels": {"P1": ["sms", "voice"]}}
+    await configuring.put(admin, "escalation-policies", "default", document("escalation-policies", both))
+    receivers.failures = [(401, {}, {"message": "Authenticate"})] * 2
+    receivers.call_status = "completed"
+    pager = monitor("a")
+    await alerts.receive("default", [DOWN])
+    await passed(clock, pager, 14 * 60, step=30)
+    groups = [one for one in await alerts.groups(admin, None, None, 9) if one.title == "Down"]
+    assert [(one.step, one.heard) for one in groups] == [(1, "step 1 1.0")]
+
+
 async def test_an_acknowledgement_while_it_is_sent_stops_all_that_follows(monitor, alerts, receivers, clock, desk):
     receivers.failures = [(503, {}, {})]
     pager = monitor("a")

@@ -11,7 +11,9 @@ from cmg.alerting.escalation.actions import acknowledge
 from cmg.alerting.escalation.timers import advance
 from cmg.alerting.models import Report
 from cmg.alerting.store import AlertFilter
+from cmg.kit.clock import at
 from cmg.kit.errors import NotFound
+from support.alerting_world import document
 from support.manual_clock import START
 
 pytestmark = pytest.mark.usefixtures("configured")
@@ -122,6 +124,24 @@ async def test_what_is_old_is_deleted_and_what_matters_stays(alerts, desk, datab
     assert "Stays" in left[0]
     assert await database.fetchval("SELECT count(*) FROM alerting_groups") == 1
     assert await database.fetchval("SELECT count(*) FROM alerting_decisions") == 0
+
+
+async def test_documents_that_ended_long_ago_go_and_those_without_an_end_stay(configuring, admin):
+    def until(days: float) -> dict[str, str]:
+        moments = [START - 90 * 86_400, START + days * 86_400]
+        return dict(zip(("starts_at", "ends_at"), (at(one).isoformat() for one in moments), strict=True))
+
+    matchers = [{"label": "alertname", "value": "Down"}]
+    for name, days in {"old": -31, "late": -29, "now": 1}.items():
+        await configuring.put(admin, "silences", name, document("silences", {"matchers": matchers, **until(days)}))
+    again = {"name": "Nights", "recurring": {"start": "02:00", "minutes": 60, "last_day": "2026-01-01"}}
+    await configuring.put(admin, "maintenance-windows", "again", document("maintenance-windows", again))
+    once = document("maintenance-windows", {"name": "Move", **until(-40)})
+    await configuring.put(admin, "maintenance-windows", "once", once)
+    assert await configuring.purge() == 2
+    assert [one["id"] for one in (await configuring.page(admin, "silences"))[0]] == ["late", "now"]
+    assert [one["id"] for one in (await configuring.page(admin, "maintenance-windows"))[0]] == ["again"]
+    assert await configuring.purge() == 0
 
 
 async def test_ten_thousand_alerts_in_a_storm_are_few_messages_and_none_is_lost(alerts, desk, database):

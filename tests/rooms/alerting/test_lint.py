@@ -41,6 +41,15 @@ def test_nothing_is_found_where_nothing_is_wrong():
             steps=made["escalation-policies"]["default"]["steps"][:1]), "escalation-policies/default", "ends nowhere"),
         (lambda made: made["escalation-policies"].pop("default"), "escalation-policies/default", "is not there"),
         (lambda made: made["routes"].update(late={"order": 10, "policy": "default"}), "routes/late", "is never asked"),
+        (lambda made: made["channels"]["slack"].pop("secrets"), "channels/slack", "has no secrets.token or"),
+        (lambda made: made["channels"]["sms"].update(fallback="voice"), "channels/sms",
+         "falls back to voice, which has no settings.to"),
+        (lambda made: made["responders"]["sam"].update(contacts=[{"channel": "sms"}]), "responders/sam",
+         "cannot be reached"),
+        (lambda made: made["escalation-policies"]["default"]["steps"][1].update(targets=[{"channel": "email"}]),
+         "escalation-policies/default", "step 2 names a channel of the kind email that has no settings.to"),
+        (lambda made: made["escalation-policies"]["default"]["steps"][1].update(targets=[{"channel": "email"}]),
+         "escalation-policies/default", "step 2 reaches nobody"),
     ],
 )  # fmt: skip
 def test_each_fault_is_named_with_its_document(change, where, told):

@@ -8,7 +8,7 @@ import msgspec
 from cmg.alerting.escalation.contacts import Place
 from cmg.alerting.escalation.telling import Telling, put
 from cmg.alerting.lifecycle.pipeline import receive
-from cmg.alerting.models import Decision, Notification, Report
+from cmg.alerting.models import Decision, Group, Notification, Report
 from cmg.alerting.world import Changes
 
 CLAIM_S = 30.0  # a send ends within this; a message whose sender died is sent again after it
@@ -78,6 +78,7 @@ def _sent(changes: Changes, one: Notification, outcome: Outcome) -> None:
         one, state="sent", sent_at=changes.now, receipt=outcome.receipt[:200], error="", claimed_until=None
     )
     changes.notify(done)
+    _heard(changes, one)
     if one.facts.get("drill") == "quiet":
         return  # nothing was sent, so it says nothing of the channel
     _channel_alert(changes, one.channel, "", firing=False)
@@ -102,9 +103,36 @@ def _failed(changes: Changes, one: Notification, outcome: Outcome) -> None:
         place = Place(one.target, channel, address, rest)
         put(changes, group, place, Telling(one.occasion, one.step, f"{one.channel} failed"))
         told = f"{channel} takes it over"
+    elif group is not None and _hurry(changes, one, group):
+        told = "there is no further channel, and nobody heard of this step: the next one is told at once"
     verdict = f"{one.channel} failed for {one.target}: {outcome.error}"[:500]
     changes.decide(Decision(at=changes.now, event=verdict, outcome=told, group_id=one.group_id))
     _channel_alert(changes, one.channel, outcome.error, firing=True)
+
+
+def _heard(changes: Changes, one: Notification) -> None:
+    """Note that a page of its step reached somebody."""
+    group = changes.world.groups.get(one.group_id)
+    if group is not None and one.occasion == "page" and group.heard != one.step and not _aside(one):
+        changes.put_group(msgspec.structs.replace(group, heard=one.step))
+
+
+def _hurry(changes: Changes, one: Notification, group: Group) -> bool:
+    """Nobody can be told of a step: the next one waits for nothing. False where somebody was, or may yet be."""
+    if one.occasion != "page" or _aside(one) or group.status != "open" or group.heard == one.step:
+        return False
+    if any(other.group_id == group.id for other in changes.world.outbox.values()):
+        return False
+    steps = [timer for timer in changes.world.timers_of(group.id) if timer.kind == "escalate"]
+    for timer in steps:
+        changes.end_timer(timer)
+        changes.new_timer(group.id, "escalate", changes.now, timer.number)
+    return bool(steps)
+
+
+def _aside(one: Notification) -> bool:
+    """A page that is no step of an escalation: a call that is made again, somebody whom it was assigned to."""
+    return one.step.startswith(("redial ", "assigned "))
 
 
 def _channel_alert(changes: Changes, channel: str, error: str, *, firing: bool) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from cmg.alerting.channels.kinds import lacking
+from cmg.alerting.channels.kinds import works
 from cmg.alerting.oncall.schedules import changes_of, on_call
 from cmg.alerting.setup.compiled import Setup
 from cmg.alerting.setup.documents import EscalationPolicy, Schedule, Step
@@ -80,11 +80,7 @@ def tiers(setup: Setup, policy: EscalationPolicy, at: float) -> Iterator[Tier]:
 
 
 def reachable(setup: Setup, person: str) -> bool:
-    """Whether somebody has a contact on a channel that has all that its kind needs."""
+    """Whether somebody has a contact on a channel that has all that its kind needs, and knows where to."""
     responder = setup.responders.get(person)
-    channels = (
-        [setup.channels[one.channel] for one in responder.contacts if one.channel in setup.channels]
-        if responder
-        else []
-    )
-    return any(not lacking(one) for one in channels)
+    contacts = [one for one in responder.contacts if one.channel in setup.channels] if responder else []
+    return any(works(setup.channels[one.channel], one.address) for one in contacts)

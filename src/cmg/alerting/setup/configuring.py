@@ -1,9 +1,12 @@
 """The use cases of documents: list, show, write, remove."""
 
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from cmg.alerting.owned.checking import MOST_RULES, checked
-from cmg.alerting.setup.documents import KINDS, AlertRule, Channel, Document
+from cmg.alerting.setup.compiled import Setup
+from cmg.alerting.setup.documents import KINDS, AlertRule, Channel, Document, Drill, MaintenanceWindow, Silence
 from cmg.alerting.setup.references import missing, users
 from cmg.alerting.setup.sense import check_sense
 from cmg.alerting.store import AlertingStore, StoredDocument
@@ -19,6 +22,7 @@ from cmg.telemetry.logs import get_logger
 MOST = 1000
 _MOST_OF = {"alert-rules": MOST_RULES}
 HIDDEN = "(set)"
+_ENDED = timedelta(days=30)  # then one that is over goes; the audit trail knows of it
 _log = get_logger("cmg.alerting.setup")
 
 
@@ -82,6 +86,21 @@ class Configuring:
             entry = Entry(by.name, by.workspace_id, "alerting.remove", f"{kind}/{name}", {}, by.client)
             await self._audit.record(conn, entry)
 
+    async def purge(self) -> int:
+        """Remove silences, maintenance windows and drills that ended 30 days ago; returns how many."""
+        before, done = self._clock.now() - _ENDED, 0
+        for workspace_id in await self._store.workspaces(self._database):
+            async with self._database.transaction() as conn:
+                generation, _ = await self._store.lock(conn, workspace_id)
+                setup = await self._store.setup(conn, workspace_id)
+                over = list(_over(setup, before))
+                for kind, name in over:
+                    await self._store.drop_document(conn, workspace_id, kind, name)
+                if over:
+                    await self._store.move_head(conn, workspace_id, generation + 1, generation + 1)
+                done += len(over)
+        return done
+
     async def reseal(self) -> int:
         """Seal every channel's secrets under the first master key, where they are under an older one.
 
@@ -127,6 +146,19 @@ class Configuring:
             for name, value in document.secrets.items()
         }
         return document.model_copy(update={"secrets": sealed})
+
+
+def _over(setup: Setup, before: datetime) -> Iterator[tuple[str, str]]:
+    """(kind, id) of what ended before a moment and will not come again."""
+    kinds: Mapping[str, Mapping[str, Silence | MaintenanceWindow | Drill]] = {
+        "silences": setup.silences,
+        "maintenance-windows": setup.windows,
+        "drills": setup.drills,
+    }
+    for kind, named in kinds.items():
+        for name, one in named.items():
+            if one.ends_at is not None and one.ends_at < before:
+                yield kind, name
 
 
 def _view(kind: str, stored: StoredDocument) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from cmg.alerting.channels.kinds import lacking
+from cmg.alerting.channels.kinds import homeless, lacking, works
 from cmg.alerting.oncall.roster import reachable
 from cmg.alerting.oncall.schedules import gaps
 from cmg.alerting.setup.compiled import Setup
@@ -35,6 +35,10 @@ def lint_setup(setup: Setup, now: float) -> Iterator[Finding]:
     for name, channel in setup.channels.items():
         for one in lacking(channel):
             yield Finding(f"channels/{name}", f"has no {one}")
+        behind = setup.channels.get(channel.fallback or "")
+        if behind is not None and homeless(behind):
+            told = f"falls back to {channel.fallback}, which has no settings.{homeless(behind)}: nobody is there"
+            yield Finding(f"channels/{name}", told)
     for name in setup.responders:
         if not reachable(setup, name):
             yield Finding(f"responders/{name}", "cannot be reached: no contact on a channel that works")
@@ -59,6 +63,11 @@ def _policy(name: str, policy: EscalationPolicy, setup: Setup) -> Iterator[Findi
     reached: set[str] = set()
     for at, step in enumerate(policy.steps):
         people = {who for target in step.targets for who in _people(target, setup)}
+        for channel in (setup.channels.get(target.channel or "") for target in step.targets):
+            if channel is not None and homeless(channel):
+                wanted = homeless(channel)
+                told = f"step {at + 1} names a channel of the kind {channel.kind} that has no settings.{wanted}"
+                yield Finding(f"escalation-policies/{name}", told)
         if not people:
             yield Finding(f"escalation-policies/{name}", f"step {at + 1} reaches nobody")
         reached |= people
@@ -70,12 +79,12 @@ def _people(target: Target, setup: Setup) -> set[str]:
     """Everybody whom a target may mean: people, and channels that have an address of their own."""
     if target.channel is not None:
         channel = setup.channels.get(target.channel)
-        return {f"channel {target.channel}"} if channel is not None and not lacking(channel) else set()
+        return {f"channel {target.channel}"} if channel is not None and works(channel) else set()
     who = {target.responder} if target.responder is not None else set()
     schedule = setup.schedules.get(target.schedule or "")
     if schedule is not None:
         who = {person for layer in schedule.layers for person in layer.people}
-    return {one for one in who if one in setup.responders and setup.responders[one].contacts}
+    return {one for one in who if reachable(setup, one)}
 
 
 def lint_rules(files: Collection[RuleFile], metrics: Collection[str]) -> Iterator[Finding]:

@@ -111,6 +111,7 @@ def _jobs(services: Services, tracer: Tracer, instruments: Instruments) -> Jobs:
     jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
     alerts_days = retention.alerts_days
     jobs.register("alerting.purge", lambda _: services.alerts.purge(alerts_days), every="53 * * * *")
+    jobs.register("alerting.purge_documents", lambda _: services.configuring.purge(), every="55 3 * * *")
     jobs.register("alerting.purge_feeds", lambda _: services.feeds.purge(), every="54 3 * * *")
     jobs.register("alerting.feedback_purge", lambda _: services.feedback.purge(alerts_days), every="53 * * * *")
     jobs.register("alerting.noise", lambda _: services.feedback.show(), every="9 * * * *")
