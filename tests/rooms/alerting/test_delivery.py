@@ -114,6 +114,33 @@ async def test_where_nobody_of_a_tier_can_be_reached_the_next_is_told_at_once(
     assert (group.step, group.heard) == (2, "step 2 2.0")
 
 
+async def test_where_nobody_at_all_can_be_reached_it_begins_again_until_somebody_is(
+    monitor, alerts, receivers, clock, admin
+):
+    """A provider that is away for some minutes uses up no tier: whoever is first hears of it when it is back."""
+    pager = monitor("a")
+    receivers.failures = [(401, {}, {})] * 1000
+    await alerts.receive("default", [DOWN])
+    await passed(clock, pager, 600, step=10)
+    receivers.failures, receivers.got = [], []
+    await passed(clock, pager, 200, step=10)
+    first = next(one for one in receivers.got if "Down" in str(one.body) and "Channel" not in str(one.body))
+    assert first.path.endswith("/Messages.json")
+    (group,) = [one for one in await alerts.groups(admin, None, None, 9) if one.title == "Down"]
+    assert (group.step, group.heard) == (1, f"step 1 1.{group.round}")
+    assert 2 <= group.round <= 5
+    story = await alerts.story(admin, group.id)
+    assert any("it begins again in 120 s" in one.outcome for one in story.decisions)
+
+
+async def test_a_page_does_not_wait_long_for_a_busy_receiver_where_there_is_another(monitor, alerts, receivers, clock):
+    receivers.failures = [(429, {"retry-after": "600"}, {})]
+    pager = monitor("a")
+    await alerts.receive("default", [DOWN])
+    await passed(clock, pager, 10)
+    assert [one.path.rsplit("/", 1)[1] for one in receivers.got[:2]] == ["Messages.json", "Calls.json"]
+
+
 async def test_where_one_of_two_messages_went_out_the_next_tier_waits_its_time(
     monitor, alerts, receivers, clock, configuring, admin, people
 ):

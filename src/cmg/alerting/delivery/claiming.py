@@ -8,13 +8,15 @@ import msgspec
 from cmg.alerting.escalation.contacts import Place
 from cmg.alerting.escalation.telling import Telling, put
 from cmg.alerting.lifecycle.pipeline import receive
-from cmg.alerting.models import Decision, Group, Notification, Report
+from cmg.alerting.models import PAGING, Decision, Group, Notification, Report
 from cmg.alerting.world import Changes
 
 CLAIM_S = 30.0  # a send ends within this; a message whose sender died is sent again after it
 AT_ONCE = 20
 _BACKOFF_S = (5.0, 20.0, 60.0, 120.0, 300.0)
 _PAGING_TRIES, _TRIES = 3, len(_BACKOFF_S) + 1
+_PATIENCE_S = 60.0  # a page waits no longer for a busy receiver where there is another channel
+_AGAIN_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,21 @@ def settle(changes: Changes, claimed: Sequence[Notification], outcomes: Mapping[
             _sent(changes, one, outcome)
         elif one.key not in changes.world.outbox:
             continue  # somebody acknowledged meanwhile: nothing is to be tried again
-        elif outcome.again and one.attempts < (_PAGING_TRIES if one.severity <= "P2" else _TRIES):
+        elif outcome.again and _worth_it(one, outcome):
             pause = _BACKOFF_S[min(one.attempts, len(_BACKOFF_S)) - 1] if outcome.after_s is None else outcome.after_s
             due = changes.now + min(pause, 900)
             again = msgspec.structs.replace(one, state="pending", due_at=due, claimed_until=None, error=outcome.error)
             changes.notify(again)
         else:
             _failed(changes, one, outcome)
+
+
+def _worth_it(one: Notification, outcome: Outcome) -> bool:
+    """Whether it is tried again on the same channel."""
+    if one.severity not in PAGING:
+        return one.attempts < _TRIES
+    too_long = one.fallbacks and (outcome.after_s or 0) > _PATIENCE_S
+    return one.attempts < _PAGING_TRIES and not too_long
 
 
 def _sent(changes: Changes, one: Notification, outcome: Outcome) -> None:
@@ -103,8 +113,8 @@ def _failed(changes: Changes, one: Notification, outcome: Outcome) -> None:
         place = Place(one.target, channel, address, rest)
         put(changes, group, place, Telling(one.occasion, one.step, f"{one.channel} failed"))
         told = f"{channel} takes it over"
-    elif group is not None and _hurry(changes, one, group):
-        told = "there is no further channel, and nobody heard of this step: the next one is told at once"
+    elif group is not None:
+        told += _hurried(changes, one, group)
     verdict = f"{one.channel} failed for {one.target}: {outcome.error}"[:500]
     changes.decide(Decision(at=changes.now, event=verdict, outcome=told, group_id=one.group_id))
     _channel_alert(changes, one.channel, outcome.error, firing=True)
@@ -117,17 +127,29 @@ def _heard(changes: Changes, one: Notification) -> None:
         changes.put_group(msgspec.structs.replace(group, heard=one.step))
 
 
-def _hurry(changes: Changes, one: Notification, group: Group) -> bool:
-    """Nobody can be told of a step: the next one waits for nothing. False where somebody was, or may yet be."""
-    if one.occasion != "page" or _aside(one) or group.status != "open" or group.heard == one.step:
-        return False
-    if any(other.group_id == group.id for other in changes.world.outbox.values()):
-        return False
+def _hurried(changes: Changes, one: Notification, group: Group) -> str:
+    """Nobody can be told of a step: the next one waits for nothing, and behind the last one it begins again.
+
+    What was done; empty where somebody was told, or may yet be.
+    """
+    if one.occasion != "page" or _aside(one) or group.status != "open" or group.severity not in PAGING:
+        return ""
+    waits = any(other.group_id == group.id for other in changes.world.outbox.values())
+    if waits or group.heard == one.step:
+        return ""
     steps = [timer for timer in changes.world.timers_of(group.id) if timer.kind == "escalate"]
     for timer in steps:
         changes.end_timer(timer)
         changes.new_timer(group.id, "escalate", changes.now, timer.number)
-    return bool(steps)
+    if steps:
+        return ", and nobody heard of this step: the next one is told at once"
+    if group.heard.rpartition(".")[2] == str(group.round):
+        return ""  # an earlier step was heard of: it is told again in its time
+    changes.end_timers(group.id)
+    changes.new_timer(group.id, "wait", changes.now + _AGAIN_S)
+    begun = {"step": 0, "round": group.round + 1, "begun_at": changes.now, "paged": ()}
+    changes.put_group(msgspec.structs.replace(group, **begun))
+    return f", and nobody heard of any step: it begins again in {_AGAIN_S:.0f} s"
 
 
 def _aside(one: Notification) -> bool:

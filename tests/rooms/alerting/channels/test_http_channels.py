@@ -135,10 +135,20 @@ async def test_a_group_is_one_servicenow_incident_that_is_resolved_with_it(recei
     assert (receivers.got[-1].method, receivers.got[-1].body["state"]) == ("PATCH", "6")
 
 
+BY_DATE = {"retry-after": "Sun, 29 Nov 2026 10:00:07 GMT", "date": "Sun, 29 Nov 2026 10:00:00 GMT"}
+
+
 @pytest.mark.parametrize("name", sorted(set(channels_at("")) - {"jira", "servicenow"}))
 @pytest.mark.parametrize(
     ("status", "headers", "after"),
-    [(429, {"retry-after": "7"}, 7), (429, {"retry-after": "\xb2"}, None), (500, {}, None), (503, {}, None)],
+    [
+        (429, BY_DATE, 7),
+        (429, {"retry-after": "Sun, 99 Nov"}, None),
+        (429, {"retry-after": "7"}, 7),
+        (429, {"retry-after": "\xb2"}, None),
+        (500, {}, None),
+        (503, {}, None),
+    ],
 )
 async def test_a_busy_receiver_is_tried_again_when_it_says(receivers, session, name, status, headers, after):
     receivers.failures = [(status, headers, {"message": "not now"})]

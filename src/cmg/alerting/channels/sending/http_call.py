@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
@@ -39,7 +40,7 @@ async def called(session: aiohttp.ClientSession, call: Call) -> tuple[int, bytes
                 return answer.status, body
             told = f"{answer.status} {body[:_SHOWN].decode('utf-8', 'replace')}".strip()
             if answer.status in _AGAIN or answer.status >= 500:
-                raise TryLater(told, _seconds(answer.headers.get("Retry-After")))
+                raise TryLater(told, _seconds(answer.headers))
             raise Refused(told)
     except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
         raise Refused(f"the channel's URL is none that can be called: {type(error).__name__}") from error
@@ -73,5 +74,13 @@ def member(answer: Any, name: str) -> Any:
     return answer.get(name) if isinstance(answer, dict) else None
 
 
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isascii() and text.isdigit() else None
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    """What `Retry-After` asks for: seconds, or a date, which counts from the answer's own."""
+    text = headers.get("Retry-After", "")
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        until, now = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("Date", ""))
+        return max(0.0, (until - now).total_seconds())
+    except (ValueError, TypeError):
+        return None
