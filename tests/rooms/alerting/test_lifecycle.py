@@ -8,6 +8,7 @@ from cmg.alerting.escalation.actions import acknowledge
 from cmg.alerting.evaluation.rule_files import catalogue
 from cmg.alerting.models import Report, fingerprint, severity_of
 from cmg.alerting.world import Changes
+from cmg.timeseries.rules.files import AlertingRule
 from support.alerting_world import Script
 from support.manual_clock import START
 
@@ -101,7 +102,8 @@ def test_of_the_services_own_thresholds_the_worst_one_is_told():
 
 def test_the_services_own_alerts_about_one_component_are_one_group():
     script = Script()
-    rules = [rule for file in catalogue() for group in file.groups for rule in group.rules]
+    every = [rule for file in catalogue() for group in file.groups for rule in group.rules]
+    rules = [rule for rule in every if isinstance(rule, AlertingRule)]
     labels = {rule.name: {name: one.text for name, one in rule.labels.items()} for rule in rules}
     for name in ("DatabaseAway", "DatabaseSlowStatements", "DatabaseDeadlocks"):
         script.report(Report(labels={"alertname": name, **labels[name]}))
@@ -138,6 +140,19 @@ def test_what_flaps_is_told_of_once_and_held_until_it_calms_down():
     script.to(2 * 3600)
     assert not script.world.groups, "it calmed down, resolved"
     assert any(reason.startswith("it calmed down") for reason in script.reasons("flapping"))
+
+
+@pytest.mark.parametrize("enter", [5, 6])
+def test_what_begins_to_flap_in_a_group_that_was_told_is_told_of_once(enter):
+    """Whether the turn that is too many is a beginning or an end."""
+    script = Script()
+    script.configure("handling", "default", {"wait_seconds": 0, "flapping_enter": enter, "flapping_leave": 1})
+    script.fire(host="steady")
+    for turn in range(10):
+        (script.fire if turn % 2 == 0 else script.cease)(host="odd")
+        script.to(script.now_s + 20)
+    assert [who for _, who in script.told("flapping")] == ["ada sms", "ada voice"]
+    assert len(script.told("page")) == 2
 
 
 def test_what_flaps_and_then_stays_is_escalated():

@@ -34,7 +34,8 @@ def body(world: World, group: Group, step: str, reason: str) -> str:
     lines = [f"Group {group.id[-12:]}, opened {rfc3339(group.opened_at)}, {step}.", reason]
     for alert in members[:_SHOWN]:
         told = alert.annotations.get("description") or alert.annotations.get("summary") or ""
-        lines.append(f"- {alert.name} since {rfc3339(alert.starts_at)}: {told}"[:400])
+        comes_and_goes = ", comes and goes" if alert.flapping else ""
+        lines.append(f"- {alert.name} since {rfc3339(alert.starts_at)}{comes_and_goes}: {told}"[:400])
         if alert.annotations.get("runbook_url"):
             lines.append(f"  Runbook: {alert.annotations['runbook_url']}")
     if len(members) > _SHOWN:

@@ -7,14 +7,14 @@ from cmg.alerting.lifecycle.case import Case, Stage, run
 from cmg.alerting.lifecycle.deduplication import deduplicate, first_seen
 from cmg.alerting.lifecycle.drills import end_drills
 from cmg.alerting.lifecycle.flapping import flapping, turns_within
-from cmg.alerting.lifecycle.grouping import group
+from cmg.alerting.lifecycle.grouping import group as grouping
 from cmg.alerting.lifecycle.routing import route
 from cmg.alerting.lifecycle.settling import settle
 from cmg.alerting.lifecycle.suppression import SUPPRESSION
 from cmg.alerting.models import Decision, Report, Verdict, fingerprint
 from cmg.alerting.world import Changes
 
-AGAIN: tuple[Stage, ...] = (*SUPPRESSION, flapping, group, route)
+AGAIN: tuple[Stage, ...] = (*SUPPRESSION, flapping, grouping, route)
 BEGINS: tuple[Stage, ...] = (deduplicate, *AGAIN)
 CEASES: tuple[Stage, ...] = (deduplicate, flapping, settle)
 
@@ -51,8 +51,9 @@ def _pass(case: Case, stages: tuple[Stage, ...], event: str) -> None:
     case.become(held=_held(verdict))
     if case.alert != before:
         case.changes.put_alert(case.alert)
-    if began_to_flap and not case.alert.firing:
-        tell_flapping(case.changes, case.alert)
+    group = case.changes.world.groups.get(case.alert.group_id or "")
+    if began_to_flap and (not case.alert.firing or (group is not None and group.told_at is not None)):
+        tell_flapping(case.changes, case.alert)  # else the group's first page is the notice
     if verdict.outcome == "stop":
         return  # the alert counts its reports itself
     if case.report is None and before is not None and before.held == case.alert.held:
