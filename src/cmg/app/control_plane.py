@@ -155,7 +155,7 @@ def _authorization(path: str, headers: dict[bytes, bytes]) -> str | None:
 
 def _challenge(path: str) -> dict[str, str]:
     """A browser that opens the docs page is asked for the key as a password."""
-    return {"www-authenticate": 'Basic realm="API key as the password"'} if path.startswith(_PAGES) else {}
+    return {"WWW-Authenticate": 'Basic realm="API key as the password"'} if path.startswith(_PAGES) else {}
 
 
 def _text(value: bytes | None) -> str | None:

@@ -45,9 +45,19 @@ class InvalidRequest(CmgError):
 
 
 class Unauthenticated(CmgError):
-    """401: no key, or none that we know."""
+    """401: no key, or none that we know. It says how to authenticate (RFC 9110, 11.6.1)."""
 
     status, type, code = 401, "authentication_error", "invalid_api_key"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, param=param, code=code, headers={"WWW-Authenticate": "Bearer", **(headers or {})})
 
 
 class BudgetExceeded(CmgError):

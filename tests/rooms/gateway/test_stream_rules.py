@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cmg.config import Settings, UpstreamSettings
+from cmg.gateway.streams.relay import Outgoing
 from cmg.gateway.upstreams.transport import FirstByteTimeout, Reset, Stalled, Truncated
 from support.gateway_calls import Client, GatewayCalls, Reply, chat_body
 from support.scripted_transport import (
@@ -417,3 +418,24 @@ async def test_usage_in_an_event_with_choices_counts_and_passes(gateway: Gateway
     assert last in reply.body
     assert (gateway.row().cost_nano, gateway.row().completion_tokens) == (500_000_000, 2)
     assert json.loads(gateway.transport.asked[0].body)["stream"] is True
+
+
+async def test_of_a_stream_that_is_too_long_to_be_kept_nothing_is_held() -> None:
+    kept: list[bytes] = []
+
+    class Keeping:
+        async def keep(self, _headers: object, body: bytes, *, stream: bool) -> None:
+            assert stream
+            kept.append(body)
+
+    async def send(_message: object) -> None:
+        return
+
+    for pieces, lengths in ((2, [2 * 2**20]), (5, [])):
+        kept.clear()
+        out = Outgoing(send, Keeping())  # type: ignore[arg-type]
+        await out.start([])
+        for number in range(pieces):
+            await out.pass_on(b"x" * 2**20, more=number < pieces - 1)
+        assert [len(body) for body in kept] == lengths
+        assert sum(map(len, out._kept)) <= 2 * 2**20

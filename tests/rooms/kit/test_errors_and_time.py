@@ -32,6 +32,12 @@ def test_an_error_has_its_status_and_a_stable_code(kind: type[errors.CmgError], 
     assert error.code
 
 
+def test_who_is_not_known_hears_how_to_say_who_they_are() -> None:
+    assert errors.Unauthenticated("no key").headers == {"WWW-Authenticate": "Bearer"}
+    other = errors.Unauthenticated("no key", headers={"WWW-Authenticate": "Basic"})
+    assert other.headers == {"WWW-Authenticate": "Basic"}
+
+
 def test_a_code_of_its_own_replaces_the_kinds_code() -> None:
     assert errors.NotFound("no", code="unknown_path").code == "unknown_path"
     assert errors.NotFound.code == "not_found"
