@@ -135,7 +135,7 @@ def test_an_unknown_setting_stops_the_start_and_names_its_line(tmp_path: Path) -
 @pytest.fixture
 def own(upstream: FaultyUpstream):
     """A service of the test's own, to stop or freeze."""
-    with Service(ServiceOptions(toml=upstream_toml("faulty", upstream.url))) as running:
+    with Service(ServiceOptions(toml=upstream_toml("faulty", upstream.url), from_nothing=True)) as running:
         yield running
 
 

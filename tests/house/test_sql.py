@@ -12,7 +12,8 @@ import pytest
 import cmg
 from cmg.storage import named_sql
 from cmg.storage.named_sql import NamedQuery
-from support.postgres import TestServer, run_apart
+from support.apart import run_apart
+from support.postgres import TestServer
 
 SOURCES = Path(cmg.__file__).parent
 _WORD = re.compile(r"[a-z_][a-z0-9_]*")

@@ -14,7 +14,7 @@ from cmg.config import MemorySettings, Settings
 from cmg.memory.embedding.embedder import EmbeddingFailed
 from cmg.memory.embedding.minilm import prepare
 from cmg.memory.embedding.socket_client import SocketEmbedder
-from support.postgres import open_folder
+from support.clusters import open_folder
 
 
 def models_folder() -> Path:

@@ -1,6 +1,5 @@
 """One embedded PostgreSQL for a whole test run, shared by its worker processes; a migrated database per test."""
 
-import asyncio
 import fcntl
 import hashlib
 import os
@@ -8,10 +7,7 @@ import shutil
 import signal
 import tempfile
 import uuid
-from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
 
 import asyncpg
 
@@ -19,31 +15,13 @@ from cmg.kit.clock import SystemClock
 from cmg.kit.paths import runtime_dir
 from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.migrate import migrate, migrations
+from support.apart import run_apart
+from support.clusters import UNSAFE, lend_cluster, open_folder
 from support.processes import alive, command_line, kill
 from support.used_database import Pristine
 
-T = TypeVar("T")
-# Tests do not outlive the machine: no need to wait for its disk.
-UNSAFE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 _OWNER = "owner.pid"
 _TEMPLATE_LOCK = 0x636D6700
-
-
-def open_folder(name: str) -> Path:
-    """A folder of the tests' own, with mode 0755: pytest's cannot be entered by an unprivileged user."""
-    root = Path(tempfile.gettempdir()) / "cmg-tests"
-    root.mkdir(exist_ok=True)
-    root.chmod(0o755)
-    folder = root / name
-    folder.mkdir(exist_ok=True)
-    folder.chmod(0o755)
-    return folder
-
-
-def run_apart(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in a loop of its own in another thread: pytest's loop stays as it is."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
 
 
 class TestServer:
@@ -126,6 +104,7 @@ class OwnPostgres:
     def __init__(self) -> None:
         self._folder = open_folder(f"own-{uuid.uuid4().hex[:8]}")
         (self._folder / _OWNER).write_text(str(os.getpid()))
+        lend_cluster(self._folder, migrated=False)
         self._server = EmbeddedPostgres(self._folder, SystemClock(), settings=UNSAFE)
         self.start()
 

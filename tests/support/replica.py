@@ -12,7 +12,8 @@ from cmg.kit.clock import SystemClock
 from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.server.account import choose_account
 from cmg.storage.server.installation import programs
-from support.postgres import UNSAFE, open_folder, run_apart
+from support.apart import run_apart
+from support.clusters import UNSAFE, open_folder
 from support.processes import kill
 
 _STREAMING = {"wal_level": "replica", "max_wal_senders": "4"}

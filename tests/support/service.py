@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from support.clusters import lend_cluster
 from support.models import lend_models
 from support.processes import alive, command_line, descendants, kill, wait_until
 
@@ -35,6 +36,7 @@ class ServiceOptions:
     data_dir: Path | None = None
     role: str = "all"
     console: bool = False
+    from_nothing: bool = False  # the database's files are made by the service itself, as at a user's first start
 
 
 def free_port() -> int:
@@ -101,6 +103,8 @@ class Service:
     def start(self, timeout_s: float = START_S) -> None:
         """Start the process and wait until it is ready; on failure the log is in the error."""
         lend_models(self.data_dir)
+        if "CMG_DATABASE_URL" not in self.options.environ and not self.options.from_nothing:
+            lend_cluster(self.data_dir, migrated=True)
         command = [str(CMG), "serve", "--workers", str(self.options.workers), "--role", self.options.role]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -20,7 +20,7 @@ from cmg.kit.clock import SystemClock  # noqa: E402 - `support` is only importab
 from cmg.storage.embedded import EmbeddedPostgres  # noqa: E402
 from cmg.storage.migrate import migrate  # noqa: E402
 from cmg.storage.server.installation import MAJOR, _package  # noqa: E402
-from support.postgres import UNSAFE, open_folder  # noqa: E402
+from support.clusters import UNSAFE, open_folder  # noqa: E402
 
 # psql's own commands, comments, and settings of the session that older servers may not know.
 _LEFT_OUT = re.compile(r"^(\\.*|--.*|SET .*|SELECT pg_catalog\.set_config.*|)$")

@@ -25,7 +25,7 @@ from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.migrate import migrate
 from cmg.telemetry.instruments import Instruments
 from rooms.ledger.spools import SMALL, TableSink, folders, make_table, stored, until, usage_payload
-from support.postgres import open_folder
+from support.clusters import open_folder
 
 CHANCE = random.Random(20261124)
 TESTS = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ import pytest
 from cmg.kit.clock import SystemClock
 from cmg.storage.database import Database, DatabaseAway
 from cmg.storage.embedded import EmbeddedPostgres
-from support.postgres import open_folder
+from support.clusters import open_folder
 from support.processes import alive, kill, wait_until
 from support.service import eventually
 

@@ -14,7 +14,8 @@ from cmg.kit.clock import SystemClock
 from cmg.kit.paths import runtime_dir
 from cmg.storage.embedded import EmbeddedPostgres, StorageError
 from cmg.storage.server import installation
-from support.postgres import UNSAFE, open_folder, run_apart
+from support.apart import run_apart
+from support.clusters import UNSAFE, open_folder
 from support.processes import alive, kill, wait_until
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another user")
