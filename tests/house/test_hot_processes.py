@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = {"fastapi", "pydantic", "pgqueuer", "nicegui", "matplotlib"}
+HEAVY = {"fastapi", "pydantic", "pgqueuer", "nicegui", "matplotlib", "redis", "mcp"}
 _LOADED = "import json, sys; import {}; print(json.dumps(sorted(set(sys.modules) & set({}))))"
 
 
@@ -22,3 +22,8 @@ def test_no_hot_process_loads_what_the_control_plane_stands_on(module: str) -> N
 
 def test_the_check_sees_what_backstage_loads() -> None:
     assert "fastapi" in _loaded("cmg.app.wiring.backstage")
+
+
+def test_backstage_loads_the_library_of_tools_at_the_first_request() -> None:
+    assert "mcp" not in _loaded("cmg.app.wiring.backstage")
+    assert "mcp" in _loaded("cmg.memory.tools.endpoint"), "it is another module now"

@@ -6,9 +6,6 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
-import redis.asyncio
-from redis.exceptions import RedisError
-
 from cmg.kit.clock import Clock, SystemClock
 from cmg.kit.ids import uuid7_hex
 from cmg.telemetry.faults import Faults
@@ -31,6 +28,8 @@ class CacheLies(Exception):
 
 
 class _Store(Protocol):
+    away: tuple[type[Exception], ...]  # what it raises when it cannot be reached
+
     async def get(self, key: str) -> bytes | None: ...
     async def set(self, key: str, value: bytes, ttl_s: float) -> None: ...
     async def delete(self, key: str) -> None: ...
@@ -92,7 +91,7 @@ class Cache:
     async def watch(self) -> None:
         """Read the memory and the evictions of Redis for ever; a cache in this process tells of them as they change."""
         while True:
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
+            with contextlib.suppress(*self._store.away):
                 async with asyncio.timeout(_DEADLINE_S):
                     await self.look()
             await self._clock.sleep(_WATCH_S)
@@ -120,7 +119,7 @@ class Cache:
 
     async def close(self) -> None:
         """Let connections go."""
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
+        with contextlib.suppress(*self._store.away):
             async with asyncio.timeout(_DEADLINE_S):
                 await self._store.close()
 
@@ -136,7 +135,7 @@ class Cache:
             async with asyncio.timeout(_DEADLINE_S):
                 yield True
             self._took(operation, self._clock.monotonic() - started)
-        except (RedisError, OSError, TimeoutError):
+        except self._store.away:
             self._away_until_s = self._clock.monotonic() + _PAUSE_S
             self._count("away")
 
@@ -159,6 +158,8 @@ class Cache:
 
 class _InProcess:
     """The values least recently used go first when the bytes are used up."""
+
+    away: tuple[type[Exception], ...] = (OSError, TimeoutError)
 
     def __init__(self, clock: Clock, max_bytes: int, instruments: Instruments | None) -> None:
         self._clock = clock
@@ -204,6 +205,9 @@ class _InRedis:
     """The server's own limits (`maxmemory`) bound it; every value has a time to live."""
 
     def __init__(self, url: str) -> None:
+        import redis.asyncio  # noqa: PLC0415  10 MB, and a sixth of a second at the start of each process without one
+
+        self.away: tuple[type[Exception], ...] = (redis.RedisError, OSError, TimeoutError)
         pool = redis.asyncio.BlockingConnectionPool.from_url(
             url,
             max_connections=_CONNECTIONS,

@@ -74,6 +74,7 @@ from cmg.memory.ranking.finder import Finder
 from cmg.memory.recent import RecentWriters
 from cmg.memory.service import MemoryService
 from cmg.memory.tools.calls import Tools
+from cmg.memory.tools.opening import PATH, LateEndpoint
 from cmg.storage.cache import Cache
 from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
@@ -220,12 +221,10 @@ def _tools(
     services: Services, memory: MemoryService, authenticator: Authenticator, instruments: Instruments
 ) -> tuple[Mapping[str, Application], Work]:
     """MCP's endpoint at its path, and what runs beside it."""
-    from cmg.memory.tools.endpoint import PATH, McpEndpoint  # noqa: PLC0415  26 MB that the gateways need not load
-
     speaking = Speaking(services.control.clock, instruments)
     access = services.control.access(authenticator.require, speaking, instruments)
     tools = Tools(services.control.memories(memory), access)
-    endpoint = McpEndpoint(tools, services.settings.limits.body_bytes)
+    endpoint = LateEndpoint(tools, services.settings.limits.body_bytes)
     return {PATH: endpoint}, endpoint.run()
 
 

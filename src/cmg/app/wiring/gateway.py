@@ -40,7 +40,6 @@ from cmg.identity.authenticator import Authenticator
 from cmg.identity.speaking.rules import Speaking
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger.journal import Journal
-from cmg.ledger.quota.cluster.quota import RedisQuota
 from cmg.ledger.quota.estimator import Estimator
 from cmg.ledger.quota.models import Quota
 from cmg.ledger.quota.shared_memory import SharedMemoryQuota
@@ -154,5 +153,7 @@ def _quota(orders: Orders, database: Database, clock: Clock, instruments: Instru
     seeder = Spending(database, clock).before
     local = SharedMemoryQuota(orders.quota_file, orders.worker, clock, instruments, seeder=seeder)
     if orders.settings.redis_url:
+        from cmg.ledger.quota.cluster.quota import RedisQuota  # noqa: PLC0415  its library is not loaded for nothing
+
         return RedisQuota(orders.settings.redis_url, local, clock, instruments, seeder=seeder)
     return local

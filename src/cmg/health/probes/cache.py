@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 
-import redis.asyncio
-from redis.exceptions import RedisError
-
 from cmg.health.looking import Look, Probe
 from cmg.health.models import Component, Level, Reading
 from cmg.kit.clock import Clock
@@ -49,12 +46,14 @@ def redis_probe(url: str, nowhere: str) -> Probe:
 
 
 def _server(url: str) -> Look:
+    import redis.asyncio  # noqa: PLC0415  not loaded without a Redis
+
     async def look() -> Sequence[Reading]:
         """Raises `CacheFault`."""
         client = redis.asyncio.from_url(url, socket_connect_timeout=_DEADLINE_S, socket_timeout=_DEADLINE_S)
         try:
             info = await client.info()
-        except (RedisError, OSError, TimeoutError) as error:
+        except (redis.RedisError, OSError, TimeoutError) as error:
             raise CacheFault(f"Redis does not answer: {error or type(error).__name__}") from error
         finally:
             await client.aclose()
