@@ -44,7 +44,10 @@ def command_line(pid: int) -> str:
 
 def alive(pid: int) -> bool:
     """Whether the process runs (a zombie does not)."""
-    return pid in parents()
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
@@ -54,12 +57,16 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
 
 
 def wait_until(condition: Callable[[], T], timeout_s: float, what: str) -> T:
-    """Poll until `condition` gives something true and return it; after `timeout_s` fail, naming `what`."""
-    deadline = time.monotonic() + timeout_s
+    """Poll until `condition` gives something true and return it; after `timeout_s` fail, naming `what`.
+
+    The pauses grow a little: what takes seconds is not made longer by being asked for all the time.
+    """
+    deadline, pause_s = time.monotonic() + timeout_s, 0.02
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout_s} s: {what}")
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.2, 0.15)
