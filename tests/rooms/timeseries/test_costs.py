@@ -39,7 +39,7 @@ def told() -> dict[str, list[Any]]:
 def test_what_costs_too_much_is_refused_or_answered_in_time(told: dict[str, list[Any]], expression: str):
     outcome, took_s = told[expression]
     assert not outcome.startswith("broke"), outcome
-    assert took_s < TIMEOUT_S * 4
+    assert took_s < TIMEOUT_S * 4, "of a core: how long it takes on a busy machine says nothing"
 
 
 def test_attacks_stay_within_the_memory(told: dict[str, list[Any]]):
