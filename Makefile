@@ -8,8 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 PYTEST := $(BIN)/python -m pytest -q
-# Test files run side by side in this many processes; a file's tests stay in one, so they share its service.
-TEST_WORKERS ?= 2
+# Test files run side by side in this many processes, one more than the cores that they need: many of them wait. A file's
+# tests stay in one, so they share its service; the long files come first.
+TEST_WORKERS ?= 3
+SIDE_BY_SIDE := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # More words for pytest, as in: make test ARGS="tests/rooms/kit -k money"
 ARGS ?=
 
@@ -27,12 +29,10 @@ run: $(STAMPS)/runtime ## start everything on this machine and print how to reac
 SECOND_TRY = $(BIN)/python tests/second_try.py
 test: $(STAMPS)/dev ## the whole suite (CMG_TEST_REQUIRE=all forbids skipping)
 ifneq ($(ARGS),)
-	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) $(ARGS)
 else
 	rm -f .pytest_cache/v/cache/lastfailed
-	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile tests/house tests/rooms || $(SECOND_TRY)
-	rm -f .pytest_cache/v/cache/lastfailed
-	$(PYTEST) -n $(TEST_WORKERS) --dist loadfile tests/acceptance || $(SECOND_TRY)
+	$(PYTEST) $(SIDE_BY_SIDE) tests/house tests/rooms tests/acceptance || $(SECOND_TRY)
 endif
 
 check: $(STAMPS)/dev ## lint, format, types, floors, house rules, the API's compatibility, tests can be read

@@ -11,6 +11,7 @@ import pytest
 from cmg.kit.clock import SystemClock
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
+from support.file_order import place
 from support.manual_clock import ManualClock
 from support.postgres import TestServer
 from support.redis_server import RedisServer
@@ -18,6 +19,11 @@ from support.redis_server import RedisServer
 # Other tests may hold the machine: how long an example takes, or is made, says nothing.
 hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("house")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; a file's own tests stay together and in their order."""
+    items.sort(key=lambda item: place(item.path))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,8 +1,8 @@
 """Tries a few failed tests once more, one after the other, and says loudly which of them passed only then.
 
-The suite runs real servers under real deadlines, two tests side by side; on a machine that is busy with something else
-one may be missed. A test that fails twice fails the suite; one that passes alone is printed as unsteady, to be mended.
-More than a few failures are no bad luck, and get no second try.
+The suite runs real servers under real deadlines, several tests side by side; on a machine that is busy with something
+else one may be missed. A test that fails twice fails the suite; one that passes alone is printed as unsteady, to be
+mended. More than a few failures are no bad luck, and get no second try.
 
     python tests/second_try.py PYTEST-OPTIONS…
 """
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FEW = 4
+FEW = 8
 LAST_FAILED = Path(".pytest_cache/v/cache/lastfailed")
 
 

@@ -4,6 +4,7 @@ import ast
 import re
 
 from house.tree import ROOT, SOURCE, TESTS, functions, modules, rooms
+from support.file_order import missing
 
 EMPTY_NAMES = {"helper", "helpers", "util", "utils", "manager", "managers", "misc", "common", "base", "core"}
 NOQA = re.compile(r"#\s*noqa(?::\s*(?P<codes>[A-Z]+[0-9]+(?:\s*,\s*[A-Z]+[0-9]+)*))?(?P<reason>.*)", re.IGNORECASE)
@@ -58,3 +59,7 @@ def test_every_test_has_a_name_that_says_a_behaviour() -> None:
         if one.name.startswith("test_") and one.name.count("_") < 2
     ]
     assert not short, "\n".join(short)
+
+
+def test_long_files_of_tests_that_are_run_first_are_there() -> None:
+    assert missing() == []
