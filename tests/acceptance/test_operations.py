@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -132,9 +133,9 @@ def test_an_unknown_setting_stops_the_start_and_names_its_line(tmp_path: Path) -
     assert "recal_deadline_ms" in run.stdout + run.stderr
 
 
-@pytest.fixture
-def own(upstream: FaultyUpstream):
-    """A service of the test's own, to stop or freeze."""
+@pytest.fixture(scope="module")
+def own(upstream: FaultyUpstream) -> Iterator[Service]:
+    """A service to stop and to freeze, which made its database's files itself, as a user's does at first."""
     with Service(ServiceOptions(toml=upstream_toml("faulty", upstream.url), from_nothing=True)) as running:
         yield running
 

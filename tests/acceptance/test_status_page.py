@@ -14,10 +14,18 @@ from support.service import Service, ServiceOptions, eventually
 PAGE, SUMMARY = "/status", "/status/api/v2/summary.json"
 
 
-@pytest.fixture
-def service(own_postgres: OwnPostgres) -> Iterator[Service]:
-    """A service on a PostgreSQL to stop."""
-    options = ServiceOptions(environ={"CMG_DATABASE_URL": own_postgres.dsn}, toml='[status]\ntitle = "Example"\n')
+@pytest.fixture(scope="module")
+def database() -> Iterator[OwnPostgres]:
+    """A PostgreSQL to stop; the last test does."""
+    server = OwnPostgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def service(database: OwnPostgres) -> Iterator[Service]:
+    """A service on it."""
+    options = ServiceOptions(environ={"CMG_DATABASE_URL": database.dsn}, toml='[status]\ntitle = "Example"\n')
     with Service(options) as running:
         yield running
 
@@ -35,38 +43,6 @@ async def _declared(service: Service, api: Api) -> str:
 
     await eventually(shown, 25, "the page shows the incident")
     return str(made["id"])
-
-
-async def test_the_page_stays_when_the_database_or_backstage_is_away(
-    service: Service, own_postgres: OwnPostgres
-) -> None:
-    async with Api(service.url, service.key) as api:
-        await _declared(service, api)
-        await asyncio.to_thread(own_postgres.stop)
-
-        async def noticed() -> bool:
-            states = {one["id"]: one["status"] for one in (await api.get(SUMMARY, key="")).json["components"]}
-            return states["administration"] == "major_outage" and states["api"] == "partial_outage"
-
-        await eventually(noticed, 40, "the page shows that nothing can be administered")
-        page = await api.get(PAGE, key="")
-        assert page.status == 200
-        assert "We are looking into it." in page.body.decode()
-        assert "db-7" not in page.body.decode()
-        await _without_backstage(service, api)
-        await asyncio.to_thread(own_postgres.start)
-
-
-async def _without_backstage(service: Service, api: Api) -> None:
-    """Also a service that was started anew without its database, and whose backstage is killed, shows the page."""
-    await asyncio.to_thread(service.terminate)
-    await asyncio.to_thread(service.start)
-    for pid in service.pids("backstage"):
-        kill(pid)
-    answers = [await api.get(path, key="") for path in (PAGE, SUMMARY, "/status/history.rss")]
-    assert [one.status for one in answers] == [200, 200, 200]
-    assert "We are looking into it." in answers[0].body.decode()
-    assert answers[0].took_s < 0.5
 
 
 async def test_strangers_read_the_page_and_nothing_else_of_incidents(service: Service) -> None:
@@ -119,3 +95,33 @@ async def test_an_alert_of_the_service_opens_an_incident_by_rule(service: Servic
     assert "plots/calls.svg" in text
     assert service.call("GET", f"/admin/v1/incidents/{made['id']}/plots/calls.svg")[1].startswith("<svg")
     assert service.call("GET", "/admin/v1/incidents/metrics")[1]["alerts"]["count"] == 1
+
+
+async def test_the_page_stays_when_the_database_or_backstage_is_away(service: Service, database: OwnPostgres) -> None:
+    async with Api(service.url, service.key) as api:
+        await _declared(service, api)
+        await asyncio.to_thread(database.stop)
+
+        async def noticed() -> bool:
+            states = {one["id"]: one["status"] for one in (await api.get(SUMMARY, key="")).json["components"]}
+            return states["administration"] == "major_outage" and states["api"] == "partial_outage"
+
+        await eventually(noticed, 40, "the page shows that nothing can be administered")
+        page = await api.get(PAGE, key="")
+        assert page.status == 200
+        assert "We are looking into it." in page.body.decode()
+        assert "db-7" not in page.body.decode()
+        await _without_backstage(service, api)
+        await asyncio.to_thread(database.start)
+
+
+async def _without_backstage(service: Service, api: Api) -> None:
+    """Also a service that was started anew without its database, and whose backstage is killed, shows the page."""
+    await asyncio.to_thread(service.terminate)
+    await asyncio.to_thread(service.start)
+    for pid in service.pids("backstage"):
+        kill(pid)
+    answers = [await api.get(path, key="") for path in (PAGE, SUMMARY, "/status/history.rss")]
+    assert [one.status for one in answers] == [200, 200, 200]
+    assert "We are looking into it." in answers[0].body.decode()
+    assert answers[0].took_s < 0.5

@@ -1,6 +1,9 @@
 """Every route of the control plane says who may call it."""
 
 from collections.abc import Iterable
+from functools import cache
+
+from fastapi import FastAPI
 
 from cmg.app.control_plane import build_for_docs, check_permissions
 from cmg.kit.permissions import permission_of, routes_of
@@ -32,12 +35,18 @@ MORE_THAN_READING = {
 _SEEN = {"admin:read", "session", "signed", "public", "models", "metrics"}
 
 
+@cache
+def documented() -> FastAPI:
+    """The whole control plane; to build it takes a second."""
+    return build_for_docs()
+
+
 def _own(path: str) -> bool:
     return any(path == one or path.startswith(f"{one}/") for one in OWN)
 
 
 def test_every_route_has_a_permission() -> None:
-    app = build_for_docs()
+    app = documented()
     check_permissions(app)
     routes = list(routes_of(app))
     assert len(routes) > 40, "the routes of included routers are not seen"
@@ -48,20 +57,20 @@ def test_every_route_has_a_permission() -> None:
 def test_what_changes_something_is_never_public_but_for_the_doors() -> None:
     changing = {
         route.path
-        for route in routes_of(build_for_docs())
+        for route in routes_of(documented())
         if (route.methods or set()) - {"GET", "HEAD"} and permission_of(route) == "public"
     }
     assert changing == DOORS
 
 
 def test_administration_needs_an_administrators_scope() -> None:
-    for route in routes_of(build_for_docs()):
+    for route in routes_of(documented()):
         if route.path.startswith("/admin/") and not _own(route.path) and route.path not in (DOORS | LOGIN):
             assert str(permission_of(route)).startswith("admin"), route.path
 
 
 def test_the_own_account_needs_a_session() -> None:
-    for route in routes_of(build_for_docs()):
+    for route in routes_of(documented()):
         if _own(route.path):
             assert permission_of(route) == "session", route.path
 
@@ -70,7 +79,7 @@ def test_seeing_is_not_changing() -> None:
     """`admin:read` is a role's right to look: it stands on nothing that changes something."""
     wrong = [
         route.path
-        for route in routes_of(build_for_docs())
+        for route in routes_of(documented())
         if permission_of(route) == "admin:read" and (route.methods or set()) - {"GET", "HEAD"}
     ]
     assert not wrong, wrong
@@ -81,7 +90,7 @@ def _below(path: str, roots: Iterable[str]) -> bool:
 
 
 def test_looking_asks_for_no_more_than_reading_but_where_there_is_a_reason() -> None:
-    looking = [route for route in routes_of(build_for_docs()) if "GET" in (route.methods or set())]
+    looking = [route for route in routes_of(documented()) if "GET" in (route.methods or set())]
     wrong = [
         f"{route.path} ({permission_of(route)})"
         for route in looking
