@@ -83,22 +83,27 @@ def _name(definition: str) -> str:
 
 
 async def _taken_down(connection: asyncpg.Connection) -> list[str]:
-    """Drop the indexes of turns and vectors; returns the statements that make them again."""
-    rows = await connection.fetch(
+    """Drop the indexes of turns and vectors, and what refers to them; returns the statements that make them again."""
+    of_ours = "IN ('memory_turns'::regclass, 'memory_vectors'::regclass)"
+    references = await connection.fetch(
+        "SELECT conrelid::regclass::text AS on_table, conname, pg_get_constraintdef(oid) AS rule FROM pg_constraint "
+        f"WHERE contype = 'f' AND confrelid {of_ours}"
+    )
+    indexes = await connection.fetch(
         "SELECT i.indexrelid::regclass::text AS name, i.indrelid::regclass::text AS on_table, c.conname, "
         "pg_get_constraintdef(c.oid) AS rule, pg_get_indexdef(i.indexrelid) AS definition "
-        "FROM pg_index i LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid "
-        "WHERE i.indrelid IN ('memory_turns'::regclass, 'memory_vectors'::regclass)"
+        "FROM pg_index i LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.contype <> 'f' "
+        f"WHERE i.indrelid {of_ours}"
     )
     again = []
-    for row in rows:
+    for row in (*references, *indexes):
         if row["conname"]:
             await connection.execute(f"ALTER TABLE {row['on_table']} DROP CONSTRAINT {row['conname']}")
             again.append(f"ALTER TABLE {row['on_table']} ADD CONSTRAINT {row['conname']} {row['rule']}")
         else:
             await connection.execute(f"DROP INDEX {row['name']}")
             again.append(row["definition"])
-    return again
+    return [*again[len(references) :], *again[: len(references)]]
 
 
 async def _sessions(connection: asyncpg.Connection, crowd: Crowd) -> made.Sessions:
