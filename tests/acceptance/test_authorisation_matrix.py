@@ -40,6 +40,7 @@ OWN_ONLY = {"name", "alert_id", "feed"}
 _TIMES = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-01T01:00:00Z"}
 # These check a scope of their own, for addresses that need no key.
 _METRICS = {"/metrics": "metrics", "/metrics/workspaces": "admin:all"}
+_DESTROYED = {"key_id", "account_id"}
 _PATH_NAMES = re.compile(r"\{(\w+)(?::path)?\}")
 
 
@@ -130,7 +131,7 @@ class Things:
 
     def of(self, route: Route) -> dict[str, str]:
         """Ids for a route; new ones for what it may destroy."""
-        destroys = route.method != "GET" and _PATH_NAMES.search(route.path) is not None
+        destroys = route.method != "GET" and not _DESTROYED.isdisjoint(_PATH_NAMES.findall(route.path))
         return {**self._seen, **(self._fresh() if destroys else {}), **self._alerting.ids(route.path)}
 
 
