@@ -1,6 +1,7 @@
 """Messages go out once: over failures, busy receivers, kills at every step, and two monitors."""
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from cmg.alerting.delivery.heartbeat import Heartbeat
 from cmg.alerting.delivery.pager import LEASE_S, Pager
 from cmg.alerting.escalation.actions import acknowledge
 from cmg.alerting.models import Report
+from cmg.alerting.store import AlertingStore, Overtaken
 from support.alerting_world import TIERS, document
 from support.fake_receivers import Receivers, channels_at, receiving
 
@@ -315,3 +317,23 @@ async def test_the_watchdog_calls_while_all_works_and_is_silent_when_it_does_not
         clock.advance(5)
         await watchdog.round()
     assert len(receivers.got) == 2
+
+
+async def test_claims_that_another_process_overtook_use_up_no_channel(monitor, alerts, receivers, clock, monkeypatch):
+    """A claim is decided again then: what was counted for the first one would never be given back."""
+    write, claims = AlertingStore.write, itertools.count()
+
+    async def overtaken(store, conn, changes, *rest, **more):
+        claiming = any(one.state == "sending" for one in changes.notifications.values())
+        if claiming and next(claims) % 3 < 2:
+            raise Overtaken
+        await write(store, conn, changes, *rest, **more)
+
+    monkeypatch.setattr(AlertingStore, "write", overtaken)
+    pager = monitor("a")
+    for number in range(5):
+        await alerts.receive("default", [Report(labels={"alertname": f"A{number}", "severity": "critical"})])
+        await passed(clock, pager, 65, step=5)
+    assert len(sms(receivers)) == 5
+    await passed(clock, pager, 15 * 60, step=30)
+    assert len(set(sms(receivers))) == 10, "the next tier of each as well"

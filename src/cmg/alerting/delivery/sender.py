@@ -51,17 +51,14 @@ class Sender:
 
     async def send_due(self, workspace_id: str) -> int:
         """Send a batch of what is due; returns how many messages that was. Raises `DatabaseAway`."""
-
-        def take(changes: Changes) -> list[Notification]:
-            taken = claim(changes, self._free(workspace_id, changes.world.setup))
-            for one in taken:  # before another batch of the workspace can claim
-                self._under_way[workspace_id, one.channel] += 1
-                self._times.setdefault((workspace_id, one.channel), deque(maxlen=6000)).append(self._clock.time())
-            return taken
-
-        claimed = await self._desk.change(workspace_id, take)
+        claimed = await self._desk.change(
+            workspace_id, lambda changes: claim(changes, self._free(workspace_id, changes.world.setup))
+        )
         if not claimed:
             return 0
+        for one in claimed:  # once kept, not within the decision: one that is overtaken is made again, or never was
+            self._under_way[workspace_id, one.channel] += 1
+            self._times.setdefault((workspace_id, one.channel), deque(maxlen=6000)).append(self._clock.time())
         setup = self._desk.worlds[workspace_id].setup
         try:
             found = await asyncio.gather(*(self._send(workspace_id, one, setup) for one in claimed))
