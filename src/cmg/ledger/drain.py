@@ -140,7 +140,7 @@ class JournalDrain:
                 continue
             backoff = BACKOFF_S[0]
             if batch.moves:
-                await asyncio.sleep(rest_s(batch.count, self._clock.monotonic() - started))
+                await _rest(rest_s(batch.count, self._clock.monotonic() - started), woken)
             else:
                 await self._sleep(woken)
 
@@ -312,6 +312,15 @@ class JournalDrain:
         for folder in list(self._folders.values()):
             with contextlib.suppress(OSError):
                 folder.flush()
+
+
+async def _rest(seconds: float, woken: asyncio.Event) -> None:
+    """Rest so long, or a part of it: somebody waits for what was written."""
+    least = min(seconds, _REST_S[0])
+    await asyncio.sleep(least)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds - least):
+            await woken.wait()
 
 
 def _locked(descriptor: int) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from cmg.ledger.spool.progress import NAME
+from cmg.ledger.spool.wakeup import knock
 from cmg.memory.models import Owner
 from cmg.memory.text.terms import salt
 
@@ -49,6 +50,9 @@ class RecentWriters:
 
     async def settle(self, owner: Owner) -> None:
         """Wait a moment until the user's last turn is in the database, whichever worker of this machine took it."""
+        if not self.waiting(owner):
+            return
+        knock(self._spool)  # the drain may be resting
         waited, pause = 0.0, _LOOK_S
         while self.waiting(owner) and waited < _OWN_WRITES_S:
             await asyncio.sleep(pause)

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from cmg.kit.clock import SystemClock
+from cmg.ledger import drain as drain_module
 from cmg.ledger.drain import JournalDrain, rest_s
 from cmg.ledger.journal import Journal
 from cmg.ledger.spool.frames import frame
 from cmg.ledger.spool.store import Overtaken
+from cmg.ledger.spool.wakeup import knock
 from cmg.storage.database import Database, DatabaseAway
 from cmg.telemetry.instruments import Instruments
 from rooms.ledger.spools import SMALL, TableSink, folders, make_table, stored, until
@@ -225,6 +227,24 @@ async def test_a_running_drain_is_woken_and_a_second_one_waits(
 )
 def test_rounds_rest_longer_the_longer_they_take(records: int, took_s: float, rests_s: float) -> None:
     assert rest_s(records, took_s) == pytest.approx(rests_s)
+
+
+async def test_who_waits_for_a_turn_ends_a_rest(
+    drain: JournalDrain, journal: Journal, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain_module, "_REST_S", (0.02, 60.0))
+    monkeypatch.setattr(drain_module, "_REST", 1e9)
+    task = asyncio.create_task(drain.run())
+    first = journal.append([("usage", b"1")])
+    await until(lambda: journal.drained(first))
+    second = journal.append([("usage", b"2")])
+    await asyncio.sleep(0.3)
+    assert not journal.drained(second)
+    knock(spool)
+    await until(lambda: journal.drained(second))
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 async def test_a_database_set_back_behind_deleted_segments_goes_on(

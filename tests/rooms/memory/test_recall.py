@@ -1,6 +1,7 @@
 """What recall brings back, within its budget and its deadline, and to whom."""
 
 import asyncio
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from cmg.config import MemorySettings
 from cmg.kit.clock import SystemClock
 from cmg.kit.turns import NOTE_MARK, Turn
 from cmg.ledger import tokens
+from cmg.ledger.spool.wakeup import Ear
 from cmg.memory.models import owner_of
 from cmg.storage.database import Database
 from rooms.memory.conftest import START, Journal, Memory, said, scope, service_on
@@ -127,6 +129,15 @@ async def test_a_user_reads_what_was_just_written(memory: Memory) -> None:
     await asyncio.sleep(0.005)
     await memory.drain()
     assert (await recall).items == 1
+
+
+async def test_who_reads_its_own_words_wakes_the_drain(memory: Memory) -> None:
+    memory.remember(scope(), said(DOG))
+    ear, woken = Ear(memory.spool), asyncio.Event()
+    ear.heard(woken)  # what the journal has rung itself
+    await memory.recall(scope(thread="x"), ASK)
+    assert os.read(ear.descriptor, 8)
+    ear.close()
 
 
 async def test_a_drain_that_stands_still_holds_nobody_up(memory: Memory) -> None:

@@ -45,6 +45,13 @@ class Bell:
             self._descriptor = -1
 
 
+def knock(spool: Path) -> None:
+    """Ring once, for whoever seldom does."""
+    bell = Bell(spool)
+    bell.ring()
+    bell.close()
+
+
 class Ear:
     """The drain's end: a descriptor to wait on that never reports end of file."""
 
