@@ -39,6 +39,7 @@ PANELS = [(dashboard.slug, panel) for dashboard in DASHBOARDS for panel in dashb
 # What the kernel of a test's machine may not tell, and what needs a second database.
 SILENT = {"throttled", "container-memory", "disk-operations", "disk-latency", "sockets", "replication"}
 SPAN_S = 300  # covers the whole load
+_FEW = 3
 
 
 @dataclass
@@ -151,6 +152,8 @@ def test_panel_draws_in_a_real_prometheus_and_much_alike_here(
         expected, found = _both(service, prometheus, form)
         if "rate(" in form["query"]:  # other figures go up and down from scrape to scrape
             both = {labels: (value, found[labels]) for labels, value in expected.items() if labels in found}
+            if not re.search("_seconds|_bytes|_usd", form["query"]):  # two or three events fall between two samples
+                both = {labels: two for labels, two in both.items() if max(two) * last_s >= _FEW}
             assert {labels: two for labels, two in both.items() if not _near(*two)} == {}, form
 
 
