@@ -1,5 +1,6 @@
 -- wrk script: POST chat calls. BENCH_KEY is the bearer key, BENCH_MODEL the model; with BENCH_USERS > 0 every call
--- has a user of that many and a question of its own words (so that no recall repeats). Prints one JSON line.
+-- has a user of that many and a question of its own words (so that no recall repeats). With BENCH_PACE_MS a connection
+-- waits so long before each call. Prints one JSON line.
 local users = tonumber(os.getenv("BENCH_USERS") or "0")
 local model = os.getenv("BENCH_MODEL") or "bench"
 local filler = string.rep("You are a careful assistant. Answer in two sentences and name your sources. ", 10)
@@ -8,6 +9,10 @@ local question = '{"role":"user","content":"What did we decide about the retry p
 local headers = { ["Content-Type"] = "application/json", ["Authorization"] = "Bearer " .. (os.getenv("BENCH_KEY") or "x") }
 local fixed -- built in init: only there the Host header is known
 local words = {}
+local pace_ms = tonumber(os.getenv("BENCH_PACE_MS") or "0")
+if pace_ms > 0 then
+  function delay() return pace_ms end
+end
 
 function init(args)
   fixed = wrk.format("POST", "/v1/chat/completions", headers, head .. question .. "}")

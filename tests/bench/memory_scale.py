@@ -101,13 +101,14 @@ def recall(client: Client, crowd: Crowd, language: made.Language, asked: int, la
 
 def ingest(client: Client, language: made.Language, turns: int) -> float:
     """Turns a second through `/v1/ingest`, in batches of 100, a new user for every 1,000."""
-    source, taken = random.Random(time.monotonic_ns()), 0.0
+    source, taken, run_id = random.Random(time.monotonic_ns()), 0.0, time.monotonic_ns()
     for place in range(0, turns, _BATCH):
         said = [
             {"role": ("user", "assistant")[number % 2], "content": " ".join(source.choices(language.words, k=18))}
             for number in range(_BATCH)
         ]
-        body = {"user_id": f"ingest-{source.random() if place % 1000 else place}", "thread_id": "t", "messages": said}
+        user = f"ingest-{run_id}-{source.random() if place % 1000 else place}"
+        body = {"user_id": user, "thread_id": "t", "messages": said}
         taken += client.post("/v1/ingest", body)[0] / 1000
     return turns / taken
 

@@ -195,6 +195,8 @@ def measure(sides: dict[str, Side], arguments: argparse.Namespace, seconds: int,
     print("\n| | " + " | ".join((*HEADS, "errors")) + " |\n|" + " --- |" * (len(HEADS) + 2))
     for side in sides.values():
         print(row(side, base, bare))
+    if "cmg, memory" in sides:
+        same_rate(sides, seconds)
     print(f"\nthe process that makes the notes: {medians(loaded)['notes_us']:.0f} CPU µs a call ({loaded.name})")
     print(f"resident memory {early:.1f} MiB after a tenth of the calls, {late:.1f} MiB after all ({loaded.name})\n")
     found = bars(sides, late / early)
@@ -204,6 +206,19 @@ def measure(sides: dict[str, Side], arguments: argparse.Namespace, seconds: int,
         figures = {name: medians(side) for name, side in sides.items()}
         Path(arguments.json).write_text(json.dumps({"sides": figures, "bars": found}, indent=1))
     return 0 if all(measured <= allowed for _, measured, allowed in found) else 1
+
+
+def same_rate(sides: dict[str, Side], seconds: int) -> None:
+    """Print what calls with memory cost beside others at their rate: a process that sleeps between calls pays more.
+
+    Calls with memory come one by one, at the rate at which notes are made; the others are as many, on one connection.
+    """
+    rate = medians(sides["cmg, memory"])["rps"]
+    used = {name: wrk(sides[name], 1, seconds, max(1, round(1000 / rate)))["cpu_us"] for name in ("nginx", "cmg")}
+    memory = medians(sides["cmg, memory"])["cpu_us"]
+    ratio = memory / used["nginx"]
+    others = ", ".join(f"{name} {cost:.0f}" for name, cost in used.items())
+    print(f"\nat {rate:.0f} calls a second, CPU µs a call: {others}, with memory {memory:.0f}: {ratio:.1f} x nginx")
 
 
 def profile(side: Side, path: str) -> None:

@@ -99,9 +99,13 @@ def _pinned(command: list[str]) -> list[str]:
     return [*first, "taskset", "-c", str(LOAD_CORE), *command]
 
 
-def wrk(side: Side, connections: int, seconds: int) -> dict[str, float]:
-    """One wrk run: calls, calls per second, p50 and p99 in ms, errors; with a pid its CPU µs per call."""
+def wrk(side: Side, connections: int, seconds: int, pace_ms: int = 0) -> dict[str, float]:
+    """One wrk run: calls, calls per second, p50 and p99 in ms, errors; with a pid its CPU µs per call.
+
+    With `pace_ms` each connection waits so long before each call.
+    """
     environ = {**os.environ, "BENCH_KEY": side.key, "BENCH_MODEL": side.model, "BENCH_USERS": str(side.users)}
+    environ["BENCH_PACE_MS"] = str(pace_ms)
     environ["BENCH_SEED"] = str(time.monotonic_ns() % 1_000_000)
     if side.words:
         environ["BENCH_WORDS"] = str(side.words)

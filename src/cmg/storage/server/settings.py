@@ -11,7 +11,7 @@ _SMALL_SHM_BYTES = 256 * 2**20
 
 def server_settings() -> dict[str, str]:
     """Name → value for the command line; memory by the machine's, parallelism by its shared memory."""
-    shared_mb = int(min(max(_memory_bytes() // 8 // 2**20, 32), 2048))
+    shared_mb = int(min(max(_memory_bytes() // 8 // 2**20, 32), 8192))
     settings = {
         "shared_buffers": f"{shared_mb}MB",
         "max_connections": "100",
