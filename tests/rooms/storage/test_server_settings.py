@@ -13,7 +13,7 @@ def test_a_containers_limit_bounds_the_shared_buffers(monkeypatch, limit, shared
     assert settings.server_settings()["shared_buffers"] == (shared or "1024MB")
 
 
-def test_a_large_machine_gives_two_gigabytes_at_most(monkeypatch) -> None:
+def test_a_large_machine_gives_eight_gigabytes_at_most(monkeypatch) -> None:
     monkeypatch.setattr(settings.os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**26}.__getitem__)
     monkeypatch.setattr(settings.cgroup, "read", Usage)
-    assert settings.server_settings()["shared_buffers"] == "2048MB"
+    assert settings.server_settings()["shared_buffers"] == "8192MB"
