@@ -3,6 +3,7 @@
 import asyncio
 import time as machine
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Protocol
 
 
@@ -45,6 +46,14 @@ class SystemClock:
 def at(epoch_s: float) -> datetime:
     """The aware UTC datetime of seconds since the epoch."""
     return datetime.fromtimestamp(epoch_s, UTC)
+
+
+def http_moment(text: str) -> float | None:
+    """Seconds since the epoch of a date in a header, as `Sun, 06 Nov 1994 08:49:37 GMT`; None for anything else."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
 
 
 def rfc3339(epoch_s: float) -> str:

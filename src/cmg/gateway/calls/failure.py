@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 import msgspec
@@ -14,6 +13,7 @@ from cmg.gateway.upstreams.transport import (
     TotalTimeout,
     TransportError,
 )
+from cmg.kit.clock import http_moment
 from cmg.kit.errors import CmgError, RateLimited, Unavailable, UpstreamFailed, UpstreamTimeout
 
 # again: the same candidate may answer another time; next: only another one may; larger: only one that takes a longer
@@ -151,17 +151,10 @@ def retry_after(headers: Mapping[str, str]) -> tuple[float | None, float | None]
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,300}(\.[0-9]{1,30})?", text):
         return min(float(text), _WAIT_MAX_S), None
-    until, sent = _moment(text), _moment(headers.get("date", ""))
+    until, sent = http_moment(text), http_moment(headers.get("date", ""))
     if until is None or sent is None:
         return None, until
     return min(max(0.0, until - sent), _WAIT_MAX_S), None
-
-
-def _moment(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
 
 
 def read_error(body: bytes) -> tuple[str, str | None, str | None]:

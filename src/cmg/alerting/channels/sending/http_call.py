@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 import msgspec
 
 from cmg.alerting.channels.sending.message import Refused, TryLater
+from cmg.kit.clock import http_moment
 
 _DEADLINE = aiohttp.ClientTimeout(total=10)
 _SHOWN = 300
@@ -79,8 +79,5 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
     text = headers.get("Retry-After", "")
     if text.isascii() and text.isdigit():
         return float(text[:9])
-    try:
-        until, now = parsedate_to_datetime(text), parsedate_to_datetime(headers.get("Date", ""))
-        return max(0.0, (until - now).total_seconds())
-    except (ValueError, TypeError):
-        return None
+    until, now = http_moment(text), http_moment(headers.get("Date", ""))
+    return None if until is None or now is None else max(0.0, until - now)
