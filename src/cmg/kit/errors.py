@@ -1,5 +1,7 @@
 """One hierarchy of errors, mapped once to the HTTP error body that OpenAI's clients understand."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -8,12 +10,14 @@ import msgspec
 class CmgError(Exception):
     """An error with an answer for the caller.
 
-    `message` says what to do next, `param` names the field, `code` is stable for programs.
+    `message` says what to do next, `param` names the field, `code` is stable for programs. `always`: headers of every
+    such answer, unless it is given others.
     """
 
     status = 500
     type = "server_error"
     code: str | None = None
+    always: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self,
@@ -27,7 +31,7 @@ class CmgError(Exception):
         self.message = message
         self.param = param
         self.code = code or self.code
-        self.headers = headers or {}
+        self.headers = {**self.always, **(headers or {})}
 
     def body(self) -> dict[str, Any]:
         """`{"error": {"message", "type", "param", "code"}}`."""
@@ -48,16 +52,7 @@ class Unauthenticated(CmgError):
     """401: no key, or none that we know. It says how to authenticate (RFC 9110, 11.6.1)."""
 
     status, type, code = 401, "authentication_error", "invalid_api_key"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        headers: dict[str, str] | None = None,
-    ) -> None:
-        super().__init__(message, param=param, code=code, headers={"WWW-Authenticate": "Bearer", **(headers or {})})
+    always = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
 class BudgetExceeded(CmgError):
