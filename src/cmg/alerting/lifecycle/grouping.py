@@ -8,7 +8,7 @@ from cmg.alerting.escalation.everybody import calls_everybody, everybody
 from cmg.alerting.lifecycle.case import Case
 from cmg.alerting.lifecycle.drills import drill_of
 from cmg.alerting.lifecycle.leading import policy_for, urgency
-from cmg.alerting.models import INCIDENT_LABEL, Group, Verdict
+from cmg.alerting.models import INCIDENT_LABEL, Group, Severity, Verdict
 from cmg.alerting.setup.documents import Handling
 from cmg.alerting.world import Changes
 from cmg.kit.ids import uuid7_hex
@@ -28,7 +28,7 @@ def group(case: Case) -> Verdict:
     if joined is None:
         found = None if INCIDENT_LABEL in case.alert.labels else _correlated(case, drill, policy)
         joined, reason = found if found is not None else (None, f"it opens a group for {key}")
-    joined = _opened(case, key, drill) if joined is None else _with(joined, case)
+    joined = _opened(case, key, drill) if joined is None else _with(joined, case, urgency(lead, case.alert))
     case.become(group_id=joined.id)
     case.changes.put_alert(case.alert)
     case.changes.put_group(joined)
@@ -58,12 +58,11 @@ def _opened(case: Case, key: str, drill: str) -> Group:
     )
 
 
-def _with(joined: Group, case: Case) -> Group:
-    """The group with one more alert. A more urgent one begins its escalation again, acknowledged or not."""
+def _with(joined: Group, case: Case, urgent: Severity) -> Group:
+    """The group with one more alert. One more `urgent` than it begins its escalation again, acknowledged or not."""
     known = case.alert.group_id == joined.id
     grown = msgspec.structs.replace(joined, alerts=joined.alerts + (not known))
     worse = calls_everybody(case.alert.labels) and not everybody(case.changes.world, joined)
-    urgent = urgency(case.changes.world.setup, case.alert)
     if urgent >= joined.severity and not worse:
         return grown
     begin_again(case.changes, joined, case.now, case.changes.world.setup.handling.wait_seconds)

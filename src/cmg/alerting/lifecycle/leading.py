@@ -30,7 +30,6 @@ def policy_for(setup: Setup, labels: Mapping[str, str]) -> Lead | None:
     return None
 
 
-def urgency(setup: Setup, alert: Alert) -> Severity:
+def urgency(lead: Lead | None, alert: Alert) -> Severity:
     """How urgent an alert makes its group: what its route says, else what it says itself."""
-    lead = policy_for(setup, alert.labels)
     return alert.severity if lead is None or lead.severity is None else lead.severity
