@@ -17,10 +17,9 @@ def visible(text: str) -> str:
 
 def shown(line: Mapping[str, Any]) -> str:
     """When, how bad, who, what, and the error if there is one."""
-    more = line.get("error.message")
     ids = " ".join(f"{name}={line[name]}" for name in ("cmg.request_id", "trace.id") if name in line)
     text = f"{line['@timestamp']} {line['log.level'].upper():8} {line['log.logger']}: {line['message']}"
-    return visible(" ".join(part for part in (text, f"({more})" if more else "", ids) if part))
+    return _one_line(text, line.get("error.message"), ids)
 
 
 def readable(lines: bytes) -> bytes:
@@ -37,6 +36,10 @@ def _readable(line: bytes) -> bytes:
         error = record.get("error.message")
     except (ValueError, LookupError, TypeError, AttributeError):
         return line + b"\n"
-    whole = visible(" ".join(part for part in (text, f"({error})" if error else "", own) if part))
+    whole = _one_line(text, error, own)
     trace = str(record.get("error.stack_trace", "")).splitlines()
     return "\n".join([whole, *map(visible, trace), ""]).encode("utf-8", "replace")
+
+
+def _one_line(text: str, error: object, more: str) -> str:
+    return visible(" ".join(part for part in (text, f"({error})" if error else "", more) if part))
