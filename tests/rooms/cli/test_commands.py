@@ -170,6 +170,16 @@ def test_a_refusal_has_its_exit_code_and_says_why(shell: Shell, words: tuple[str
     assert "Traceback" not in done.err
 
 
+def test_a_mistyped_workspace_is_told_and_not_shown_as_an_empty_one(shell: Shell) -> None:
+    """Every command with `--workspace` asks at one place (`cli/session.py`)."""
+    there = ("list", "oncall", "lint", "noise", "feeds list")
+    others = ("keys list", "accounts list", "usage report", "traces list", "logs search", "memory export --user ada")
+    for words in (*others, *(f"alerts {one}" for one in there)):
+        told = shell.json(*words.split(), "--workspace", "defualt", code=1)["error"]["message"]
+        assert told.startswith("there is no workspace `defualt`"), words
+    assert shell.json("alerts", "list", "--workspace", "default") == {"groups": [], "alerts": []}
+
+
 def test_a_refusal_is_json_for_programs(shell: Shell) -> None:
     assert shell.json("keys", "show", "nosuchkey234", code=1)["error"]["code"] == "not_found"
 
