@@ -106,7 +106,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     `until`: when an acknowledgement or a snooze ends. `step`: the escalation step that comes next. `round`: how often
     escalation was begun again (by a rise in severity, or an acknowledgement that expired); `begun_at`: when, last.
     `drill`: that which it is of; empty: it is real. `paged`: whom it has called since the escalation began.
-    `heard`: the last step of which a page went out.
+    `heard`: the last step of which a page went out. `quiet`: who heard of it on channels that wake nobody, as
+    (target, channel, address): they hear its end.
     """
 
     id: str
@@ -133,6 +134,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     drill: str = ""
     paged: tuple[str, ...] = ()
     heard: str = ""
+    quiet: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def live(self) -> bool:

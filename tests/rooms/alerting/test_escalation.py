@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
+from cmg.alerting.delivery.claiming import Outcome, settle
 from cmg.alerting.escalation import actions
 from cmg.alerting.models import Report
 from cmg.alerting.world import Changes
@@ -128,8 +130,6 @@ def test_nobody_acts_on_what_is_resolved():
 
 
 def _over(group):
-    import msgspec
-
     return msgspec.structs.replace(group, status="resolved")
 
 
@@ -180,6 +180,38 @@ def test_only_quiet_channels_hear_that_it_is_over():
     script = Script()
     script.fire(severity="P2")
     script.cease(severity="P2")
+    assert script.told("resolved") == at(0, "ada", "email")
+
+
+def _on_call(who: str) -> dict[str, object]:
+    return {"name": "Primary", "layers": [{"people": [who], "starts_on": "2026-01-01"}]}
+
+
+def _gone_out(script: Script) -> None:
+    """All that was told so far went through."""
+    messages = [one for _, one in script.sent]
+    script._step(lambda changes: settle(changes, messages, {one.key: Outcome(one.key, "ok") for one in messages}))
+
+
+def test_whoever_was_told_hears_that_it_is_over_and_not_who_is_on_call_by_then():
+    documents = tiers() | {"schedules": {"primary": _on_call("ada")}}
+    documents["escalation-policies"]["default"]["steps"][0]["targets"] = [{"schedule": "primary"}]
+    script = Script(documents)
+    script.fire(severity="P3")
+    script._step(lambda changes: actions.reassign(changes, script.group, "ada", "mia"))
+    _gone_out(script)
+    script.configure("schedules", "primary", _on_call("bob"))
+    script.cease(severity="P3")
+    assert script.told("resolved") == [*at(0, "ada", "email", "slack"), *at(0, "mia", "email", "slack")]
+
+
+def test_who_is_just_being_told_hears_that_it_is_over_and_whom_nothing_reached_does_not():
+    script = Script()
+    script.fire(severity="P3")
+    (_, mail), (_, slack) = script.sent
+    for one, state in ((mail, "sending"), (slack, "pending")):
+        script.world.outbox[one.key] = msgspec.structs.replace(one, state=state)
+    script.cease(severity="P3")
     assert script.told("resolved") == at(0, "ada", "email")
 
 

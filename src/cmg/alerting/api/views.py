@@ -9,7 +9,9 @@ from cmg.alerting.alerts import Story
 from cmg.alerting.models import Alert, Decision, Group, Notification
 from cmg.kit.clock import at
 
-_HIDDEN = {"group_id", "policy_id", "incident_id", "labels", "route", "round", "begun_at", "note", "paged", "heard"}
+_HIDDEN = {
+    "group_id", "policy_id", "incident_id", "labels", "route", "round", "begun_at", "note", "paged", "heard", "quiet",
+}  # fmt: skip
 
 
 def alert_view(alert: Alert) -> dict[str, Any]:

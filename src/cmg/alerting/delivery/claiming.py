@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from cmg.alerting.escalation.contacts import Place
-from cmg.alerting.escalation.telling import Telling, put
+from cmg.alerting.escalation.telling import ENDING, Telling, put, with_quiet
 from cmg.alerting.lifecycle.pipeline import receive
 from cmg.alerting.models import PAGING, Decision, Group, Notification, Report
 from cmg.alerting.world import Changes
@@ -121,10 +121,15 @@ def _failed(changes: Changes, one: Notification, outcome: Outcome) -> None:
 
 
 def _heard(changes: Changes, one: Notification) -> None:
-    """Note that a page of its step reached somebody."""
+    """Note that a page of its step reached somebody, and who hears its end."""
     group = changes.world.groups.get(one.group_id)
-    if group is not None and one.occasion == "page" and group.heard != one.step and not _aside(one):
-        changes.put_group(msgspec.structs.replace(group, heard=one.step))
+    if group is None or one.occasion in ENDING:
+        return
+    of_step = one.occasion == "page" and not _aside(one)
+    quiet = with_quiet(changes.world.setup, group.quiet, one)
+    noted = msgspec.structs.replace(group, heard=one.step if of_step else group.heard, quiet=quiet)
+    if noted != group:
+        changes.put_group(noted)
 
 
 def _hurried(changes: Changes, one: Notification, group: Group) -> str:

@@ -35,7 +35,7 @@ def places(
     if target.channel is not None:
         if target.channel not in setup.channels:
             return [], f"there is no channel {target.channel}"
-        return [Place(f"channel:{target.channel}", target.channel, "", _behind(setup, target.channel))], ""
+        return [Place(f"channel:{target.channel}", target.channel, "", behind(setup, target.channel))], ""
     who, why = _person(setup, target, now)
     if who is None:
         return [], why
@@ -69,10 +69,10 @@ def _of_person(setup: Setup, who: str, why: str, kinds: Sequence[ChannelKind]) -
 
 def _place(setup: Setup, who: str, chosen: Contact, rest: Sequence[Contact]) -> Place:
     others = tuple((one.channel, one.address) for one in rest)
-    return Place(f"responder:{who}", chosen.channel, chosen.address, (*others, *_behind(setup, chosen.channel)))
+    return Place(f"responder:{who}", chosen.channel, chosen.address, (*others, *behind(setup, chosen.channel)))
 
 
-def _behind(setup: Setup, channel: str) -> tuple[tuple[str, str], ...]:
+def behind(setup: Setup, channel: str) -> tuple[tuple[str, str], ...]:
     """The channels named as each other's fallback, each once."""
     found: list[tuple[str, str]] = []
     seen, one = {channel}, setup.channels[channel].fallback

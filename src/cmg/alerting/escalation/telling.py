@@ -6,14 +6,18 @@ from dataclasses import dataclass
 import msgspec
 
 from cmg.alerting.escalation import wording
-from cmg.alerting.escalation.contacts import QUIET, Place, places
+from cmg.alerting.escalation.contacts import QUIET, Place, behind, places
 from cmg.alerting.escalation.everybody import paged_already
 from cmg.alerting.lifecycle.drills import drill_for
 from cmg.alerting.models import Alert, Decision, Group, Notification, Occasion, Verdict
+from cmg.alerting.setup.compiled import Setup
 from cmg.alerting.setup.documents import EscalationPolicy, Step
 from cmg.alerting.world import Changes
 
+ENDING: frozenset[Occasion] = frozenset({"acknowledged", "resolved"})
 _FACTS = ("alertname", "service", "component")
+_HEARD_MOST = 100
+_Heard = tuple[tuple[str, str, str], ...]  # target, channel, address
 
 
 @dataclass(frozen=True)
@@ -127,8 +131,8 @@ def tell_flapping(changes: Changes, alert: Alert) -> None:
 
 def resolve_group(changes: Changes, group: Group, reason: str, by: str | None = None) -> None:
     """End a group: no timer and no waiting page is left, and the quiet channels that heard of it hear its end."""
-    waited = changes.cancel(group.id, "the group was resolved first")
     told = [] if group.told_at is None else _quiet_places(changes, group)
+    waited = changes.cancel(group.id, "the group was resolved first")
     for place in told:
         put(changes, group, place, Telling("resolved", f"resolved {group.round}", reason))
     changes.end_timers(group.id)
@@ -147,7 +151,30 @@ def tell_acknowledged(changes: Changes, group: Group, by: str) -> None:
             put(changes, group, place, Telling("acknowledged", f"acknowledged {group.round}", f"{by} acknowledged it"))
 
 
+def with_quiet(setup: Setup, before: _Heard, one: Notification) -> _Heard:
+    """Who heard of a group on channels that wake nobody, with a message that went out; the latest, if too many did."""
+    channel, place = setup.channels.get(one.channel), (one.target, one.channel, one.address)
+    if channel is None or channel.kind not in QUIET or place in before:
+        return before
+    return (*before, place)[-_HEARD_MOST:]
+
+
 def _quiet_places(changes: Changes, group: Group) -> list[Place]:
+    """Where it was told of on channels that wake nobody, or is just being told; not who is on call by now."""
+    setup, heard = changes.world.setup, group.quiet
+    for one in changes.world.outbox.values():
+        if one.group_id == group.id and one.state == "sending" and one.occasion not in ENDING:
+            heard = with_quiet(setup, heard, one)
+    found = [
+        Place(target, channel, address, behind(setup, channel))
+        for target, channel, address in heard
+        if channel in setup.channels
+    ]
+    return found or _named_places(changes, group)
+
+
+def _named_places(changes: Changes, group: Group) -> list[Place]:
+    """Whom the steps so far name: for groups of which the release before did not note who heard."""
     setup = changes.world.setup
     policy = setup.policies.get(group.policy_id or "")
     steps: Sequence[Step] = policy.steps[: max(group.step, 1)] if policy else ()
