@@ -102,3 +102,15 @@ DELETE FROM memory_threads WHERE thread_no IN (
     SELECT h.thread_no FROM memory_threads h
     WHERE h.workspace_id = $1 AND h.updated_at < $2
         AND NOT EXISTS (SELECT FROM memory_turns t WHERE t.thread_no = h.thread_no) LIMIT $3);
+
+-- name: purge_users
+-- Delete users of a workspace who said nothing since a moment and of whom nothing is kept any more, a bounded number.
+-- A writer holds its user's row and moves its time, so nobody is taken away under one.
+DELETE FROM memory_users WHERE user_no IN (
+    SELECT u.user_no FROM memory_users u
+    WHERE u.workspace_id = $1 AND u.updated_at < $2 AND u.turns <= 0
+        AND NOT EXISTS (SELECT FROM memory_turns t WHERE t.user_no = u.user_no)
+        AND NOT EXISTS (SELECT FROM memory_threads h WHERE h.user_no = u.user_no)
+        AND NOT EXISTS (SELECT FROM memory_deleted d WHERE d.user_no = u.user_no)
+    LIMIT $3)
+    AND updated_at < $2;

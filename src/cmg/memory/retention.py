@@ -29,11 +29,12 @@ class MemoryRetention:
         return gone, await self._store.purge_operations(self._database, before)
 
     async def _purge_turns(self, workspace_id: str, days: int) -> int:
-        """A workspace's turns, by when they were stored, and its threads that are empty then."""
+        """A workspace's turns, by when they were stored, and the threads and users of whom nothing is left then."""
         before, gone, behind = self._clock.now() - timedelta(days=days), 0, 0
         while users := await self._store.users_with_turns_before(self._database, workspace_id, before, behind):
             for user_no in users:
                 gone += await self._upkeep.purge_turns(workspace_id, user_no, before)
             behind = users[-1]
         await self._store.purge_threads(self._database, workspace_id, before)
+        await self._store.purge_users(self._database, workspace_id, before)
         return gone

@@ -104,6 +104,10 @@ class MemoryStore:
         """Delete empty threads of a workspace that nobody has touched since a moment; returns how many."""
         return await self._purge(database, "purge_threads", workspace_id, before)
 
+    async def purge_users(self, database: Database, workspace_id: str, before: datetime) -> int:
+        """Delete users of a workspace of whom nothing is kept since a moment; returns how many."""
+        return await self._purge(database, "purge_users", workspace_id, before)
+
     async def _purge(self, database: Database, query: str, *given: Any) -> int:
         total, count = 0, _PURGE_ROWS
         while count == _PURGE_ROWS:

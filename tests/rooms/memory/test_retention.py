@@ -1,5 +1,8 @@
 """What is too old goes, in bounded steps, and the counts follow."""
 
+import asyncio
+from datetime import timedelta
+
 import pytest
 
 from cmg.config import MemorySettings
@@ -35,8 +38,25 @@ async def test_old_turns_and_their_empty_threads_go_and_new_ones_stay(memory: Me
     await memory.keep(scope(thread="new"), said("new turn"))
     assert (await _retention(memory, turn_days=5).purge())[0] == 11
     assert await memory.contents() == ["new turn"]
-    assert await _counts(memory) == [("ana", 1, 2), ("ben", 0, 0)]
+    assert await _counts(memory) == [("ana", 1, 2)], "nor does anything say that ben was ever here"
     assert await memory.database.fetchval("SELECT count(*) FROM memory_threads") == 1
+
+
+async def test_a_user_who_comes_back_while_what_was_kept_is_purged_is_there(memory: Memory) -> None:
+    """The writer holds the row; the purge waits for it, and finds that somebody was here."""
+    await memory.keep(scope(), said("old turn"))
+    memory.clock.advance(10 * DAY_S)
+    retention = _retention(memory, turn_days=5)
+    user_no = await memory.database.fetchval("SELECT user_no FROM memory_users")
+    await retention._upkeep.purge_turns("default", user_no, memory.clock.now() - timedelta(days=5))
+    async with memory.database.transaction() as conn:
+        await conn.execute("DELETE FROM memory_threads")
+        await conn.execute("UPDATE memory_users SET updated_at = $1", memory.clock.now())
+        purging = asyncio.create_task(retention.purge())
+        await asyncio.sleep(0.2)
+        assert not purging.done()
+    await purging
+    assert await _counts(memory) == [("ana", 0, 0)]
 
 
 async def test_without_a_retention_turns_stay(memory: Memory) -> None:
