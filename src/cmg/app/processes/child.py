@@ -163,9 +163,14 @@ async def _until_stopped(
         resources.stopping = True
         end()
 
+    def look() -> None:
+        if _supervisor_gone():
+            loop.remove_reader(0)  # it would be ready at every turn of the loop, until the last stream has ended
+            stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    loop.add_reader(0, lambda: stop() if _supervisor_gone() else None)
+    loop.add_reader(0, look)
     tasks = [asyncio.create_task(work) for work in background]
     for task in tasks:
         task.add_done_callback(lambda done: _ended(done, stop))
@@ -176,11 +181,25 @@ async def _until_stopped(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        async with asyncio.timeout(_CLOSE_S):
-            await resources.close()
+        await _close(resources)
     failed = [task for task in tasks if not task.cancelled() and task.exception() is not None]
     if failed:
         sys.exit(1)
+
+
+async def _close(resources: Resources) -> None:
+    """Close everything. What cannot be, as when the database is away, is told: the process ends as it should."""
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await resources.close()
+    except TimeoutError:
+        _log.warning("not everything was closed in time", limit_s=_CLOSE_S)
+    except ExceptionGroup as group:
+        _log.warning("not everything was closed", error="; ".join(map(_told, group.exceptions)))
+
+
+def _told(error: Exception) -> str:
+    return f"{', '.join(getattr(error, '__notes__', ()))}: {error!r}"
 
 
 def _supervisor_gone() -> bool:

@@ -49,6 +49,7 @@ class Resources:
             try:
                 await resource.close()
             except Exception as error:  # noqa: BLE001  the rest must still be closed; raised together below
+                error.add_note(resource.name)
                 errors.append(error)
         self._all.clear()
         if errors:
