@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from cmg.kit.paths import runtime_dir
 from support.clusters import lend_cluster
 from support.models import lend_models
 from support.processes import alive, command_line, descendants, kill, wait_until
@@ -206,7 +207,9 @@ class Service:
                 kill(pid)
         if self._owns_data_dir:
             shutil.rmtree(self.data_dir, ignore_errors=True)
-            self.data_dir.with_suffix(".toml").unlink(missing_ok=True)
+            for suffix in (".toml", ".log"):
+                self.data_dir.with_suffix(suffix).unlink(missing_ok=True)
+        shutil.rmtree(runtime_dir(self.data_dir), ignore_errors=True)  # of one that was killed
 
     def _left_database(self) -> list[int]:
         return [

@@ -77,6 +77,7 @@ async def _serve(loaded: Loaded, role: Role) -> None:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+            starting.leave(orders)
 
 
 def _with_console(orders: Orders, open_sockets: contextlib.ExitStack) -> Orders:

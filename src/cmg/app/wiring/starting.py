@@ -1,5 +1,6 @@
 """What happens before the first worker runs, and when one of them dies."""
 
+import contextlib
 import socket
 
 import cmg
@@ -27,6 +28,18 @@ from cmg.telemetry.instruments import Instruments
 def make_way(orders: Orders) -> None:
     """Remove what a killed predecessor left: nobody may be asked in its place."""
     orders.runtime.mkdir(mode=0o700, exist_ok=True)
+    _clear(orders)
+
+
+def leave(orders: Orders) -> None:
+    """Take our files out of the folder of sockets, and the folder with them unless a database still answers in it."""
+    _clear(orders)
+    orders.faults_file.unlink(missing_ok=True)  # of a drill that was under way: it was put on this run
+    with contextlib.suppress(OSError):
+        orders.runtime.rmdir()
+
+
+def _clear(orders: Orders) -> None:
     for left in (path for kind in ("*.metrics", "*.sock", "*.report") for path in orders.runtime.glob(kind)):
         left.unlink(missing_ok=True)
 
