@@ -5,6 +5,7 @@ prepared. Names come from the rooms' code, never from a request, and are quoted 
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -130,6 +131,13 @@ async def purge_batch(
             break
         await asyncio.sleep(0)
     return deleted
+
+
+async def until_nothing_goes(purge: Callable[[], Awaitable[int]]) -> None:
+    """Run a purge that takes one batch at a time until it finds nothing: what grows faster than a batch goes too."""
+    gone = await purge()
+    while gone:
+        gone = await purge()
 
 
 def _quoted(name: str) -> str:

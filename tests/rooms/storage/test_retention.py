@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cmg.storage.retention import drop_old, ensure_partitions, purge_batch, spans
+from cmg.storage.retention import drop_old, ensure_partitions, purge_batch, spans, until_nothing_goes
 
 NOW = datetime(2026, 12, 30, 15, tzinfo=UTC)
 
@@ -61,6 +61,17 @@ async def test_old_partitions_are_dropped_and_only_whole_ones(database, table):
 async def test_plain_table_is_refused(database):
     with pytest.raises(ValueError, match="not a partitioned table"):
         await make(database, "changes", period="day")
+
+
+async def test_a_purge_of_one_batch_is_run_until_it_finds_nothing():
+    left, found = [1000, 1000, 7, 0, 5], list[int]()
+
+    async def purge() -> int:
+        found.append(left[len(found)])
+        return found[-1]
+
+    await until_nothing_goes(purge)
+    assert found == [1000, 1000, 7, 0]
 
 
 async def test_purge_goes_in_batches_until_nothing_is_left(database):

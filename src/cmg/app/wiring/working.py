@@ -45,6 +45,7 @@ from cmg.memory.vectors.index_store import IndexStore
 from cmg.memory.vectors.store import VectorStore
 from cmg.storage.changes import purge as purge_changes
 from cmg.storage.database import Database
+from cmg.storage.retention import until_nothing_goes
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.tracing.tracer import Tracer
 from cmg.traces.store import TraceStore
@@ -108,7 +109,7 @@ def _jobs(services: Services, tracer: Tracer, instruments: Instruments) -> Jobs:
     watch = DashboardWatch(database, lambda: services.incidents.samples.source, clock, instruments)
     jobs.register("dashboards.check", lambda _: watch.check(), every="17 4 * * *", timeout_s=_LONG_JOB_S)
     jobs.register("changes.purge", lambda _: purge_changes(database, clock), every="11 * * * *")
-    jobs.register("keys.purge", lambda _: services.keys.purge(), every="23 * * * *")
+    jobs.register("keys.purge", lambda _: until_nothing_goes(services.keys.purge), every="23 * * * *")
     alerts_days = retention.alerts_days
     jobs.register("alerting.purge", lambda _: services.alerts.purge(alerts_days), every="53 * * * *")
     jobs.register("alerting.purge_documents", lambda _: services.configuring.purge(), every="55 3 * * *")
@@ -116,7 +117,7 @@ def _jobs(services: Services, tracer: Tracer, instruments: Instruments) -> Jobs:
     jobs.register("alerting.feedback_purge", lambda _: services.feedback.purge(alerts_days), every="53 * * * *")
     jobs.register("alerting.noise", lambda _: services.feedback.show(), every="9 * * * *")
     jobs.register("people.purge", lambda _: services.people.purge(), every="19 * * * *")
-    jobs.register("audit.purge", lambda _: services.audit.purge(), every="29 * * * *")
+    jobs.register("audit.purge", lambda _: until_nothing_goes(services.audit.purge), every="29 * * * *")
     traces = TraceStore(database)
     jobs.register("traces.purge", lambda _: traces.purge(services.settings.traces, clock.now()), every="*/5 * * * *")
     jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *", timeout_s=_LONG_JOB_S)
