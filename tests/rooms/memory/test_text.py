@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from cmg.memory.text.cleaning import bounded_id, clean
 from cmg.memory.text.passages import PASSAGE_CHARACTERS, TURN_CHARACTERS, passages
+from cmg.memory.text.rows import named
 from cmg.memory.text.terms import REPEATS, query_terms, salt, terms, words
 
 SALT = salt("default", "ana")
@@ -82,3 +83,10 @@ def test_ids_are_bounded_and_stay_apart() -> None:
 def test_what_is_cleaned_can_be_stored(text: str) -> None:
     assert "\x00" not in clean(text)
     clean(text).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("Ana", "Ana"), ("user", None), (" Assistant", None), ("AI", None), (None, None)]
+)
+def test_a_name_that_only_says_which_side_speaks_is_none(name: str | None, kept: str | None) -> None:
+    assert named(name) == kept

@@ -20,6 +20,7 @@ _RELATED = 0.1  # below this cosine, and without a word in common, a passage has
 _TELLING = 0.05  # words whose BM25 varies less than this, and nowhere is high, stand everywhere, and tell nothing
 _HIGH = 1.0
 _ALIKE = 1e-9
+_WORDY = 3.0  # times the other's words: no two people talk like that for long
 _PEAK = 32.0  # deviations at most of a word's z: one passage of 1,000; among more a rare word would be all that counts
 
 
@@ -32,7 +33,8 @@ class Weights(NamedTuple):
     vector: float = 0.35
     window_vector: float = 0.35
     named: float = 1.7  # the one person that the question names
-    speaker: float = 0.0  # the side whose words the question is after
+    asker: float = 0.0  # the person, where the question is after what this one said
+    answerer: float = 0.0  # the assistant, where it is after the answers
     length: float = 0.1
     asks: float = -0.45  # a turn that asks holds less than the one that answers
     salience: float = 0.4
@@ -40,15 +42,17 @@ class Weights(NamedTuple):
 
 
 BETWEEN_PEOPLE = Weights()
-# People say in few words what matters about them, often in a question; an assistant's answers are long and general.
-ASSISTED = Weights(speaker=1.2, length=0.0, asks=0.0)
-_UNDECIDED_SPEAKER = 0.5  # share of the speaker's prior that the user gets when the question does not say whose words
+# People say in few words what matters about them, often in a question; an assistant's answers are long and general, so
+# beside them, and in one thread with them, stands more that has the question's words than what was asked for.
+ASSISTED = Weights(window_words=0.12, vector=0.5, asker=2.0, answerer=0.6, length=0.0, asks=0.0, lift=0.15)
+_UNDECIDED_SPEAKER = 0.6  # share of the person's prior when the question does not say whose words
 
 
 class Scores(NamedTuple):
     """`total` ranks; `words` is BM25 of the passage alone.
 
-    `hit`: it has a word or a meaning in common with the question; `related`: it or one of its neighbours has.
+    `hit`: it has a word or a meaning in common with the question, and precedes what has not; `related`: it or one of
+    its neighbours has.
     """
 
     total: Floats
@@ -75,20 +79,27 @@ def score(corpus: Corpus, question: Question) -> Scores:
     total += weights.asks * corpus.asks
     total += weights.salience * (corpus.salience - 0.5)
     total += _speaker_prior(corpus, question, weights)
-    return Scores(_lifted(total, corpus.thread, weights.lift), own, hit, hit | related)
+    related = hit | related
+    # Long answers share a word with nearly every question, the few words of the person often with none.
+    return Scores(_lifted(total, corpus.thread, weights.lift), own, related if assisted else hit, related)
 
 
 def looks_assisted(corpus: Corpus) -> bool:
-    """Whether this is a person asking an assistant: people who talk with each other have names."""
-    return not bool((corpus.person >= 0).any())
+    """Whether this is a person asking an assistant: one side has no name, or answers far longer than it is asked."""
+    sides = [side for side in (corpus.by_user, ~corpus.by_user) if side.any()]
+    if not all((corpus.person[side] >= 0).any() for side in sides):
+        return True
+    asked, told = (float(corpus.length[side].mean()) for side in sides) if len(sides) > 1 else (0.0, 0.0)
+    return told > _WORDY * asked
 
 
 def _speaker_prior(corpus: Corpus, question: Question, weights: Weights) -> Floats:
     if question.named is not None:
         return np.where(corpus.person == 0, weights.named, 0.0)
-    if question.speaker is None:
-        return np.where(corpus.by_user, weights.speaker * _UNDECIDED_SPEAKER, 0.0)
-    return np.where(corpus.by_user == (question.speaker == "user"), weights.speaker, 0.0)
+    if question.speaker == "assistant":
+        return np.where(corpus.by_user, 0.0, weights.answerer)
+    share = _UNDECIDED_SPEAKER if question.speaker is None else 1.0
+    return np.where(corpus.by_user, share * weights.asker, 0.0)
 
 
 def _bm25(corpus: Corpus, question: Question) -> tuple[Floats, Floats, Floats]:

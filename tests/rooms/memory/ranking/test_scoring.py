@@ -58,10 +58,17 @@ def test_a_word_that_all_passages_hold_tells_nothing():
 
 
 def test_neighbours_of_a_hit_rank_above_the_rest_and_are_no_hits():
-    scores = score(corpus(20, postings=[(10, 0, 1)]), question())
+    scores = score(corpus(20, person=[1] * 20, postings=[(10, 0, 1)]), question())
     assert set(np.argsort(-scores.total)[:3]) == {9, 10, 11}
     assert scores.hit.sum() == 1
     assert scores.related.nonzero()[0].tolist() == [9, 10, 11]
+
+
+def test_beside_long_answers_that_hold_every_word_the_person_is_found_by_the_score_alone():
+    scores = score(corpus(20, postings=[(11, 0, 1)]), question())
+    assert scores.related.nonzero()[0].tolist() == [10, 11, 12]
+    assert (scores.hit == scores.related).all()
+    assert {10, 12} < set(np.argsort(-scores.total)[:4].tolist())
 
 
 def test_a_neighbour_in_another_thread_is_none():
@@ -72,7 +79,8 @@ def test_a_neighbour_in_another_thread_is_none():
 def test_a_vector_finds_what_shares_no_word():
     cosine = np.full(20, 0.05)
     cosine[7] = 0.6
-    scores = score(corpus(20, cosine=cosine, window_cosine=cosine, thread=np.arange(20)), question())
+    people = {"thread": np.arange(20), "person": [1] * 20}
+    scores = score(corpus(20, cosine=cosine, window_cosine=cosine, **people), question())
     assert best(scores) == 7
     assert scores.hit.nonzero()[0].tolist() == [7]
 
@@ -80,7 +88,8 @@ def test_a_vector_finds_what_shares_no_word():
 def test_a_passage_without_a_vector_yet_is_found_by_its_words():
     cosine = np.full(20, 0.1)
     cosine[3] = np.nan
-    found = score(corpus(20, cosine=cosine, window_cosine=cosine, postings=[(3, 0, 1)]), question())
+    people = {"person": [1] * 20}
+    found = score(corpus(20, cosine=cosine, window_cosine=cosine, postings=[(3, 0, 1)], **people), question())
     assert best(found) == 3
     assert not np.isnan(found.total).any()
 
@@ -112,6 +121,14 @@ def test_people_who_talk_with_each_other_have_names():
     assert not looks_assisted(corpus(20, person=np.array([0, 1] * 10)))
 
 
+def test_an_assistant_is_known_by_its_lack_of_a_name_or_by_its_long_answers():
+    assert looks_assisted(corpus(20, person=np.array([-1, 1] * 10)))
+    assert looks_assisted(corpus(20, person=np.array([1, -1] * 10)))
+    assert looks_assisted(corpus(20, person=np.array([0, 1] * 10), length=np.array([10, 40] * 10)))
+    assert not looks_assisted(corpus(20, person=np.array([0, 1] * 10), length=np.array([10, 25] * 10)))
+    assert not looks_assisted(corpus(20, person=np.full(20, 1), by_user=np.ones(20, bool)))
+
+
 def test_who_asks_an_assistant_says_as_much_as_who_tells_it():
     asks = np.arange(20) == 4
     named, unnamed = ({"person": np.ones(20, np.int64)}, {})
@@ -125,7 +142,8 @@ def test_who_asks_an_assistant_says_as_much_as_who_tells_it():
 
 def test_what_was_said_at_the_time_that_is_named_comes_first():
     said_at = np.array([float(day) * DAY_S * 30 for day in range(20)])  # 1970 and 1971, about a month apart
-    scores = score(corpus(20, said_at=said_at, thread=np.arange(20)), question(0, dates=Dates((3,), (1971,))))
+    people = {"thread": np.arange(20), "person": [1] * 20}
+    scores = score(corpus(20, said_at=said_at, **people), question(0, dates=Dates((3,), (1971,))))
     assert scores.words[best(scores)] == scores.words.max() > 0
     assert best(scores) == 15
 
