@@ -36,6 +36,8 @@ _BY = ["according", "to"]
 _ENGLISH_WORDS = "could did does how should the what when where which who whose why would"
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 _SOMEONE = "someone"
+# Of what a person wants or does in general, whatever is asked: `always use metric units`, `I never eat meat`.
+_STANDING = "always avoid hate never prefer rather stop whenever"
 Speaker = Literal["user", "assistant"]
 
 
@@ -54,7 +56,8 @@ class Question(NamedTuple):
     `terms` with their `weights` are searched for; those in `names` name people who take part. `bare` is the text
     without these names, for the embedder: it would find everything the person ever said. `named` is the one person
     the question is about: whom it names, and of several the one who does something in it; `speaker` whose words it is
-    after, if it says so otherwise.
+    after, if it says so otherwise. `cues` are not asked for: who talks to an assistant says by these words what holds
+    in general.
     """
 
     terms: list[int]
@@ -64,6 +67,12 @@ class Question(NamedTuple):
     named: str | None
     speaker: Speaker | None
     dates: Dates
+    cues: Sequence[int] = ()
+
+    @property
+    def searched(self) -> list[int]:
+        """All terms whose places the search brings: `terms`, then `cues`."""
+        return [*self.terms, *self.cues]
 
 
 def asked(owner: Owner, query: str, purpose: str | None, people: Sequence[str]) -> Question:
@@ -90,6 +99,7 @@ def asked(owner: Owner, query: str, purpose: str | None, people: Sequence[str]) 
         named=next(iter(found)) if len(found) == 1 else _subject(words(query), found),
         speaker=None if found else _speaker(folded),
         dates=_dates(folded),
+        cues=() if people else [term for term in query_terms(_STANDING, user_salt, _TERMS) if term not in terms],
     )
 
 

@@ -51,8 +51,8 @@ class Leads(NamedTuple):
 
 def leads(question: Question, sample: Sample, total: int) -> Leads:
     """By the sample, how telling the words are among a user's `total` passages."""
-    held = _postings(sample, question)
-    size, often = max(len(sample.seq), 1), np.bincount(held.term, minlength=len(question.terms))
+    held, telling = _postings(sample, question), len(question.terms)
+    size, often = max(len(sample.seq), 1), np.bincount(held.term, minlength=telling)[:telling]
     expected = [total * count / size for count in often.tolist()]
     rows, found = 0.0, []
     for often, term in sorted(zip(expected, question.terms, strict=True)):
@@ -60,7 +60,8 @@ def leads(question: Question, sample: Sample, total: int) -> Leads:
         if rows > _ROWS:
             break
         found.append(term)
-    return Leads([math.log1p(total / (often + 1)) for often in expected], found, held)
+    worth = [math.log1p(total / (often + 1)) for often in expected]
+    return Leads(worth + [0.0] * len(question.cues), found, held)
 
 
 def completed(
@@ -119,8 +120,8 @@ def _absent(sample: Ints, candidates: Ints) -> Ints:
 
 def _postings(sample: Sample, question: Question) -> Postings:
     """Where the asked words stand in the sample, in the order of its passages."""
-    asked = max(len(question.terms), 1)
-    term, at = np.nonzero(np.array(question.terms, np.int64)[:, None] == sample.terms)
+    asked = max(len(question.searched), 1)
+    term, at = np.nonzero(np.array(question.searched, np.int64)[:, None] == sample.terms)
     both, repeats = np.unique(sample.row[at] * asked + term, return_counts=True)
     return Postings(both // asked, both % asked, repeats.astype(float))
 

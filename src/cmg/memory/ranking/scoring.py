@@ -35,6 +35,7 @@ class Weights(NamedTuple):
     named: float = 1.7  # the one person that the question names
     asker: float = 0.0  # the person, where the question is after what this one said
     answerer: float = 0.0  # the assistant, where it is after the answers
+    standing: float = 0.8  # where a person says to an assistant what holds in general
     length: float = 0.1
     asks: float = -0.45  # a turn that asks holds less than the one that answers
     salience: float = 0.4
@@ -65,7 +66,9 @@ def score(corpus: Corpus, question: Question) -> Scores:
     """The scores of a corpus's passages, none of which is left out."""
     assisted = looks_assisted(corpus)
     weights = ASSISTED if assisted else BETWEEN_PEOPLE
-    own, around, thread = _bm25(corpus, question)
+    counts = np.zeros((len(question.searched), len(corpus.seq)))
+    counts[corpus.term, corpus.row] = corpus.repeats
+    own, around, thread = _bm25(corpus, question, counts[: len(question.terms)])
     total = weights.words * _z_words(own, corpus) + weights.window_words * _z_words(around, corpus)
     total += weights.thread_words * _z_words(thread, corpus)
     hit: Flags = own > 0
@@ -79,6 +82,8 @@ def score(corpus: Corpus, question: Question) -> Scores:
     total += weights.asks * corpus.asks
     total += weights.salience * (corpus.salience - 0.5)
     total += _speaker_prior(corpus, question, weights)
+    if assisted and question.cues:
+        total += weights.standing * (counts[len(question.terms) :].any(axis=0) & corpus.by_user)
     related = hit | related
     # Long answers share a word with nearly every question, the few words of the person often with none.
     return Scores(_lifted(total, corpus.thread, weights.lift), own, related if assisted else hit, related)
@@ -102,11 +107,9 @@ def _speaker_prior(corpus: Corpus, question: Question, weights: Weights) -> Floa
     return np.where(corpus.by_user, share * weights.asker, 0.0)
 
 
-def _bm25(corpus: Corpus, question: Question) -> tuple[Floats, Floats, Floats]:
+def _bm25(corpus: Corpus, question: Question, counts: Floats) -> tuple[Floats, Floats, Floats]:
     """BM25 of passages with their dates; and without names of people: with their neighbours, and of their threads."""
-    size, terms = len(corpus.seq), len(question.terms)
-    counts = np.zeros((terms, size))
-    counts[corpus.term, corpus.row] = corpus.repeats
+    terms = len(question.terms)
     dated = _dated(corpus.said_at, question.dates)
     every = np.vstack([counts, dated]) if dated else counts
     weights = np.array([*question.weights, *[1.0] * len(dated)])

@@ -90,7 +90,7 @@ class RankingStore:
         vector, question, nearest = asked.vector, asked.question, by_index(total)
         lead = leads(question, sample, total)
         drawn = array(() if vector is None else sample.seq.tolist())
-        asked_for = (array(question.terms), *_given(vector), question.named, asked.now, most, nearest, drawn)
+        asked_for = (array(question.searched), *_given(vector), question.named, asked.now, most, nearest, drawn)
         given = (*asked_for, array(lead.worth), array(lead.terms))
         sql = self._sql["candidates"]
         if vector is not None:
@@ -116,7 +116,7 @@ class RankingStore:
         row: Any = await conn.fetchrow(
             self._sql["corpus"],
             *owner,
-            array(asked.question.terms),
+            array(asked.question.searched),
             *_given(asked.vector),
             asked.question.named,
             asked.now,

@@ -129,6 +129,16 @@ def test_an_assistant_is_known_by_its_lack_of_a_name_or_by_its_long_answers():
     assert not looks_assisted(corpus(20, person=np.full(20, 1), by_user=np.ones(20, bool)))
 
 
+def test_what_a_person_wants_in_general_is_raised_whatever_is_asked_of_an_assistant():
+    said = {"postings": [(row, 1, 1) for row in (6, 9)], "thread": np.arange(20)}  # once by each side
+    asking, wishing = question(), question(cues=[7])
+    raised = score(corpus(20, **said), wishing).total - score(corpus(20), asking).total
+    assert raised.argmax() == 6
+    assert np.delete(raised, 6).max() < raised[6] / 2
+    people = {"person": np.ones(20, np.int64)}
+    assert score(corpus(20, **said, **people), wishing).total[6] == score(corpus(20, **people), asking).total[6]
+
+
 def test_who_asks_an_assistant_says_as_much_as_who_tells_it():
     asks = np.arange(20) == 4
     named, unnamed = ({"person": np.ones(20, np.int64)}, {})
