@@ -85,6 +85,25 @@ def test_what_is_cleaned_can_be_stored(text: str) -> None:
     clean(text).encode()
 
 
+@pytest.mark.parametrize("joint", ["\n", "\n\n"])
+def test_a_long_message_is_cut_evenly_and_a_heading_stands_with_what_follows(joint: str) -> None:
+    parts = [
+        f"### Part {number}{joint}" + joint.join(f"- Point {point} of it. " + "Word. " * 25 for point in range(3))
+        for number in range(12)
+    ]
+    cut = passages(joint.join(parts), "message")
+    assert len(cut) > 4
+    assert min(map(len, cut)) > max(map(len, cut)) / 2
+    assert not any(passage.splitlines()[-1].startswith("#") for passage in cut)
+
+
+def test_a_long_message_keeps_its_lines_and_indentation() -> None:
+    code = "```python\n" + "\n\n".join(f"def step_{number}():\n    return {number}" for number in range(60)) + "\n```"
+    cut = passages(code, "message")
+    assert len(cut) > 1
+    assert "\n\n".join(cut).replace("\n\n", "\n") == code.replace("\n\n", "\n")
+
+
 @pytest.mark.parametrize(
     ("name", "kept"), [("Ana", "Ana"), ("user", None), (" Assistant", None), ("AI", None), (None, None)]
 )

@@ -1,7 +1,8 @@
 """Long texts in passages that can be found and quoted alone; turns of a usual length stay whole."""
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 TURN_CHARACTERS = 1000  # a longer turn is several things, and embedders of this size read no more of it
 PASSAGE_CHARACTERS = 800
@@ -9,13 +10,15 @@ _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 _LINE = re.compile(r"\n")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n")  # noqa: RUF001  the full-width signs end sentences in CJK
 _WORD = re.compile(r"\s+")
+_BREAK = re.compile(r"\n(?:[ \t]*\n)*")
+_HEADING = re.compile(r"\s*(?:#.*|\*\*[^*]+\*\*:?|.{0,120}:)\s*")
 _HUNK = re.compile(r"^(?=diff --git |Index: |--- |@@ )", re.MULTILINE)
 
 
 def passages(text: str, kind: str) -> list[str]:
     """The passages of a text of this kind (`message`, `document`, `diff`, `log`); none is empty."""
-    if kind == "message" and len(text) <= TURN_CHARACTERS:
-        return [text] if text.strip() else []
+    if kind == "message":
+        return ([text] if len(text) <= TURN_CHARACTERS else list(_even(text))) if text.strip() else []
     if kind == "diff":
         pieces: Iterable[str] = _HUNK.split(text)
         packed = _packed(_small(pieces, (_LINE,)), "\n")
@@ -24,6 +27,49 @@ def passages(text: str, kind: str) -> list[str]:
     else:
         packed = _packed(_small(_PARAGRAPH.split(text), (_LINE, _SENTENCE, _WORD)), "\n\n")
     return [passage for passage in packed if passage.strip()]
+
+
+def _even(text: str) -> Iterator[str]:
+    """A long message in passages of about one length: a heading stands with what follows, and no rest stands alone."""
+    lines = list(_lines(text))
+    left = sum(map(len, lines))
+    parts = math.ceil(left / TURN_CHARACTERS)
+    held: list[str] = []
+    size = 0
+    for line in lines:
+        full = size + len(line) > TURN_CHARACTERS
+        if held and (full or (parts > 1 and size + len(line) / 2 > left / parts)):
+            end = _end(held)
+            if sum(map(len, held[end:])) + len(line) > TURN_CHARACTERS:
+                end = len(held)
+            yield _joined(held[:end])
+            left -= sum(map(len, held[:end]))
+            parts = math.ceil(left / TURN_CHARACTERS)
+            held = held[end:]
+            size = sum(map(len, held))
+        held.append(line)
+        size += len(line)
+    yield _joined(held)
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return "".join(lines).removeprefix(" ").strip("\n")
+
+
+def _end(lines: Sequence[str]) -> int:
+    """How many of these lines end a passage: not the headings behind the others."""
+    return next((place for place in range(len(lines), 0, -1) if not _HEADING.fullmatch(lines[place - 1])), len(lines))
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text that hold something, too long ones by sentences, each behind what parts it from the last."""
+    before, at = "", 0
+    for end, after in [*((found.start(), found.end()) for found in _BREAK.finditer(text)), (len(text), len(text))]:
+        line = text[at:end]
+        if line.strip():
+            parts = [line] if len(line) < TURN_CHARACTERS else list(_small(_SENTENCE.split(line), (_WORD,)))
+            yield from (f"{before if place == 0 else ' '}{part}" for place, part in enumerate(parts) if part.strip())
+        before, at = "\n\n" if text.count("\n", end, after) > 1 else "\n", after
 
 
 def _small(pieces: Iterable[str], finer: tuple[re.Pattern[str], ...]) -> Iterable[str]:
