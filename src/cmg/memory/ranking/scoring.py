@@ -20,6 +20,7 @@ _RELATED = 0.1  # below this cosine, and without a word in common, a passage has
 _TELLING = 0.05  # words whose BM25 varies less than this, and nowhere is high, stand everywhere, and tell nothing
 _HIGH = 1.0
 _ALIKE = 1e-9
+_FEW = 50.0  # passages
 _WORDY = 3.0  # times the other's words: no two people talk like that for long
 _PEAK = 32.0  # deviations at most of a word's z: one passage of 1,000; among more a rare word would be all that counts
 
@@ -83,7 +84,8 @@ def score(corpus: Corpus, question: Question) -> Scores:
     total += weights.salience * (corpus.salience - 0.5)
     total += _speaker_prior(corpus, question, weights)
     if assisted and question.cues:
-        total += weights.standing * (counts[len(question.terms) :].any(axis=0) & corpus.by_user)
+        wishes = counts[len(question.terms) :].any(axis=0) & corpus.by_user
+        total += weights.standing * _trusted(corpus) * wishes
     related = hit | related
     # Long answers share a word with nearly every question, the few words of the person often with none.
     return Scores(_lifted(total, corpus.thread, weights.lift), own, related if assisted else hit, related)
@@ -101,10 +103,17 @@ def looks_assisted(corpus: Corpus) -> bool:
 def _speaker_prior(corpus: Corpus, question: Question, weights: Weights) -> Floats:
     if question.named is not None:
         return np.where(corpus.person == 0, weights.named, 0.0)
+    trusted = _trusted(corpus)
     if question.speaker == "assistant":
-        return np.where(corpus.by_user, 0.0, weights.answerer)
+        return np.where(corpus.by_user, 0.0, trusted * weights.answerer)
     share = _UNDECIDED_SPEAKER if question.speaker is None else 1.0
-    return np.where(corpus.by_user, share * weights.asker, 0.0)
+    return np.where(corpus.by_user, share * trusted * weights.asker, 0.0)
+
+
+def _trusted(corpus: Corpus) -> float:
+    """How much of a prior counts: among few passages none lies many deviations from the mean, so words must do more."""
+    size = float(len(corpus.seq) if corpus.stands_for is None else corpus.stands_for.sum())
+    return size / (size + _FEW)
 
 
 def _bm25(corpus: Corpus, question: Question, counts: Floats) -> tuple[Floats, Floats, Floats]:
