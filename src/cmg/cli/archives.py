@@ -39,6 +39,9 @@ def backup(*, file: Path, as_json: bool) -> None:
         lambda services: write_backup(services.dsn, services.settings.data_dir, file, clock=SystemClock())
     )
     _print(manifest, file, "written", as_json=as_json)
+    key = _master_key(config.load())
+    if key is not None and key.exists():
+        click.echo(f"Not in it: {key}. Keep a copy elsewhere: it opens the backup's sealed secrets.", err=True)
 
 
 @click.command("restore")
@@ -54,6 +57,15 @@ def restore(*, file: Path, verify: bool, as_json: bool) -> None:
     logs.configure("error", "cli")
     manifest = asyncio.run(_restore(file, settings, verify=verify))
     _print(manifest, file, "restored and verified" if verify else "restored", as_json=as_json)
+    key = _master_key(settings)
+    if key is not None and not key.exists():
+        told = "what is sealed (second factors, secrets of channels) cannot be opened without it"
+        click.echo(f"Put the former data dir's master.key at {key} before the first start: {told}.", err=True)
+
+
+def _master_key(settings: Settings) -> Path | None:
+    """The file with the key that seals stored secrets; None when the settings hold the key."""
+    return settings.data_dir / "master.key" if settings.master_key is None else None
 
 
 async def _restore(file: Path, settings: Settings, *, verify: bool) -> Manifest:

@@ -208,6 +208,21 @@ def test_a_backup_brings_everything_back_in_an_empty_place(
     assert shell.json("audit", "verify") == trail
 
 
+def test_a_backup_names_the_key_of_sealed_secrets_that_is_not_in_it(
+    shell: Shell, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would open what lies beside it; whoever forgets it loses second factors and secrets of channels."""
+    file, key = folder / "backup.tar", tmp_path / "data" / "master.key"
+    key.parent.mkdir(exist_ok=True)
+    key.write_text("k" * 44)
+    assert f"Not in it: {key}" in shell.run("backup", str(file)).err
+    assert b"k" * 44 not in file.read_bytes()
+    monkeypatch.delenv("CMG_DATABASE_URL")
+    monkeypatch.setenv("CMG_DATA_DIR", str(folder / "data"))
+    told = shell.run("restore", str(file))
+    assert (told.code, f"master.key at {folder / 'data' / 'master.key'}" in told.err) == (0, True)
+
+
 def test_help_names_every_command_without_a_database(bare: Shell, tmp_path: Path) -> None:
     done = bare.run("--help")
     assert done.code == 0
