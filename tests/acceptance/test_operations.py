@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,13 @@ async def test_a_model_name_of_a_clients_fancy_is_no_label(api: Api) -> None:
     assert sum(name.encode() in text for name in fancy) == 0
     await asyncio.gather(*(api.get(f"/v1/odd/{name}") for name in fancy))
     assert b"/v1/odd/" not in (await api.get("/metrics")).body
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/admin/v1/usage"])
+def test_an_answer_is_dated_once_also_when_it_was_passed_on(service: Service, path: str) -> None:
+    asked = urllib.request.Request(service.url + path, headers={"authorization": f"Bearer {service.key}"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        assert len(answer.headers.get_all("date")) == 1
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health"])

@@ -24,6 +24,7 @@ _HOP_BY_HOP = frozenset(
 )
 _OURS = (CLIENT_HEADER, REQUEST_HEADER)
 KEPT_HEADER = b"x-cmg-trace-kept"  # backstage's word for a gateway; no client sees it
+_OF_BACKSTAGE = frozenset({KEPT_HEADER, b"date"})  # the gateway's server dates every answer itself
 _REASON_MOST = 20
 _TOTAL_S = 300.0
 _STARTING_S = 5.0
@@ -144,7 +145,7 @@ def _end_to_end(request: Request) -> list[tuple[bytes, bytes]]:
 
 async def _pass_on(answer: aiohttp.ClientResponse, send: Send) -> None:
     raw = [(name.lower(), value) for name, value in answer.raw_headers]
-    headers = [(name, value) for name, value in raw if name not in _HOP_BY_HOP and name != KEPT_HEADER]
+    headers = [(name, value) for name, value in raw if name not in _HOP_BY_HOP and name not in _OF_BACKSTAGE]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     async for piece in answer.content.iter_any():
         await send({"type": "http.response.body", "body": piece, "more_body": True})
