@@ -3,9 +3,14 @@
 FROM python:3.12.11-slim-bookworm AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /build
-COPY requirements.lock pyproject.toml README.md LICENSE ./
+COPY requirements.lock requirements.unused pyproject.toml README.md LICENSE ./
 RUN python -m venv /srv/cmg \
     && /srv/cmg/bin/python -m pip install --no-deps --require-hashes -r requirements.lock
+WORKDIR /srv/cmg/lib/python3.12/site-packages
+# Its words are patterns of paths, so they must be expanded.
+# hadolint ignore=SC2046
+RUN rm -rf $(sed 's/#.*//' /build/requirements.unused)
+WORKDIR /build
 COPY src ./src
 RUN /srv/cmg/bin/python -m pip install --no-deps --no-build-isolation .
 

@@ -74,20 +74,23 @@ $(BIN)/python:
 		echo "$$found cannot build a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; fi; \
 	echo "Building $(VENV) with $$("$$python" --version) …"; "$$python" -m venv $(VENV)
 
-# $(call install,LOCK): the packages of one lock file, every one checked against its hash, then this project itself.
+# $(call install,LOCK): the packages of one lock file, every one checked against its hash, then this project itself; what
+# packages bring along and nobody loads goes.
 define install
 	@echo "Installing the $$(grep '==' $1 | grep -vc "== 'never'") packages of $1 (once) …"
 	@$(BIN)/python -m pip install --disable-pip-version-check --no-deps --require-hashes -r $1 \
 		| awk '/^(Collecting|Processing|Requirement already)/ { if (++n % 10 == 0) { print "  " n " …"; fflush() } }'
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@unused=$$(sed 's/#.*//' requirements.unused); \
+		cd "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("platlib"))')"; rm -rf $$unused
 	@mkdir -p $(STAMPS)
 endef
 
-$(STAMPS)/runtime: requirements.lock pyproject.toml | $(BIN)/python
+$(STAMPS)/runtime: requirements.lock requirements.unused pyproject.toml | $(BIN)/python
 	$(call install,requirements.lock)
 	@touch $@
 
 # The development lock holds the runtime's packages too, in the same versions.
-$(STAMPS)/dev: requirements-dev.lock requirements.lock pyproject.toml | $(BIN)/python
+$(STAMPS)/dev: requirements-dev.lock requirements.lock requirements.unused pyproject.toml | $(BIN)/python
 	$(call install,requirements-dev.lock)
 	@touch $(STAMPS)/runtime $@
