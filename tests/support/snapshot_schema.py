@@ -1,11 +1,13 @@
 """Write down the schema of a release, for later releases to be tested against: run it once, when the release is made.
 
-    .venv/bin/python tests/support/snapshot_schema.py 0.1.0     writes tests/fixtures/schema-0.1.0.sql
+    .venv/bin/python tests/support/snapshot_schema.py 0.1.0     writes tests/fixtures/{schema,statements}-0.1.0.sql
 
-The file is what `pg_dump` says of a freshly migrated database: tables, first rows, and the record of migrations.
+The schema is what `pg_dump` says of a freshly migrated database: tables, first rows, and the record of migrations. The
+statements are all that the release runs, which must go on to run beside a later one.
 """
 
 import asyncio
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -16,7 +18,9 @@ from pathlib import Path
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 sys.path.insert(0, str(FIXTURES.parent))
 
-from cmg.kit.clock import SystemClock  # noqa: E402 - `support` is only importable from here on
+import cmg  # noqa: E402 - `support` is only importable from here on
+from cmg.kit.clock import SystemClock  # noqa: E402 - as above
+from cmg.storage import named_sql  # noqa: E402 - as above
 from cmg.storage.embedded import EmbeddedPostgres  # noqa: E402
 from cmg.storage.migrate import migrate  # noqa: E402
 from cmg.storage.server.installation import MAJOR, _package  # noqa: E402
@@ -45,7 +49,21 @@ async def snapshot(release: str) -> Path:
     return target
 
 
+def statements(release: str) -> Path:
+    """Write every room's statements, each under the room's name and its own; returns the file."""
+    rooms = [name for _, name, package in pkgutil.walk_packages(cmg.__path__, "cmg.") if package]
+    found = [
+        f"-- name: {room.removeprefix('cmg.')}.{query.name}\n-- {query.description}\n{query.sql};\n"
+        for room in sorted(rooms)
+        if (Path(cmg.__path__[0]).joinpath(*room.split(".")[1:]) / "queries.sql").is_file()
+        for query in named_sql.described(room)
+    ]
+    target = FIXTURES / f"statements-{release}.sql"
+    target.write_text("\n".join(found))
+    return target
+
+
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    print(asyncio.run(snapshot(sys.argv[1])))
+    print(asyncio.run(snapshot(sys.argv[1])), statements(sys.argv[1]))

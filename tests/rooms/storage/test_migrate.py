@@ -6,10 +6,36 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from cmg.storage import named_sql
 from cmg.storage.errors import StorageError
 from cmg.storage.migrate import applied, migrate, migrations
 
-RELEASES = sorted(Path(__file__).parents[2].joinpath("fixtures").glob("schema-*.sql"))
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+RELEASES, STATEMENTS = (
+    [pytest.param(file.read_text(), id=file.stem) for file in sorted(FIXTURES.glob(f"{kind}-*.sql"))]
+    for kind in ("schema", "statements")
+)
+NOT_PREPARED = ("SET ", "LOCK ", "LISTEN ", "COPY ", "CREATE ", "ALTER ", "DROP ", "TRUNCATE ")
+# Table, column, and whether a row cannot be written without a value of it.
+WRITTEN = """
+    SELECT relname, attname, attnotnull AND NOT atthasdef AND attidentity = '' FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND attnum > 0 AND NOT attisdropped
+"""
+SCHEMA = """
+    SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull::text,
+        coalesce(pg_get_expr(adbin, adrelid), '') FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+    WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped
+    UNION ALL SELECT indexname, indexdef, '', '', '' FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT conname, pg_get_constraintdef(oid), conrelid::regclass::text, '', '' FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT tgname, pg_get_triggerdef(oid), '', '', '' FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT viewname, definition, '', '', '' FROM pg_views WHERE schemaname = 'public'
+    UNION ALL SELECT proname, prosrc, '', '', '' FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace AND probin IS NULL
+    ORDER BY 1, 2, 3, 4, 5
+"""
 
 
 def write(folder: Path, **files: str) -> Path:
@@ -89,7 +115,7 @@ async def test_badly_named_file_is_refused(tmp_path):
         migrations(write(tmp_path, _x="SELECT 1;"))
 
 
-@pytest.mark.parametrize("release", [file.read_text() for file in RELEASES], ids=[file.stem for file in RELEASES])
+@pytest.mark.parametrize("release", RELEASES)
 async def test_earlier_releases_schema_is_brought_to_the_same_as_a_fresh_one(empty_dsn, dsn, release: str):
     """The files are made by `tests/support/snapshot_schema.py`, one for each release."""
     connection = await asyncpg.connect(empty_dsn)
@@ -99,13 +125,38 @@ async def test_earlier_releases_schema_is_brought_to_the_same_as_a_fresh_one(emp
     assert await columns(empty_dsn) == await columns(dsn)
 
 
-async def columns(dsn: str) -> list[tuple[str, ...]]:
-    """Every column with its type, and every index, of a database."""
+@pytest.mark.parametrize("release", STATEMENTS)
+async def test_the_previous_releases_statements_run_on_this_schema(dsn, release: str):
+    """Both releases work on one database while machines are upgraded one after the other."""
+    queries = [one for one in named_sql.parse(release) if not one.sql.startswith(NOT_PREPARED)]
+    assert len(queries) > 200
     connection = await asyncpg.connect(dsn)
-    rows = await connection.fetch(
-        "SELECT relname, attname, format_type(atttypid, atttypmod), attnotnull::text FROM pg_attribute "
-        "JOIN pg_class ON pg_class.oid = attrelid "
-        "WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped ORDER BY 1, 2"
-    )
+    broken = []
+    for query in queries:
+        try:
+            await connection.prepare(query.sql)
+        except asyncpg.PostgresError as error:
+            broken.append(f"{query.name}: {error}")
+    await connection.close()
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+async def test_the_previous_release_can_write_rows_without_the_columns_that_came_later(empty_dsn, release: str):
+    connection = await asyncpg.connect(empty_dsn)
+    await connection.execute(release)
+    before = {tuple(row) for row in await connection.fetch(WRITTEN)}
+    tables = {table for table, *_ in before}
+    await migrate(empty_dsn)
+    after = {tuple(row) for row in await connection.fetch(WRITTEN)}
+    await connection.close()
+    demanded = [f"{table}.{column}" for table, column, must in after - before if must and table in tables]
+    assert not demanded, "a new column must have a default, or take nothing, until the release after"
+
+
+async def columns(dsn: str) -> list[tuple[str, ...]]:
+    """Every column with its type and default, every index, constraint, trigger and function, of a database."""
+    connection = await asyncpg.connect(dsn)
+    rows = await connection.fetch(SCHEMA)
     await connection.close()
     return [tuple(row) for row in rows]
