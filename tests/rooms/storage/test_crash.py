@@ -13,8 +13,10 @@ import asyncpg
 import pytest
 
 from cmg.kit.clock import SystemClock
+from cmg.storage.changes import announce
 from cmg.storage.database import Database, DatabaseAway
 from cmg.storage.embedded import EmbeddedPostgres
+from cmg.storage.migrate import migrate
 from support.clusters import open_folder
 from support.processes import alive, kill, wait_until
 from support.service import eventually
@@ -106,6 +108,32 @@ async def test_nothing_acknowledged_is_lost_when_the_server_is_killed_under_writ
     assert away > 0
     assert acknowledged <= stored
     assert len(stored) - len(acknowledged) <= 4 * 3  # at most the one in flight of each writer at each kill
+
+
+async def test_numbers_given_out_are_not_given_out_again_after_a_kill_at_the_first_start(server, instruments):
+    """No checkpoint lies between the migrations and the kill. A change with an old number would reach nobody."""
+    await migrate(server.dsn)
+    database = Database(server.dsn, clock=SystemClock(), instruments=instruments)
+    await database.open()
+
+    async def change() -> int:
+        async with database.transaction() as connection:
+            await announce(connection, "keys", ["a"], SystemClock().now())
+        return await database.fetchval("SELECT max(version) FROM changes")
+
+    before = [await change() for _ in range(3)]
+    async with watched(server):
+        kill(server.pid)
+
+        async def answers() -> bool:
+            try:
+                return await database.fetchval("SELECT 1") == 1
+            except DatabaseAway:
+                return False
+
+        await eventually(answers, 20)
+        assert await change() > max(before)
+    await database.close()
 
 
 async def test_killed_backend_takes_the_others_down_and_all_recover(server, instruments):
