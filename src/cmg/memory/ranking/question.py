@@ -12,6 +12,7 @@ from cmg.memory.text.terms import FUNCTION_WORDS, query_terms, salt, words
 
 _CHARACTERS = 4000  # of a longer text the beginning and the end are the question
 _TERMS = 48
+_ASKED_AT_END = 600  # characters: what is longer tells before it asks
 _PURPOSE_WEIGHT = 0.5
 _NAME_CHARACTERS = 2  # a shorter word of a name stands for too much else
 _MONTHS = tuple(calendar.month_name[number].lower() for number in range(1, 13))
@@ -38,6 +39,12 @@ _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 _SOMEONE = "someone"
 # Of what a person wants or does in general, whatever is asked: `always use metric units`, `I never eat meat`.
 _STANDING = "always avoid hate never prefer rather stop whenever"
+# What asks for many things that were said, not for one.
+_BROAD = re.compile(
+    r"\b(?:summar(?:y|ies|i[sz]e[ds]?|i[sz]ing)|sum(?:med)? up|overview|recap|timeline|chronolog\w+|sequence|everything"
+    r"|(?:in|the|what|which) order|walk me through|over (?:the )?(?:time|weeks|months|years?))\b",
+    re.IGNORECASE,
+)
 Speaker = Literal["user", "assistant"]
 
 
@@ -57,7 +64,7 @@ class Question(NamedTuple):
     without these names, for the embedder: it would find everything the person ever said. `named` is the one person
     the question is about: whom it names, and of several the one who does something in it; `speaker` whose words it is
     after, if it says so otherwise. `cues` are not asked for: who talks to an assistant says by these words what holds
-    in general.
+    in general. `broad`: it asks for much of what was said, as a summary or an order does.
     """
 
     terms: list[int]
@@ -68,6 +75,7 @@ class Question(NamedTuple):
     speaker: Speaker | None
     dates: Dates
     cues: Sequence[int] = ()
+    broad: bool = False
 
     @property
     def searched(self) -> list[int]:
@@ -100,6 +108,7 @@ def asked(owner: Owner, query: str, purpose: str | None, people: Sequence[str]) 
         speaker=None if found else _speaker(folded),
         dates=_dates(folded),
         cues=() if people else [term for term in query_terms(_STANDING, user_salt, _TERMS) if term not in terms],
+        broad=_BROAD.search(query[-_ASKED_AT_END:]) is not None,
     )
 
 

@@ -41,12 +41,16 @@ class Weights(NamedTuple):
     asks: float = -0.45  # a turn that asks holds less than the one that answers
     salience: float = 0.4
     lift: float = 0.3
+    spread: float = 0.0  # what each passage loses for every better one of its thread
 
 
 BETWEEN_PEOPLE = Weights()
 # People say in few words what matters about them, often in a question; an assistant's answers are long and general, so
 # beside them, and in one thread with them, stands more that has the question's words than what was asked for.
-ASSISTED = Weights(window_words=0.12, vector=0.5, asker=2.0, answerer=0.6, length=0.0, asks=0.0, lift=0.15)
+ASSISTED = Weights(
+    window_words=0.12, thread_words=0.05, vector=0.5, asker=2.0, answerer=0.6, length=0.0, asks=0.0, lift=0.1
+)
+BROAD = ASSISTED._replace(words=0.05, thread_words=0.0, asker=2.5, lift=0.0, spread=0.12)
 _UNDECIDED_SPEAKER = 0.6  # share of the person's prior when the question does not say whose words
 
 
@@ -66,7 +70,7 @@ class Scores(NamedTuple):
 def score(corpus: Corpus, question: Question) -> Scores:
     """The scores of a corpus's passages, none of which is left out."""
     assisted = looks_assisted(corpus)
-    weights = ASSISTED if assisted else BETWEEN_PEOPLE
+    weights = _weights(question) if assisted else BETWEEN_PEOPLE
     counts = np.zeros((len(question.searched), len(corpus.seq)))
     counts[corpus.term, corpus.row] = corpus.repeats
     own, around, thread = _bm25(corpus, question, counts[: len(question.terms)])
@@ -88,7 +92,10 @@ def score(corpus: Corpus, question: Question) -> Scores:
         total += weights.standing * _trusted(corpus) * wishes
     related = hit | related
     # Long answers share a word with nearly every question, the few words of the person often with none.
-    return Scores(_lifted(total, corpus.thread, weights.lift), own, related if assisted else hit, related)
+    total = _lifted(total, corpus.thread, weights.lift)
+    if weights.spread:
+        total -= weights.spread * _places(total, corpus.thread)
+    return Scores(total, own, related if assisted else hit, related)
 
 
 def looks_assisted(corpus: Corpus) -> bool:
@@ -98,6 +105,11 @@ def looks_assisted(corpus: Corpus) -> bool:
         return True
     asked, told = (float(corpus.length[side].mean()) for side in sides) if len(sides) > 1 else (0.0, 0.0)
     return told > _WORDY * asked
+
+
+def _weights(question: Question) -> Weights:
+    """What was said over many threads is asked for by words that few of the answers hold."""
+    return BROAD if question.broad and question.speaker != "assistant" else ASSISTED
 
 
 def _speaker_prior(corpus: Corpus, question: Question, weights: Weights) -> Floats:
@@ -233,6 +245,15 @@ def _lifted(total: Floats, thread: Ints, share: float) -> Floats:
     best = np.maximum.reduceat(total, starts)
     lifted: Floats = total + share * np.repeat(best, np.diff(np.r_[starts, len(total)]))
     return lifted
+
+
+def _places(total: Floats, thread: Ints) -> Ints:
+    """How many passages of its thread are better than each."""
+    order = np.lexsort((-total, thread))
+    starts = _starts(thread)
+    places = np.empty(len(total), np.int64)
+    places[order] = np.arange(len(total)) - np.repeat(starts, np.diff(np.r_[starts, len(total)]))
+    return places
 
 
 def _starts(thread: Ints) -> Ints:

@@ -126,3 +126,28 @@ def test_words_of_standing_wishes_are_looked_up_where_nobody_is_named():
     assert not set(asking.cues) & set(asking.terms)
     assert asking.searched == [*asking.terms, *asking.cues]
     assert not ask("Does Maria like trains?").cues
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Can you give me a summary of my trip?",
+        "In which order did we visit the towns?",
+        "List in order what I changed.",
+        "How has the budget developed over the months?",
+    ],
+)
+def test_a_question_for_much_of_what_was_said_is_broad(text: str):
+    assert ask(text, []).broad
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What did I order at the restaurant?",
+        "Who is my doctor?",
+        "Sum up the recap. " + "What I did then was this. " * 40 + "Who is my doctor?",
+    ],
+)
+def test_a_question_for_one_thing_is_not_broad(text: str):
+    assert not ask(text, []).broad
