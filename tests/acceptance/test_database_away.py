@@ -149,3 +149,19 @@ def test_without_a_usable_file_the_start_says_why_it_fails(tmp_path: Path, conte
     assert done.returncode == 1
     assert "CMG_DATABASE_URL" in done.stderr
     assert content is None or "damaged" in done.stderr
+
+
+def test_a_setting_that_only_the_database_shows_to_be_wrong_stops_the_start(
+    tmp_path: Path, own_postgres: OwnPostgres
+) -> None:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "CMG_DATABASE_URL": own_postgres.dsn,
+        "CMG_DATA_DIR": str(tmp_path),
+        "CMG_PORT": str(free_port()),
+        "CMG_ADMIN_PASSWORD": "password",
+    }
+    done = subprocess.run([CMG, "serve"], env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "CMG_ADMIN_PASSWORD" in done.stderr
+    assert "is replaced" not in done.stderr

@@ -10,14 +10,18 @@ HEAVY = {"fastapi", "pydantic", "pgqueuer", "nicegui", "matplotlib", "redis", "m
 _LOADED = "import json, sys; import {}; print(json.dumps(sorted(set(sys.modules) & set({}))))"
 
 
-def _loaded(module: str) -> list[str]:
-    command = [sys.executable, "-c", _LOADED.format(module, sorted(HEAVY))]
+def _loaded(module: str, packages: set[str] = HEAVY) -> list[str]:
+    command = [sys.executable, "-c", _LOADED.format(module, sorted(packages))]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 @pytest.mark.parametrize("module", ["cmg.app.wiring.gateway", "cmg.app.wiring.models", "cmg.app.processes.child"])
 def test_no_hot_process_loads_what_the_control_plane_stands_on(module: str) -> None:
     assert _loaded(module) == []
+
+
+def test_the_supervisor_loads_no_part_of_the_service() -> None:
+    assert _loaded("cmg.cli.serve", HEAVY | {"numpy", "aiohttp", "uvicorn", "cryptography", "tokenizers"}) == []
 
 
 def test_the_check_sees_what_backstage_loads() -> None:

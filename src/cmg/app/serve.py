@@ -1,46 +1,40 @@
-"""`cmg serve`: prepares the machine (port, database, keys, limits), prints how to begin, and supervises."""
+"""`cmg serve`: takes the machine (port, data dir, database), has it prepared, prints how to begin, and supervises.
+
+This process lives as long as the service, so it loads little: what stands on the control plane is backstage's to do.
+"""
 
 import asyncio
 import contextlib
-import errno
-import fcntl
-import os
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from cmg.app.console.building import PortTaken, bind
-from cmg.app.last_known import LastKnownFile
+from cmg.app.processes import machine
 from cmg.app.processes.orders import Orders
+from cmg.app.processes.preparation import FirstSecrets, Preparation
 from cmg.app.processes.supervisor import Post, Supervisor
 from cmg.app.roles import Role
-from cmg.app.wiring import starting
-from cmg.app.wiring.services import FirstSecrets, database_place
-from cmg.config import Loaded, Settings
+from cmg.app.wiring.place import database_place
+from cmg.config import Loaded
 from cmg.kit.clock import SystemClock
-from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
+from cmg.ledger.quota.table import create_file
+from cmg.storage.errors import StorageError
 from cmg.telemetry import logs
 
 _BACKSTAGE_S = 15.0
-_RETRY_S = 2.0
-_BIND_S = 5.0  # a killed predecessor's workers let go of the port within this
 _log = logs.get_logger("cmg.app.serve")
 
 
-class CannotStart(Exception):
-    """Something about the machine forbids the start; the message says what to do."""
-
-
 def main(loaded: Loaded, role: Role = "all") -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    """Serve until SIGTERM or SIGINT; returns the exit code. Raises `InvalidRequest` naming a setting that is wrong."""
     logs.configure(loaded.settings.log_level, "supervisor")  # until the data dir is known to be ours
     try:
         asyncio.run(_serve(loaded, role))
-    except (CannotStart, PortTaken, StorageError) as error:
+    except (machine.CannotStart, StorageError) as error:
         print(f"cmg serve: {error}", file=sys.stderr)
         return 1
     return 0
@@ -51,75 +45,96 @@ async def _serve(loaded: Loaded, role: Role) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    with contextlib.closing(await _bind(settings)) as listening, contextlib.ExitStack() as consoles:
-        async with _machine(settings), database_place(settings) as place:
+    with contextlib.closing(await machine.bind(settings)) as listening, contextlib.ExitStack() as held:
+        async with machine.taken(settings), database_place(settings) as place:
             port = listening.getsockname()[1]
             orders = Orders(settings=settings, origins=loaded.origins, dsn=place.dsn, role=role, port=port)
-            orders = _with_console(orders, consoles)
+            orders = _with_console(orders, held)
             logs.configure(settings.log_level, "supervisor", orders.log_spool, settings.logs.spool_bytes)
             logs.follow_levels(orders.log_levels, settings.log_level, clock)
-            supervisor = Supervisor(orders, listening.fileno(), lambda n: starting.vacate(orders, n), clock)
-            beside = [asyncio.create_task(place.watch())]
-            secrets = await _prepare(orders)
-            if secrets is None:
-                beside.append(asyncio.create_task(_prepare_late(orders, port)))
-            makers = range(orders.note_makers)
-            supervisor.start([Post("backstage"), *(Post("notes", number) for number in makers)])
-            if orders.duties.gateways:
-                await _answering(orders.backstage_socket, *map(orders.notes_socket, makers))
-                supervisor.start([Post("gateway", number) for number in range(settings.workers)])
-            if await starting.needs_embedder(orders):
-                supervisor.start([Post("embedder")])
-            print(_banner(orders, port, secrets), flush=True)
-            await stop.wait()
-            _log.info("stopping", grace_s=settings.shutdown_grace_s)
-            await supervisor.stop()
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
-            starting.leave(orders)
+            machine.make_way(orders)
+            preparation = held.enter_context(Preparation())
+            start = _Start(orders, listening.fileno(), preparation)
+            watching = asyncio.create_task(place.watch())
+            try:
+                await _until(stop, start.run())
+            finally:
+                _log.info("stopping", grace_s=settings.shutdown_grace_s)
+                await start.supervisor.stop()
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+                machine.leave(orders)
 
 
-def _with_console(orders: Orders, open_sockets: contextlib.ExitStack) -> Orders:
-    """The orders with the console's socket, where this machine has one. Raises `PortTaken`."""
-    listening = bind(orders.settings, orders.port) if orders.duties.control_plane else None
+def _with_console(orders: Orders, held: contextlib.ExitStack) -> Orders:
+    """The orders with the console's socket, where this machine has one. Raises `CannotStart`."""
+    listening = machine.bind_console(orders.settings, orders.port) if orders.duties.control_plane else None
     if listening is None:
         return orders
-    open_sockets.enter_context(contextlib.closing(listening))
+    held.enter_context(contextlib.closing(listening))
     return msgspec.structs.replace(orders, console=listening.fileno(), console_port=listening.getsockname()[1])
 
 
-async def _prepare(orders: Orders) -> FirstSecrets | None:
-    """Prepare the machine; None when the database is away and the last known keys let calls go on.
-
-    Raises `StorageError` when it is away and nothing is known.
-    """
-    starting.make_way(orders)
+async def _until(stop: asyncio.Event, starting: Coroutine[Any, Any, None]) -> None:
+    """Start, and return when told to stop, be that in the midst of it. Raises what the start raises."""
+    started, stopping = asyncio.create_task(starting), asyncio.create_task(stop.wait())
     try:
-        return await starting.prepare(orders)
-    except (DatabaseUnreachable, DatabaseAway) as error:
-        if LastKnownFile(orders.last_known).read() is None:
-            raise CannotStart(f"{error}; nothing was known from a run before, so no call could be answered") from error
-        _log.warning("the database is away: serving with what was last known", error=str(error))
-        return None
+        await asyncio.wait((started, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            await started
+            await stopping
+    finally:
+        for task in (started, stopping):
+            task.cancel()
+        await asyncio.gather(started, stopping, return_exceptions=True)
 
 
-async def _prepare_late(orders: Orders, port: int) -> None:
-    """Prepare as soon as the database is there, and tell the keys that were made then."""
-    told = None
-    while True:
-        try:
-            secrets = await starting.prepare_late(orders)
-        except Exception as error:  # noqa: BLE001  whatever it is, calls go on meanwhile
-            if told != str(error):
-                _log.warning("the database cannot be prepared yet", error=repr(error))
-            told = str(error)
-            await asyncio.sleep(_RETRY_S)
-        else:
-            _log.info("the database is there again")
-            if secrets.administrator or secrets.admin_key or secrets.first_key:
-                print(_banner(orders, port, secrets), flush=True)
-            return
+class _Start:
+    """The start of a machine's processes, in order: what backstage prepares comes before the first call."""
+
+    def __init__(self, orders: Orders, listening: int, preparation: Preparation) -> None:
+        self._orders, self._preparation = orders, preparation
+        first = msgspec.structs.replace(orders, first="now", report=preparation.writing)
+        self.supervisor = Supervisor(first, listening, self._ended, SystemClock())
+
+    async def run(self) -> None:
+        """Returns when everything runs, also without the database: then when that is there. Raises `CannotStart`."""
+        orders, supervisor = self._orders, self.supervisor
+        prepared, answering = asyncio.Event(), asyncio.Event()
+        makers = range(orders.note_makers)
+        gateways = range(orders.settings.workers) if orders.duties.gateways else ()
+        supervisor.start([Post("backstage")])
+        supervisor.start([Post("notes", number) for number in makers], prepared)
+        supervisor.start([Post("gateway", number) for number in gateways], answering)
+        report = await self._preparation.first()
+        supervisor.orders = msgspec.structs.replace(supervisor.orders, first="late" if report.away else "done")
+        if gateways:
+            if not report.away:  # else they count on in the state of limits of the run before
+                create_file(orders.quota_file)
+            prepared.set()
+            await _answering(orders.backstage_socket, *map(orders.notes_socket, makers))
+            answering.set()
+        if report.embedder:
+            supervisor.start([Post("embedder")])
+        print(_banner(orders, None if report.away else report.secrets), flush=True)
+        if report.away:
+            await self._late(with_embedder=not report.embedder)
+
+    async def _late(self, *, with_embedder: bool) -> None:
+        """The database is there: what only it knows, and the keys that were made then."""
+        report = await self._preparation.later()
+        self.supervisor.orders = msgspec.structs.replace(self.supervisor.orders, first="done")
+        if with_embedder and report.embedder:
+            self.supervisor.start([Post("embedder")])
+        if report.secrets != FirstSecrets():
+            print(_banner(self._orders, report.secrets), flush=True)
+
+    def _ended(self, post: Post) -> None:
+        """A process died and is not replaced yet."""
+        if post.kind == "gateway":
+            machine.vacate(self._orders, post.worker)
+        elif post.kind == "backstage":
+            self._preparation.ended()
 
 
 async def _answering(*sockets: Path) -> None:
@@ -138,47 +153,9 @@ async def _answering(*sockets: Path) -> None:
             _log.warning("a process does not answer yet; calls are taken all the same", socket=path.name)
 
 
-async def _bind(settings: Settings) -> socket.socket:
-    """The listening socket, inherited by every gateway. Raises `CannotStart`."""
-    deadline = asyncio.get_running_loop().time() + _BIND_S
-    while True:
-        try:
-            family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-            return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise CannotStart(f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}") from error
-            if asyncio.get_running_loop().time() > deadline:
-                raise CannotStart(
-                    f"port {settings.port} is taken by another program; set CMG_PORT to a free one"
-                ) from error
-        await asyncio.sleep(0.1)
-
-
-@contextlib.asynccontextmanager
-async def _machine(settings: Settings) -> AsyncIterator[None]:
-    """The data dir, made ours alone: two services on one would share journals and limits. Raises `CannotStart`."""
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        lock = os.open(settings.data_dir / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise CannotStart(f"the data dir {settings.data_dir} cannot be used: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(lock)
-        raise CannotStart(
-            f"another `cmg serve` runs on the data dir {settings.data_dir}; stop it or set CMG_DATA_DIR"
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def _banner(orders: Orders, port: int, secrets: FirstSecrets | None) -> str:
+def _banner(orders: Orders, secrets: FirstSecrets | None) -> str:
     host = f"[{orders.settings.host}]" if ":" in orders.settings.host else orders.settings.host
-    url = f"{'https' if orders.settings.tls_certificate else 'http'}://{host}:{port}"
+    url = f"{'https' if orders.settings.tls_certificate else 'http'}://{host}:{orders.port}"
     lines = [f"Context Memory Gateway runs at {url}   (API: {url}/docs)"]
     if orders.role != "all":
         lines = [f"Context Memory Gateway runs as {orders.role} at {url}"]
@@ -204,9 +181,9 @@ def _banner(orders: Orders, port: int, secrets: FirstSecrets | None) -> str:
 def _administrators(secrets: FirstSecrets | None) -> list[str]:
     """What the administrator gets at the first start: a password to change at the first login, and a key."""
     lines = []
-    if secrets and secrets.administrator and secrets.administrator.password:
-        made = secrets.administrator
-        lines.append(f"Administrator {made.email}, one-time password (to change at the first login): {made.password}")
+    if secrets and secrets.password:
+        told = f"one-time password (to change at the first login): {secrets.password}"
+        lines.append(f"Administrator {secrets.administrator}, {told}")
     if secrets and secrets.admin_key:
         lines.append(f"Administrator's API key (shown this once): {secrets.admin_key}")
     return lines

@@ -1,7 +1,5 @@
-"""Builds the console of a backstage process, and binds its port."""
+"""Builds the console of a backstage process."""
 
-import errno
-import socket
 from typing import Any
 
 from cmg.app.console.redirect import PATH, ConsoleRedirect
@@ -10,37 +8,8 @@ from cmg.app.forward import Within
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.visitors import Visitors
 from cmg.app.security_headers import protection
-from cmg.config import Settings
 from cmg.kit.asgi import Application
 from cmg.kit.clock import Clock
-from cmg.telemetry.logs import get_logger
-
-_log = get_logger("cmg.app.console")
-
-
-class PortTaken(Exception):
-    """The port that the settings name for the console cannot be listened on."""
-
-
-def bind(settings: Settings, port: int) -> socket.socket | None:
-    """The console's listening socket, beside the service's `port`; None when it is turned off.
-
-    A port that nobody named and that is taken leaves the service without a console: calls matter more. Raises
-    `PortTaken` when the settings name it.
-    """
-    if not settings.console:
-        return None
-    wanted = settings.console_port if settings.console_port is not None else port + 1
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, wanted), family=family, backlog=256)
-    except (OSError, OverflowError) as error:
-        what = "is taken by another program" if getattr(error, "errno", 0) == errno.EADDRINUSE else f"fails: {error}"
-        told = f"port {wanted} of the console {what}; set CMG_CONSOLE_PORT to a free one, or CMG_CONSOLE=false"
-        if settings.console_port is not None:
-            raise PortTaken(told) from error
-        _log.warning("there is no console", reason=told)
-        return None
 
 
 def console_of(orders: Orders, control_plane: Application, clock: Clock) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import socket
@@ -44,9 +45,9 @@ class _Server(uvicorn.Server):
 
 async def gateway(orders: Orders) -> None:
     """Serve the data plane on the inherited socket until told to stop."""
-    resources = Resources(SystemClock())
     from cmg.app.wiring.gateway import build_gateway  # noqa: PLC0415  a process loads only what it runs
 
+    resources = Resources(SystemClock())
     built = await build_gateway(orders, resources)
     server = _server(built.application, orders, public=True)
     listening = socket.socket(fileno=orders.listening)
@@ -55,9 +56,11 @@ async def gateway(orders: Orders) -> None:
 
 async def backstage(orders: Orders) -> None:
     """Do the background work until told to stop; answer the gateways on a unix socket, or without any on the port."""
-    resources = Resources(SystemClock())
     from cmg.app.wiring.backstage import build_backstage  # noqa: PLC0415  a process loads only what it runs
+    from cmg.app.wiring.starting import begin  # noqa: PLC0415  as above
 
+    resources = Resources(SystemClock())
+    beside = await begin(orders)
     built = await build_backstage(orders, resources)
     server = _server(built.application, orders, public=not orders.duties.gateways)
     listening = _unix_socket(orders) if orders.duties.gateways else socket.socket(fileno=orders.listening)
@@ -72,7 +75,7 @@ async def backstage(orders: Orders) -> None:
         for one, _ in servers:
             one.end()
 
-    await _until_stopped(serve(), end, resources, built.background)
+    await _until_stopped(serve(), end, resources, [*built.background, *beside])
 
 
 def _unix_socket(orders: Orders) -> socket.socket:
@@ -86,17 +89,17 @@ def _unix_socket(orders: Orders) -> socket.socket:
 
 async def notes(orders: Orders) -> None:
     """Make notes for the gateways until told to stop."""
-    resources = Resources(SystemClock())
     from cmg.app.wiring.models import build_notes  # noqa: PLC0415  a process loads only what it runs
 
+    resources = Resources(SystemClock())
     await _until_told(resources, await build_notes(orders, resources))
 
 
 async def embedder(orders: Orders) -> None:
     """Embed what the other processes ask for until told to stop."""
-    resources = Resources(SystemClock())
     from cmg.app.wiring.models import build_embedder  # noqa: PLC0415  a process loads only what it runs
 
+    resources = Resources(SystemClock())
     await _until_told(resources, await build_embedder(orders, resources))
 
 
@@ -157,7 +160,6 @@ async def _until_stopped(
     loop = asyncio.get_running_loop()
     gc.collect()
     gc.freeze()  # what is there now stays: the collector need not walk through it again and again
-    gc.set_threshold(*_COLLECT_AFTER)
 
     def stop() -> None:
         resources.stopping = True
@@ -217,10 +219,16 @@ def _ended(task: "asyncio.Task[None]", stop: Any) -> None:
 
 
 _KINDS = {"gateway": gateway, "backstage": backstage, "notes": notes, "embedder": embedder}
+_PARTS = {"notes": "models", "embedder": "models"}  # modules of the wiring that are not named as the process is
 
 
 def main(kind: str, worker: str) -> None:
-    """Read the orders and run."""
+    """Load what the process runs, wait for the orders, and run."""
+    gc.disable()  # what is loaded stays, so nothing of it can be collected
+    importlib.import_module(f"cmg.app.wiring.{_PARTS.get(kind, kind)}")
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(*_COLLECT_AFTER)
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
         sys.exit(1)  # the supervisor died before it had said what to do

@@ -1,7 +1,7 @@
 """What a supervisor tells its children, once, as the first line of their standard input."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,6 +24,8 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0  # that it listens on
     console: int = -1  # the same of the console's socket; below 0: there is no console
     console_port: int = 0
+    first: Literal["now", "late", "done"] = "done"  # what a start has to do once: before the first worker, beside them
+    report: int = -1  # file descriptor where backstage tells how that went
 
     @property
     def duties(self) -> Duties:

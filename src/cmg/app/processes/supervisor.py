@@ -34,60 +34,66 @@ class Post:
 
 
 class Supervisor:
-    """Runs posts until told to stop. `vacated` is called after a worker died and before it is replaced."""
+    """Runs posts until told to stop. `ended` is called after a process died and before it is replaced.
 
-    def __init__(self, orders: Orders, listening: int, vacated: Callable[[int], None], clock: Clock) -> None:
-        self._orders, self._listening, self._vacated, self._clock = orders, listening, vacated, clock
+    `orders` is what the next child is told.
+    """
+
+    def __init__(self, orders: Orders, listening: int, ended: Callable[[Post], None], clock: Clock) -> None:
+        self.orders, self._listening, self._ended, self._clock = orders, listening, ended, clock
         self._children: dict[Post, asyncio.subprocess.Process] = {}
         self._tasks: dict[Post, asyncio.Task[None]] = {}
         self._stopping = False
 
-    def start(self, posts: list[Post]) -> None:
-        """Fill these posts from now on."""
+    def start(self, posts: list[Post], turn: asyncio.Event | None = None) -> None:
+        """Fill these posts from now on. Their processes load what they run at once, and begin when `turn` is set."""
         for post in posts:
-            self._tasks[post] = asyncio.create_task(self._fill(post))
+            self._tasks[post] = asyncio.create_task(self._fill(post, turn))
 
     async def stop(self) -> None:
         """Gateways first (their streams finish within the grace), then backstage, which writes what they left."""
         self._stopping = True
-        grace = self._orders.settings.shutdown_grace_s + _EXTRA_S
+        grace = self.orders.settings.shutdown_grace_s + _EXTRA_S
         for kind in ("gateway", "notes", "backstage", "embedder"):
             posts = [post for post in self._tasks if post.kind == kind]
             await asyncio.gather(*(self._end(post, grace) for post in posts))
 
-    async def _fill(self, post: Post) -> None:
+    async def _fill(self, post: Post, turn: asyncio.Event | None) -> None:
         backoff = _BACKOFF_S[0]
         while True:
             born = self._clock.monotonic()
-            code = await self._run(post)
+            code = await self._run(post, turn)
             if self._stopping:
                 return
-            if post.kind == "gateway":
-                self._vacated(post.worker)
+            self._ended(post)
             if self._clock.monotonic() - born > _STEADY_S:
                 backoff = _BACKOFF_S[0]
             _log.error("a process ended and is replaced", kind=post.kind, worker=post.worker, code=code, wait_s=backoff)
             await self._clock.sleep(backoff)
             backoff = min(backoff * 2, _BACKOFF_S[1])
 
-    async def _run(self, post: Post) -> int:
+    async def _run(self, post: Post, turn: asyncio.Event | None) -> int:
         child = await asyncio.create_subprocess_exec(
             *post.command(),
             stdin=asyncio.subprocess.PIPE,
-            pass_fds=(self._listening, *self._console(post)),
+            pass_fds=(self._listening, *self._of_backstage(post)),
             start_new_session=True,  # a Ctrl-C reaches the supervisor alone, which stops the children in order
         )
         self._children[post] = child
         assert child.stdin is not None
-        orders = msgspec.structs.replace(self._orders, worker=post.worker, listening=self._listening)
+        if turn is not None:
+            await turn.wait()
+        orders = msgspec.structs.replace(self.orders, worker=post.worker, listening=self._listening)
         with contextlib.suppress(ConnectionError):  # it died at once: its exit code tells
             child.stdin.write(encode(orders))
             await child.stdin.drain()
         return await child.wait()
 
-    def _console(self, post: Post) -> tuple[int, ...]:
-        """The console's socket is backstage's alone."""
-        return (self._orders.console,) if post.kind == "backstage" and self._orders.console >= 0 else ()
+    def _of_backstage(self, post: Post) -> tuple[int, ...]:
+        """The console's socket and the pipe of the reports are backstage's alone."""
+        if post.kind != "backstage":
+            return ()
+        return tuple(one for one in (self.orders.console, self.orders.report) if one >= 0)
 
     async def _end(self, post: Post, grace_s: float) -> None:
         child = self._children.get(post)

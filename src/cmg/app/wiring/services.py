@@ -16,9 +16,9 @@ from cmg.app.logbook.building import Logbook, build_logbook
 from cmg.app.memory.control import MemoryControl, build_control
 from cmg.app.people.building import Ground, People, build_people
 from cmg.app.wiring.groundwork import policies_of
+from cmg.app.wiring.place import database_place
 from cmg.audit.trail import AuditTrail
 from cmg.config import Settings
-from cmg.identity.accounts.first_account import FirstAdministrator
 from cmg.identity.keys import Keys
 from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
@@ -32,20 +32,10 @@ from cmg.memory.effect.report import EffectReports
 from cmg.memory.policies import Policies
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
-from cmg.storage.embedded import EmbeddedPostgres
 from cmg.storage.migrate import migrate
 from cmg.telemetry.instruments import Instruments
 from cmg.traces.reading import TraceReader
 from cmg.traces.store import TraceStore
-
-
-@dataclass(frozen=True)
-class FirstSecrets:
-    """Secrets made at the first start and shown once."""
-
-    administrator: FirstAdministrator | None
-    admin_key: str | None
-    first_key: str | None
 
 
 @dataclass(frozen=True)
@@ -110,33 +100,6 @@ def services_of(
         configuring=Configuring(database, audit, clock, sealer),
         figures=WorkspaceFigures(database, lambda: feed.current, clock),
     )
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the database is, and the embedded server if it is ours."""
-
-    dsn: str
-    embedded: EmbeddedPostgres | None = None
-
-    async def watch(self) -> None:
-        """Keep the embedded database running; returns at once when there is none."""
-        if self.embedded is not None:
-            await self.embedded.watch()
-
-
-@contextlib.asynccontextmanager
-async def database_place(settings: Settings) -> AsyncIterator[Place]:
-    """The database of the settings, which may be away, or the embedded one, started. Raises `StorageError`."""
-    if settings.database_url:
-        yield Place(settings.database_url)
-        return
-    embedded = EmbeddedPostgres(settings.data_dir, SystemClock())
-    dsn = await embedded.start()
-    try:
-        yield Place(dsn, embedded)
-    finally:
-        await embedded.stop()
 
 
 @contextlib.asynccontextmanager

@@ -1,17 +1,20 @@
-"""What happens before the first worker runs, and when one of them dies."""
+"""What a start has to do once on the database, before the first worker runs or, while that is away, beside them."""
 
-import contextlib
+import asyncio
 import socket
+import sys
 
 import cmg
 from cmg.app.incidents.status import fingerprint
+from cmg.app.last_known import LastKnownFile
 from cmg.app.processes.orders import Orders
-from cmg.app.wiring.services import FirstSecrets, Services, services_on
+from cmg.app.processes.preparation import FirstSecrets, Prepared, tell
+from cmg.app.wiring.groundwork import Work
+from cmg.app.wiring.services import Services, services_on
 from cmg.kit.clock import Clock, SystemClock
+from cmg.kit.errors import CmgError, InvalidRequest
 from cmg.ledger.drain import JournalDrain
 from cmg.ledger.models import USAGE, RecordSink
-from cmg.ledger.quota.shared_memory import release_worker
-from cmg.ledger.quota.table import create_file
 from cmg.ledger.store import upkeep
 from cmg.ledger.usage_sink import UsageSink
 from cmg.memory.control.tombstone_store import erased
@@ -21,47 +24,69 @@ from cmg.memory.embedding.engines import NAMES
 from cmg.memory.turn_sink import TURNS, TurnSink
 from cmg.memory.vectors.store import VectorStore
 from cmg.storage.database import Database
-from cmg.storage.errors import DatabaseAway
+from cmg.storage.errors import DatabaseAway, DatabaseUnreachable, StorageError
 from cmg.telemetry.instruments import Instruments
+from cmg.telemetry.logs import get_logger
+
+_RETRY_S = 2.0
+_log = get_logger("cmg.app.starting")
 
 
-def make_way(orders: Orders) -> None:
-    """Remove what a killed predecessor left: nobody may be asked in its place."""
-    orders.runtime.mkdir(mode=0o700, exist_ok=True)
-    _clear(orders)
+async def begin(orders: Orders) -> list[Work]:
+    """What a start has to do once, told to the supervisor. Returns what is left of it, to be done beside the work.
 
-
-def leave(orders: Orders) -> None:
-    """Take our files out of the folder of sockets, and the folder with them unless a database still answers in it."""
-    _clear(orders)
-    orders.faults_file.unlink(missing_ok=True)  # of a drill that was under way: it was put on this run
-    with contextlib.suppress(OSError):
-        orders.runtime.rmdir()
-
-
-def _clear(orders: Orders) -> None:
-    for left in (path for kind in ("*.metrics", "*.sock", "*.report") for path in orders.runtime.glob(kind)):
-        left.unlink(missing_ok=True)
-
-
-async def prepare(orders: Orders) -> FirstSecrets:
-    """What must be true before the first worker runs: keys, an empty spool, fresh state of limits and budgets.
-
-    Raises `DatabaseUnreachable` or `DatabaseAway`; then `prepare_late` follows, if the last known keys let calls go on.
+    Where there can be no service, it waits to be stopped.
     """
-    async with services_on(orders.settings, orders.dsn) as services:
-        secrets = await _first_things(services)
-        drain = drain_of(services, orders, SystemClock(), Instruments(), UsageSink(erased=erased))
-        await drain.drain_all()
-    if orders.duties.gateways:
-        create_file(orders.quota_file)
-    return secrets
+    if orders.first == "done":
+        return []
+    if orders.first == "late":
+        return [_late(orders)]
+    try:
+        report = await _early(orders)
+    except (StorageError, CmgError) as error:
+        report = Prepared(refusal=str(error), invalid=isinstance(error, InvalidRequest))
+    tell(orders.report, report)
+    if report.refusal is not None:
+        sys.stdin.buffer.read()  # until the supervisor ends this process, or has ended
+        sys.exit(1)
+    return [_late(orders)] if report.away else []
 
 
-async def prepare_late(orders: Orders) -> FirstSecrets:
-    """The same while workers run already. They count on in the state of limits of the run before."""
-    async with services_on(orders.settings, orders.dsn) as services:
-        return await _first_things(services)
+async def _early(orders: Orders) -> Prepared:
+    """What must be true before the first worker runs: keys, an empty spool.
+
+    Without the database the last known keys let calls go on, if there are any. Raises `StorageError`, `InvalidRequest`.
+    """
+    try:
+        async with services_on(orders.settings, orders.dsn) as services:
+            secrets = await _first_things(services)
+            drain = drain_of(services, orders, SystemClock(), Instruments(), UsageSink(erased=erased))
+            await drain.drain_all()
+            return Prepared(secrets=secrets, embedder=await _needs_embedder(orders, services.database))
+    except (DatabaseUnreachable, DatabaseAway) as error:
+        if LastKnownFile(orders.last_known).read() is None:
+            raise StorageError(f"{error}; nothing was known from a run before, so no call could be answered") from error
+        _log.warning("the database is away: serving with what was last known", error=str(error))
+        return Prepared(away=True, embedder=await _needs_embedder(orders, None))
+
+
+async def _late(orders: Orders) -> None:
+    """The same as soon as the database is there, while workers run already; then nothing, as long as the process."""
+    told = None
+    while True:
+        try:
+            async with services_on(orders.settings, orders.dsn) as services:
+                secrets = await _first_things(services)
+                report = Prepared(secrets=secrets, embedder=await _needs_embedder(orders, services.database))
+            break
+        except Exception as error:  # noqa: BLE001  whatever it is, calls go on meanwhile
+            if told != str(error):
+                _log.warning("the database cannot be prepared yet", error=repr(error))
+            told = str(error)
+            await asyncio.sleep(_RETRY_S)
+    _log.info("the database is there again")
+    tell(orders.report, report)
+    await asyncio.get_running_loop().create_future()
 
 
 async def _first_things(services: Services) -> FirstSecrets:
@@ -70,18 +95,16 @@ async def _first_things(services: Services) -> FirstSecrets:
     administrator = await services.people.first.ensure(settings.admin_email, settings.admin_password)
     await services.people.reseal()
     secrets = FirstSecrets(
-        administrator, await services.keys.ensure_admin_key(), await services.keys.ensure_first_key()
+        administrator=administrator.email if administrator else None,
+        password=administrator.password if administrator else None,
+        admin_key=await services.keys.ensure_admin_key(),
+        first_key=await services.keys.ensure_first_key(),
     )
     await upkeep(services.database, services.settings.retention, SystemClock().now())
     await services.configuring.reseal()
     await services.incidents.operation.started(cmg.__version__, socket.gethostname(), fingerprint(services.settings))
     await services.control.erasure.replay()  # before anything that a backup brought back is drained or served
     return secrets
-
-
-def vacate(orders: Orders, worker: int) -> None:
-    """A gateway died: give back what its calls had reserved."""
-    release_worker(orders.quota_file, worker)
 
 
 def drain_of(
@@ -96,18 +119,11 @@ def drain_of(
     return JournalDrain(services.database, orders.spool, sinks, clock, instruments, usage.committed)
 
 
-async def needs_embedder(orders: Orders) -> bool:
-    """Whether a model of this machine embeds, or did and users are still searched by it."""
+async def _needs_embedder(orders: Orders, database: Database | None) -> bool:
+    """Whether a model of this machine embeds, or did and users are still searched by it (as far as is known)."""
     if not (orders.duties.gateways or orders.duties.jobs):
         return False  # nobody here would ask it
     asked = orders.settings.memory.embedder
     if asked in NAMES or asked == "none":
         return asked != "none"
-    database = Database(orders.dsn, clock=SystemClock(), instruments=Instruments(), max_size=1)
-    try:
-        await database.open()
-        return any(model.name in NAMES.values() for model in await VectorStore(database).models())
-    except DatabaseAway:
-        return False
-    finally:
-        await database.close()
+    return database is not None and any(model.name in NAMES.values() for model in await VectorStore(database).models())
