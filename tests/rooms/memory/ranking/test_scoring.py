@@ -140,19 +140,18 @@ def test_what_a_person_wants_in_general_is_raised_whatever_is_asked_of_an_assist
 
 
 def test_a_summary_is_drawn_from_many_threads():
-    thread = np.array([1] * 10 + [2] * 10)
-    said = {"thread": thread, "postings": [(row, 0, 1) for row in (0, 2, 4, 6, 14)], "cosine": np.full(20, 0.3)}
-    said["cosine"][[0, 2, 4, 6]] += 0.02
-    said["cosine"][15] = 0.9
-    said["window_cosine"] = said["cosine"]
+    cosine = np.full(30, 0.3)
+    cosine[[0, 2, 4, 6]] = 0.32
+    cosine[14], cosine[25] = 0.318, 0.9
+    said = {"thread": np.repeat([1, 2, 3], 10), "cosine": cosine, "window_cosine": cosine}
     narrow, broad = (
-        np.argsort(-score(corpus(20, **said), question(broad=wide)).total, kind="stable").tolist().index(14)
+        np.argsort(-score(corpus(30, **said), question(0, broad=wide)).total, kind="stable").tolist().index(14)
         for wide in (False, True)
     )
     assert broad < narrow
-    asked_of_the_other = question(broad=True, speaker="assistant")
-    unbroad = question(speaker="assistant")
-    assert (score(corpus(20, **said), asked_of_the_other).total == score(corpus(20, **said), unbroad).total).all()
+    of_the_other = (question(0, broad=wide, speaker="assistant") for wide in (False, True))
+    totals = [score(corpus(30, **said), one).total for one in of_the_other]
+    assert (totals[0] == totals[1]).all()
 
 
 def test_who_asks_an_assistant_says_as_much_as_who_tells_it():
