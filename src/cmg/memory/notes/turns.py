@@ -26,7 +26,7 @@ class NewestFirst:
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
                 self._hand_on()  # it was given the place in the same moment
-            else:
+            elif place in self._waiting:  # else a place that came free has passed it over meanwhile
                 self._waiting.remove(place)
             raise
 

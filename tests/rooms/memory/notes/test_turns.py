@@ -62,6 +62,16 @@ async def test_a_place_that_is_given_to_somebody_who_leaves_goes_to_the_next() -
     assert work.begun[-1] == 4
 
 
+async def test_who_gives_up_while_a_place_comes_free_is_passed_over_and_no_error() -> None:
+    work = Work(1)
+    first, second, third = await work.started(1, 2, 3)
+    first.cancel()  # its place comes free in the next moment
+    third.cancel()  # and the third hears only after that
+    work.leave.set()
+    await asyncio.wait([first, second, third])
+    assert (work.begun, second.exception(), third.cancelled()) == ([1, 2], None, True)
+
+
 async def test_an_error_gives_the_place_back() -> None:
     turns = NewestFirst(1)
     with pytest.raises(ValueError, match="broken"):
