@@ -39,6 +39,7 @@ class Weights(NamedTuple):
     standing: float = 0.8  # where a person says to an assistant what holds in general
     length: float = 0.1
     asks: float = -0.45  # a turn that asks holds less than the one that answers
+    shared: float = 0.7  # a word in common, where no vector tells what is meant
     salience: float = 0.4
     lift: float = 0.3
     spread: float = 0.0  # what each passage loses for every better one of its thread
@@ -83,6 +84,8 @@ def score(corpus: Corpus, question: Question) -> Scores:
         with np.errstate(invalid="ignore"):
             hit = hit | (corpus.cosine >= _MEANT)
             related = related | (corpus.cosine >= _RELATED) | (corpus.window_cosine >= _RELATED)
+    elif assisted:
+        total += weights.shared * hit
     total += weights.length * _z(np.log1p(corpus.length), corpus)
     total += weights.asks * corpus.asks
     total += weights.salience * (corpus.salience - 0.5)

@@ -129,6 +129,15 @@ def test_an_assistant_is_known_by_its_lack_of_a_name_or_by_its_long_answers():
     assert not looks_assisted(corpus(20, person=np.full(20, 1), by_user=np.ones(20, bool)))
 
 
+def test_without_vectors_a_word_in_common_weighs_more_among_long_answers():
+    cosine = np.full(200, 0.3)
+    words_alone, both = (
+        score(corpus(200, postings=[(5, 0, 1)], thread=np.arange(200), **vectors), question()).total
+        for vectors in ({}, {"cosine": cosine, "window_cosine": cosine})
+    )
+    assert words_alone[5] - words_alone[7] > both[5] - both[7] + 0.5
+
+
 def test_what_a_person_wants_in_general_is_raised_whatever_is_asked_of_an_assistant():
     said = {"postings": [(row, 1, 1) for row in (6, 9)], "thread": np.arange(20)}  # once by each side
     asking, wishing = question(), question(cues=[7])
