@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -13,12 +14,13 @@ from cmg.memory.ranking.answers import Likely, holding
 from cmg.memory.ranking.corpus import Corpus, Flags, Ints
 from cmg.memory.ranking.purposes import kinds_for, steered
 from cmg.memory.ranking.question import Question, asked
-from cmg.memory.ranking.sampling import Sample
+from cmg.memory.ranking.sampling import Sample, leads
 from cmg.memory.ranking.scoring import Scores, score
-from cmg.memory.ranking.store import ALL_RANKED, Asked, Profile, RankingStore, Sizes, by_index
+from cmg.memory.ranking.store import ALL_RANKED, Asked, Profile, RankingStore, Search, Sizes, by_index
 from cmg.storage.database import Connection, Database
 
 NO_FILTERS = Filters()
+Embedding: TypeAlias = asyncio.Future[QueryVector | None]
 _PROFILES = 4096
 _PROFILE_S = 600.0  # each search brings what is known by now, and asks again where that changes the question
 _SAMPLE_S = 600.0  # a conversation does not change its nature faster
@@ -99,24 +101,24 @@ class Finder:
         """The passages, and what is known of the user now."""
         query, purpose = (wanted.query, wanted.purpose) if wanted.query else (wanted.purpose or "", None)
         question = asked(wanted.owner, query, purpose, profile.people)
-        vector = await self._vector(question.bare, profile, min(self._embed_s, timeout_s))
-        if not question.terms and vector is None:
-            return [], None  # nothing was learned of the user: the next question asks
-        asked_for = Asked(question, vector, wanted.filters, self._clock.now())
+        asked_for = Asked(question, wanted.filters, self._clock.now())
         few = _few_are_enough(wanted, profile.passages)
-        # Through the index of neighbours or with filters the best way depends on the user.
-        async with self._database.connection(timeout_s, keeps_plans=few and not by_index(profile.passages)) as conn:
-            if few:
-                corpus, known = await self._candidates(conn, wanted, asked_for, profile.passages)
-            else:
-                corpus, known = await self._store.corpus(conn, wanted.owner, asked_for, profile.passages)
-            if corpus is None:
-                return [], known
-            likely = holding(query, profile.people)
-            chosen, scores = _chosen(corpus, question, wanted, 0 if likely is None else _MORE)
-            seqs = corpus.seq[chosen].tolist()
-            now = asked_for.now if wanted.filters.as_of is None else None
-            found = await self._store.passages(conn, wanted.owner, seqs, wanted.key_id, now)
+        embedding = self._embedding(question.bare, profile, min(self._embed_s, timeout_s))
+        try:
+            # With filters the best way depends on the user.
+            async with self._database.connection(timeout_s, keeps_plans=few) as conn:
+                ranked = self._candidates if few else self._all
+                corpus, known = await ranked(conn, wanted, asked_for, profile.passages, embedding)
+                if corpus is None:
+                    return [], known
+                likely = holding(query, profile.people)
+                chosen, scores = _chosen(corpus, question, wanted, 0 if likely is None else _MORE)
+                seqs = corpus.seq[chosen].tolist()
+                now = asked_for.now if wanted.filters.as_of is None else None
+                found = await self._store.passages(conn, wanted.owner, seqs, wanted.key_id, now)
+        finally:
+            if embedding is not None:
+                embedding.cancel()
         totals = dict(zip(seqs, scores.total[chosen].tolist(), strict=True))
         hits = [msgspec.structs.replace(hit, score=totals[hit.seq]) for hit in found]
         if likely is None:
@@ -129,14 +131,16 @@ class Finder:
 
         Raises `DatabaseAway`.
         """
-        nobody = Owner("", "")
-        asked_for = Asked(asked(nobody, "nothing", None, ()), None, NO_FILTERS, self._clock.now())
+        nobody, nothing = Owner("", ""), asked(Owner("", ""), "nothing", None, ())
+        asked_for = Asked(nothing, NO_FILTERS, self._clock.now())
 
         async def prepare() -> None:
             async with self._database.connection(timeout_s, keeps_plans=True) as conn:
                 await self._store.profile(conn, nobody)
                 sample = await self._store.sample(conn, nobody, 1)
-                await self._store.candidates(conn, nobody, asked_for, 0, 0, sample)
+                search = Search(0, 0, sample, leads(nothing, sample, 0))
+                await self._store.by_words(conn, nobody, search)
+                await self._store.candidates(conn, nobody, asked_for, search)
                 await self._store.passages(conn, nobody, [0])
             async with self._database.connection(timeout_s) as conn:
                 await self._store.corpus(conn, nobody, asked_for, 0)
@@ -144,28 +148,57 @@ class Finder:
 
         await asyncio.gather(*(prepare() for _ in range(connections)))
 
-    async def _candidates(
-        self, conn: Connection, wanted: Wanted, asked_for: Asked, passages: int
+    async def _all(
+        self, conn: Connection, wanted: Wanted, asked_for: Asked, passages: int, embedding: Embedding | None
     ) -> tuple[Corpus | None, Profile | None]:
-        now, sizes, owner = self._clock.monotonic(), _sizes(wanted), wanted.owner
-        held = self._samples.get((owner, sizes.sample))
-        if held is not None and held[0] > now:
-            sample = held[1]
-        else:
-            sample = await self._store.sample(conn, owner, sizes.sample)
-            self._samples[owner, sizes.sample] = (now + _SAMPLE_S, sample)
-            self._samples.move_to_end((owner, sizes.sample))
-            if len(self._samples) > _SAMPLES:
-                self._samples.popitem(last=False)
-        return await self._store.candidates(conn, owner, asked_for, passages, sizes.candidates, sample)
+        """All passages that may be given out; what needs no vector is read while the question gets its own."""
+        corpus, known = await self._store.corpus(conn, wanted.owner, asked_for, passages)
+        vector = None if embedding is None else await embedding
+        if corpus is None or (vector is None and not asked_for.question.terms):
+            return None, known
+        if vector is not None:
+            corpus = await self._store.compared(conn, wanted.owner, corpus, vector, passages)
+        return corpus, known
 
-    async def _vector(self, text: str, profile: Profile, timeout_s: float) -> QueryVector | None:
-        """The question's vector by the model that the user is searched by, None when there is none in time."""
+    async def _candidates(
+        self, conn: Connection, wanted: Wanted, asked_for: Asked, passages: int, embedding: Embedding | None
+    ) -> tuple[Corpus | None, Profile | None]:
+        """Those passages that may rank high; what has the words is looked up while the question gets its vector."""
+        owner, question = wanted.owner, asked_for.question
+        sample = await self._sample(conn, wanted)
+        search = Search(passages, _sizes(wanted).candidates, sample, leads(question, sample, passages))
+        if embedding is None:
+            return await self._store.candidates(conn, owner, asked_for, search)
+        found = await self._store.by_words(conn, owner, search)
+        vector = await embedding
+        if vector is not None and by_index(passages):
+            found += await self._store.by_neighbours(conn, owner, vector, search)
+        return await self._store.candidates(conn, owner, asked_for, search, vector, found)
+
+    async def _sample(self, conn: Connection, wanted: Wanted) -> Sample:
+        now, size, owner = self._clock.monotonic(), _sizes(wanted).sample, wanted.owner
+        held = self._samples.get((owner, size))
+        if held is not None and held[0] > now:
+            return held[1]
+        sample = await self._store.sample(conn, owner, size)
+        self._samples[owner, size] = (now + _SAMPLE_S, sample)
+        self._samples.move_to_end((owner, size))
+        if len(self._samples) > _SAMPLES:
+            self._samples.popitem(last=False)
+        return sample
+
+    def _embedding(self, text: str, profile: Profile, timeout_s: float) -> Embedding | None:
         if self._embedder is None or not text.strip():
             return None
+        return asyncio.ensure_future(self._vector(self._embedder, text, profile, timeout_s))
+
+    async def _vector(
+        self, embedder: QueryEmbedder, text: str, profile: Profile, timeout_s: float
+    ) -> QueryVector | None:
+        """The question's vector by the model that the user is searched by, None when there is none in time."""
         if not profile.model_no:
-            return await self._embedder.vector(text, timeout_s)
-        vectors = await self._embedder.vectors(text, timeout_s)
+            return await embedder.vector(text, timeout_s)
+        vectors = await embedder.vectors(text, timeout_s)
         return next((one for one in vectors if one.model_no == profile.model_no), None)
 
     async def _profile(self, owner: Owner, timeout_s: float, *, anew: bool = False) -> Profile | None:

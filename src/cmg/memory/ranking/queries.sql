@@ -4,8 +4,8 @@ SELECT profile FROM memory_profiles WHERE workspace_id = $1 AND user_id = $2;
 
 -- name: corpus
 -- Everything that ranking needs of one user's passages, a column each as a binary array, in the order of thread and place.
--- Arrays of numbers come in as text and go out as bytes: a tenth of the price of rows. $7 is when the question is asked,
--- $8 as of when, if not then; from $9 on the filters of a search; $18 to fetch what fits alone. The newest 10,000 at most.
+-- Arrays of numbers come in as text and go out as bytes: a tenth of the price of rows. $5 is when the question is asked,
+-- $6 as of when, if not then; from $7 on the filters of a search; $16 to fetch what fits alone. The newest 10,000 at most.
 -- Facts are nobody's neighbours: each is its own thread. Those that were drawn from turns are left to their turns, unless
 -- their kind is asked for.
 WITH owner AS MATERIALIZED (
@@ -17,35 +17,26 @@ WITH owner AS MATERIALIZED (
         SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, o.user_no,
             CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
             t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
-            coalesce(($10::jsonb IS NULL OR $10 ? t.kind)
-                AND (NOT $9 OR (
-                    ($11::text IS NULL OR t.thread_no IN (
-                        SELECT thread_no FROM memory_threads WHERE user_no = o.user_no AND thread_id = $11))
-                    AND ($12::text IS NULL OR t.agent_id = $12) AND ($13::text IS NULL OR t.app_id = $13)
-                    AND ($14::text IS NULL OR t.role = $14) AND ($15::timestamptz IS NULL OR t.created_at >= $15)
-                    AND ($16::timestamptz IS NULL OR t.created_at < $16) AND ($17::jsonb IS NULL OR t.metadata @> $17))
+            coalesce(($8::jsonb IS NULL OR $8 ? t.kind)
+                AND (NOT $7 OR (
+                    ($9::text IS NULL OR t.thread_no IN (
+                        SELECT thread_no FROM memory_threads WHERE user_no = o.user_no AND thread_id = $9))
+                    AND ($10::text IS NULL OR t.agent_id = $10) AND ($11::text IS NULL OR t.app_id = $11)
+                    AND ($12::text IS NULL OR t.role = $12) AND ($13::timestamptz IS NULL OR t.created_at >= $13)
+                    AND ($14::timestamptz IS NULL OR t.created_at < $14) AND ($15::jsonb IS NULL OR t.metadata @> $15))
                 ), false) AS fits
         FROM owner o JOIN memory_turns t ON t.user_no = o.user_no
         WHERE t.workspace_id = $1
-            AND ($10::jsonb IS NOT NULL OR t.kind IN ('message', 'document', 'diff', 'log', 'memory') OR EXISTS (
+            AND ($8::jsonb IS NOT NULL OR t.kind IN ('message', 'document', 'diff', 'log', 'memory') OR EXISTS (
                 SELECT FROM memory_facts f WHERE f.item_id = t.id AND f.workspace_id = $1 AND f.origin = 'caller'))
-            AND (NOT $18 OR $11::text IS NULL OR t.thread_no = (
-                SELECT thread_no FROM memory_threads WHERE user_no = (SELECT user_no FROM owner) AND thread_id = $11))
-            AND (t.expires_at IS NULL OR t.expires_at > $7)
-            AND CASE WHEN $8::timestamptz IS NULL THEN t.retired_at IS NULL AND (t.valid_to IS NULL OR t.valid_to > $7)
-                ELSE t.recorded_at <= $8 AND (t.retired_at IS NULL OR t.retired_at > $8) END
+            AND (NOT $16 OR $9::text IS NULL OR t.thread_no = (
+                SELECT thread_no FROM memory_threads WHERE user_no = (SELECT user_no FROM owner) AND thread_id = $9))
+            AND (t.expires_at IS NULL OR t.expires_at > $5)
+            AND CASE WHEN $6::timestamptz IS NULL THEN t.retired_at IS NULL AND (t.valid_to IS NULL OR t.valid_to > $5)
+                ELSE t.recorded_at <= $6 AND (t.retired_at IS NULL OR t.retired_at > $6) END
     ) judged
-    WHERE NOT $18 OR fits
+    WHERE NOT $16 OR fits
     ORDER BY seq DESC LIMIT 10000
-), distances AS MATERIALIZED (
-    SELECT seq, turn <#> $5::text::halfvec AS turn, coalesce("window", turn) <#> $5::text::halfvec AS around
-    FROM memory_vectors
-    WHERE $5::text IS NOT NULL AND user_no = (SELECT user_no FROM owner) AND model_no = $4
-        AND seq = ANY(ARRAY(SELECT seq FROM chosen))
-), passages AS MATERIALIZED (
-    SELECT c.*, v.turn, v.around
-    FROM chosen c FULL JOIN distances v ON v.seq = c.seq -- FULL is never done by comparing each row with each
-    ORDER BY thread, c.seq
 ), postings AS MATERIALIZED (
     SELECT t.seq, a.place, cardinality(array_positions(t.terms, a.term)) AS count
     FROM memory_turns t JOIN asked a ON a.term = ANY(t.terms)
@@ -54,14 +45,25 @@ WITH owner AS MATERIALIZED (
 )
 SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     array_send(array_agg(created_at)), array_send(array_agg(length)),
-    array_send(array_agg(role = 'user')), array_send(array_agg(CASE WHEN name IS NULL THEN -1 WHEN name = $6 THEN 0 ELSE 1 END)),
+    array_send(array_agg(role = 'user')), array_send(array_agg(CASE WHEN name IS NULL THEN -1 WHEN name = $4 THEN 0 ELSE 1 END)),
     array_send(array_agg(asks)), array_send(array_agg(salience)), array_send(array_agg(tokens)),
-    array_send(array_agg(coalesce(-turn, 'NaN'))), array_send(array_agg(coalesce(-around, 'NaN'))),
     (SELECT array_send(array_agg(seq ORDER BY seq, place)) FROM postings),
     (SELECT array_send(array_agg(place ORDER BY seq, place)) FROM postings),
     (SELECT array_send(array_agg(count ORDER BY seq, place)) FROM postings), array_send(array_agg(fits)),
     (SELECT profile FROM memory_profiles WHERE workspace_id = $1 AND user_id = $2)
-FROM passages;
+FROM (SELECT * FROM chosen ORDER BY thread, seq) passages;
+
+-- name: distances
+-- What a vector ($4) has in common with a user's passages, and with each and its neighbours: of all, or of those given
+-- ($5). In the order of their numbers.
+SELECT array_send(array_agg(seq)), array_send(array_agg(-turn)), array_send(array_agg(-around)) FROM (
+    SELECT v.seq, v.turn <#> (SELECT $4::text::halfvec) AS turn, -- read once, not for each row
+        coalesce(v."window", v.turn) <#> (SELECT $4::text::halfvec) AS around
+    FROM memory_users u JOIN memory_vectors v ON v.user_no = u.user_no
+    WHERE u.workspace_id = $1 AND u.user_id = $2 AND v.model_no = $3
+        AND ($5::text IS NULL OR v.seq = ANY($5::text::bigint[]))
+    ORDER BY v.seq
+) compared;
 
 -- name: sample
 -- Passages of a user that stand for all of them, drawn by chance that is the same each time, among the newest 100,000: a
@@ -87,62 +89,76 @@ SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     (SELECT array_send(array_agg(t.term ORDER BY d.seq)) FROM drawn d CROSS JOIN LATERAL unnest(d.terms) AS t (term))
 FROM drawn;
 
+-- name: by_words
+-- The $5 passages of a user that hold most of these words ($3), by what each is worth ($4).
+SELECT array_send(array_agg(seq)) FROM (
+    SELECT t.seq FROM ROWS FROM (unnest($3::text::bigint[]), unnest($4::text::float8[])) AS a (term, worth)
+    CROSS JOIN LATERAL (
+        SELECT seq FROM memory_turns
+        WHERE terms @> ARRAY[a.term] AND workspace_id = $1
+            AND user_no + 0 = (SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2)
+        LIMIT 3000
+    ) t
+    GROUP BY t.seq ORDER BY sum(a.worth) DESC, t.seq DESC LIMIT $5
+) best;
+
+-- name: by_neighbours
+-- The $4 passages of a user nearest to a vector ($3) by the index of neighbours, which holds those of all large users. It is
+-- searched on until enough of the user's own are found.
+SELECT array_send(array_agg(near.seq)) FROM (
+    SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true) AS onward, set_config('hnsw.ef_search', '200', true) AS far
+    OFFSET 0
+) search CROSS JOIN LATERAL (
+    SELECT seq FROM memory_vectors
+    WHERE search.onward IS NOT NULL AND search.far IS NOT NULL AND indexed AND model_no = 0
+        AND user_no + 0 = (SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2)
+    ORDER BY turn::halfvec(384) <=> $3::text::halfvec(384) LIMIT $4
+) near;
+
 -- name: candidates
 -- As `corpus` without filters, of those passages alone that may rank high, with their neighbours; and the distances of the
--- sample ($10). $8 is how many of each list at most; $9: vectors are looked up in the index of neighbours, which holds
--- those of all large users, not compared one by one. $11 is what each asked word is worth; $12 which of them lead to
--- candidates. A row is found again by its place in the table (`ctid`), which does not change within a statement.
+-- sample ($10). $8 is how many of each list at most; $9: vectors are compared one by one. $11 are the words that lead to
+-- candidates and $12 what each is worth. Both lists may have been asked for before: $13 holds what they found. A row is found again by its place in the table (`ctid`), which does not change within a statement.
 WITH owner AS MATERIALIZED (
     SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2
 ), question AS MATERIALIZED (
     SELECT $5::text::halfvec AS vector -- read once: a kept plan would read it again for each row
 ), asked AS MATERIALIZED (
-    SELECT term, place - 1 AS place, worth
-    FROM ROWS FROM (unnest($3::text::bigint[]), unnest($11::text::float8[])) WITH ORDINALITY AS w (term, worth, place)
+    SELECT term, place - 1 AS place FROM unnest($3::text::bigint[]) WITH ORDINALITY AS w (term, place)
 ), by_words AS MATERIALIZED (
-    SELECT f.at, f.seq, f.thread_no FROM (
-        SELECT t.ctid AS at, t.seq, t.thread_no, t.terms FROM memory_turns t
-        WHERE t.terms && (SELECT $12::text::bigint[]) AND t.workspace_id = $1
-            AND t.user_no + 0 = (SELECT user_no FROM owner)
-        LIMIT 6000
-    ) f CROSS JOIN LATERAL (
-        SELECT sum(a.worth) AS worth FROM asked a WHERE a.term = ANY(f.terms)
-    ) r
-    ORDER BY r.worth DESC, f.seq DESC LIMIT $8
+    SELECT t.at, t.seq, t.thread_no
+    FROM ROWS FROM (unnest($11::text::bigint[]), unnest($12::text::float8[])) AS a (term, worth)
+    CROSS JOIN LATERAL (
+        SELECT ctid AS at, seq, thread_no FROM memory_turns
+        WHERE terms @> ARRAY[a.term] AND workspace_id = $1 AND user_no + 0 = (SELECT user_no FROM owner)
+        LIMIT 3000
+    ) t
+    GROUP BY t.at, t.seq, t.thread_no ORDER BY sum(a.worth) DESC, t.seq DESC LIMIT $8
 ), by_vector AS MATERIALIZED (
-    (SELECT seq FROM memory_vectors
-    WHERE $5::text IS NOT NULL AND $9 AND indexed AND model_no = $4 AND user_no + 0 = (SELECT user_no FROM owner)
-    ORDER BY turn::halfvec(384) <=> $5::text::halfvec(384) LIMIT $8)
-    UNION ALL
-    (SELECT seq FROM memory_vectors
-    WHERE $5::text IS NOT NULL AND NOT $9 AND model_no = $4 AND user_no = (SELECT user_no FROM owner)
-    ORDER BY turn <#> (SELECT vector FROM question) LIMIT $8)
+    SELECT seq FROM memory_vectors
+    WHERE $5::text IS NOT NULL AND $9 AND model_no = $4 AND user_no = (SELECT user_no FROM owner)
+    ORDER BY turn <#> (SELECT vector FROM question) LIMIT $8
 ), found AS MATERIALIZED (
     SELECT at, seq, thread_no FROM by_words
     UNION
-    SELECT t.ctid, t.seq, t.thread_no FROM by_vector v
-    JOIN memory_turns t ON t.user_no = (SELECT user_no FROM owner) AND t.seq = v.seq
+    SELECT ctid, seq, thread_no FROM memory_turns
+    WHERE user_no = (SELECT user_no FROM owner)
+        AND seq = ANY(ARRAY(SELECT seq FROM by_vector UNION ALL SELECT unnest($13::text::bigint[])))
 ), wanted AS MATERIALIZED (
-    SELECT at FROM found
+    SELECT at, seq FROM found
     UNION
-    SELECT n.at FROM found f CROSS JOIN LATERAL (
-        (SELECT ctid AS at FROM memory_turns WHERE thread_no = f.thread_no AND seq > f.seq
+    SELECT n.at, n.seq FROM found f CROSS JOIN LATERAL (
+        (SELECT ctid AS at, seq FROM memory_turns WHERE thread_no = f.thread_no AND seq > f.seq
             AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq LIMIT 1)
         UNION ALL
-        (SELECT ctid FROM memory_turns WHERE thread_no = f.thread_no AND seq < f.seq
+        (SELECT ctid, seq FROM memory_turns WHERE thread_no = f.thread_no AND seq < f.seq
             AND kind IN ('message', 'document', 'diff', 'log') AND retired_at IS NULL ORDER BY seq DESC LIMIT 1)
     ) n
 ), passages AS MATERIALIZED (
-    SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, t.terms, v.turn, v.around,
+    SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, t.terms,
         CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
         t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks
     FROM wanted w JOIN memory_turns t ON t.ctid = w.at
-    LEFT JOIN LATERAL (
-        SELECT turn <#> (SELECT vector FROM question) AS turn,
-            coalesce("window", turn) <#> (SELECT vector FROM question) AS around
-        FROM memory_vectors
-        WHERE $5::text IS NOT NULL AND user_no = t.user_no AND model_no = $4 AND seq = t.seq
-    ) v ON true
     WHERE t.workspace_id = $1 AND t.user_no = (SELECT user_no FROM owner) AND t.retired_at IS NULL
         AND (t.valid_to IS NULL OR t.valid_to > $7) AND (t.expires_at IS NULL OR t.expires_at > $7)
         AND (t.kind IN ('message', 'document', 'diff', 'log', 'memory') OR EXISTS (
@@ -151,32 +167,25 @@ WITH owner AS MATERIALIZED (
 ), postings AS MATERIALIZED (
     SELECT p.seq, a.place, cardinality(array_positions(p.terms, a.term)) AS count
     FROM passages p JOIN asked a ON a.term = ANY(p.terms)
-), drawn AS MATERIALIZED (
-    SELECT s.place, v.turn, v.around FROM unnest($10::text::bigint[]) WITH ORDINALITY AS s (seq, place)
-    LEFT JOIN LATERAL (
-        SELECT turn <#> (SELECT vector FROM question) AS turn,
-            coalesce("window", turn) <#> (SELECT vector FROM question) AS around
-        FROM memory_vectors
-        WHERE user_no = (SELECT user_no FROM owner) AND model_no = $4 AND seq = s.seq
-    ) v ON true
-    WHERE $5::text IS NOT NULL
+), distances AS MATERIALIZED (
+    SELECT seq, turn <#> (SELECT vector FROM question) AS turn,
+        coalesce("window", turn) <#> (SELECT vector FROM question) AS around
+    FROM memory_vectors
+    WHERE $5::text IS NOT NULL AND user_no = (SELECT user_no FROM owner) AND model_no = $4
+        AND seq = ANY(ARRAY(SELECT seq FROM wanted UNION ALL SELECT unnest($10::text::bigint[])))
 )
 SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     array_send(array_agg(created_at)), array_send(array_agg(length)),
     array_send(array_agg(role = 'user')), array_send(array_agg(CASE WHEN name IS NULL THEN -1 WHEN name = $6 THEN 0 ELSE 1 END)),
     array_send(array_agg(asks)), array_send(array_agg(salience)), array_send(array_agg(tokens)),
-    array_send(array_agg(coalesce(-turn, 'NaN'))), array_send(array_agg(coalesce(-around, 'NaN'))),
     (SELECT array_send(array_agg(seq)) FROM postings),
     (SELECT array_send(array_agg(place)) FROM postings),
     (SELECT array_send(array_agg(count)) FROM postings),
-    (SELECT array_send(array_agg(coalesce(-turn, 'NaN') ORDER BY place)) FROM drawn),
-    (SELECT array_send(array_agg(coalesce(-around, 'NaN') ORDER BY place)) FROM drawn),
+    (SELECT array_send(array_agg(seq)) FROM distances),
+    (SELECT array_send(array_agg(-turn)) FROM distances),
+    (SELECT array_send(array_agg(-around)) FROM distances),
     (SELECT profile FROM memory_profiles WHERE workspace_id = $1 AND user_id = $2)
 FROM passages;
-
--- name: look_far
--- How the index of neighbours is searched in this transaction: on until enough of the user's own are found.
-SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true);
 
 -- name: passages
 -- The given passages ($3) of one user, in the given order, with what is given out of them, as one JSON value; of a user

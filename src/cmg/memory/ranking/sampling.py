@@ -42,10 +42,10 @@ class Postings(NamedTuple):
 
 
 class Leads(NamedTuple):
-    """What each asked word is worth, those which lead to candidates, and where they stand in the sample."""
+    """The asked words that lead to candidates, what each is worth, and where all of them stand in the sample."""
 
-    worth: list[float]
     terms: list[int]
+    worth: list[float]
     held: Postings
 
 
@@ -54,14 +54,14 @@ def leads(question: Question, sample: Sample, total: int) -> Leads:
     held, telling = _postings(sample, question), len(question.terms)
     size, often = max(len(sample.seq), 1), np.bincount(held.term, minlength=telling)[:telling]
     expected = [total * count / size for count in often.tolist()]
-    rows, found = 0.0, []
-    for often, term in sorted(zip(expected, question.terms, strict=True)):
-        rows += max(often, _LEAST)
+    rows, terms, worth = 0.0, [], []
+    for count, term in sorted(zip(expected, question.terms, strict=True)):
+        rows += max(count, _LEAST)
         if rows > _ROWS:
             break
-        found.append(term)
-    worth = [math.log1p(total / (often + 1)) for often in expected]
-    return Leads(worth + [0.0] * len(question.cues), found, held)
+        terms.append(term)
+        worth.append(math.log1p(total / (count + 1)))
+    return Leads(terms, worth, held)
 
 
 def completed(

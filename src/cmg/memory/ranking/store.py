@@ -9,9 +9,9 @@ import numpy as np
 
 from cmg.memory.embedding.query_embedder import QueryVector
 from cmg.memory.models import Filters, Hit, Owner
-from cmg.memory.ranking.corpus import Corpus, Flags, column, rows_of
+from cmg.memory.ranking.corpus import Corpus, Floats, Ints, column, rows_of
 from cmg.memory.ranking.question import Question
-from cmg.memory.ranking.sampling import Sample, completed, leads
+from cmg.memory.ranking.sampling import Leads, Sample, completed
 from cmg.storage.database import Connection
 from cmg.storage.named_sql import load
 
@@ -22,7 +22,7 @@ _EPOCH_S = 946_684_800  # PostgreSQL counts microseconds from the year 2000
 _profiles = msgspec.json.Decoder(tuple[int, list[str], int, str | None])
 _names_or_none = msgspec.json.Decoder(list[str | None])
 _hits = msgspec.json.Decoder(list[Hit])
-_NUMBERS = (">i8", ">i8", ">i8", ">i4", "?", ">i4", "?", ">f4", ">i4", ">f8", ">f8", ">i8", ">i8", ">i4")
+_NUMBERS = (">i8", ">i8", ">i8", ">i4", "?", ">i4", "?", ">f4", ">i4", ">i8", ">i8", ">i4")
 
 
 class Profile(NamedTuple):
@@ -54,9 +54,17 @@ class Asked(NamedTuple):
     """What a corpus is fetched for."""
 
     question: Question
-    vector: QueryVector | None
     filters: Filters
     now: datetime
+
+
+class Search(NamedTuple):
+    """How candidates are looked for: `most` of each list among a user's `total` passages, for which `sample` stands."""
+
+    total: int
+    most: int
+    sample: Sample
+    lead: Leads
 
 
 class RankingStore:
@@ -80,32 +88,47 @@ class RankingStore:
         said = said_at / 1e6 + _EPOCH_S
         return Sample(seq, thread, said, length, by_user, names, asks, salience, tokens, terms, rows)
 
-    async def candidates(
-        self, conn: Connection, owner: Owner, asked: Asked, total: int, most: int, sample: Sample
-    ) -> tuple[Corpus | None, Profile | None]:
-        """Those of a user's passages that may rank high, `most` of each list, and a sample for the others.
+    async def by_words(self, conn: Connection, owner: Owner, search: Search) -> list[int]:
+        """The numbers of the passages that hold most of what is asked for."""
+        given = (*_led(search.lead), search.most)
+        return _listed(await conn.fetchval(self._sql["by_words"], *owner, *given))
 
-        Beside them what is known of the user now.
+    async def by_neighbours(self, conn: Connection, owner: Owner, vector: QueryVector, search: Search) -> list[int]:
+        """The numbers of the passages that the index of neighbours finds nearest."""
+        # There is an index for each model, on the cast to its dimension, and neither can be an argument.
+        sql = self._sql["by_neighbours"].replace("halfvec(384)", f"halfvec({vector.text.count(',') + 1})")
+        sql = sql.replace("model_no = 0", f"model_no = {vector.model_no:d}")
+        return _listed(await conn.fetchval(sql, *owner, vector.text, search.most))
+
+    async def candidates(
+        self,
+        conn: Connection,
+        owner: Owner,
+        asked: Asked,
+        search: Search,
+        vector: QueryVector | None = None,
+        found: list[int] | None = None,
+    ) -> tuple[Corpus | None, Profile | None]:
+        """Those of a user's passages that may rank high, and a sample for the others.
+
+        `found`: what was found by words already, and by the index of neighbours. Beside the passages what is known of
+        the user now.
         """
-        vector, question, nearest = asked.vector, asked.question, by_index(total)
-        lead = leads(question, sample, total)
+        question, (total, most, sample, lead) = asked.question, search
+        one_by_one = vector is not None and not by_index(total)
         drawn = array(() if vector is None else sample.seq.tolist())
-        asked_for = (array(question.searched), *_given(vector), question.named, asked.now, most, nearest, drawn)
-        given = (*asked_for, array(lead.worth), array(lead.terms))
-        sql = self._sql["candidates"]
-        if vector is not None:
-            # The index is one on the cast to the model's dimension, which cannot be an argument.
-            sql = sql.replace("halfvec(384)", f"halfvec({vector.text.count(',') + 1})")
-        if vector is None or not nearest:
-            row: Any = await conn.fetchrow(sql, *owner, *given)  # one, whatever there is
-        else:
-            async with conn.transaction():
-                await conn.execute(self._sql["look_far"])
-                row = await conn.fetchrow(sql, *owner, *given)
+        led, known = (_led(lead), ()) if found is None else (("{}", "{}"), found)
+        asked_for = (array(question.searched), *_given(vector), question.named, asked.now, most, one_by_one, drawn)
+        given = (*asked_for, *led, array(known))
+        row: Any = await conn.fetchrow(self._sql["candidates"], *owner, *given)  # one, whatever there is
         if row[0] is None:
             return None, _profile(row[-1])
-        few = _corpus(row[: len(_NUMBERS)], with_vectors=vector is not None)
-        cosines = None if vector is None else (column(row[14], ">f8"), column(row[15], ">f8"))
+        few = _corpus(row[: len(_NUMBERS)])
+        if vector is None:
+            return completed(few, sample, question.named, lead.held, total, None), _profile(row[-1])
+        distances = _distances(row[len(_NUMBERS) : -1])
+        few = _compared(few, distances)
+        cosines = _of(sample.seq, distances)
         return completed(few, sample, question.named, lead.held, total, cosines), _profile(row[-1])
 
     async def corpus(
@@ -117,7 +140,6 @@ class RankingStore:
             self._sql["corpus"],
             *owner,
             array(asked.question.searched),
-            *_given(asked.vector),
             asked.question.named,
             asked.now,
             asked.filters.as_of,
@@ -127,8 +149,13 @@ class RankingStore:
         )
         if row[0] is None:
             return None, _profile(row[-1])
-        fits = column(row[len(_NUMBERS)], "?")
-        return _corpus(row[: len(_NUMBERS)], with_vectors=asked.vector is not None, fits=fits), _profile(row[-1])
+        return _corpus(row[: len(_NUMBERS)])._replace(fits=column(row[len(_NUMBERS)], "?")), _profile(row[-1])
+
+    async def compared(self, conn: Connection, owner: Owner, corpus: Corpus, vector: QueryVector, total: int) -> Corpus:
+        """The corpus again, with the distances of those passages that have a vector."""
+        some = array(corpus.seq.tolist()) if total > ALL_RANKED else None
+        row: Any = await conn.fetchrow(self._sql["distances"], *owner, vector.model_no, vector.text, some)
+        return _compared(corpus, _distances(row))
 
     async def passages(
         self,
@@ -166,10 +193,38 @@ def _given(vector: QueryVector | None) -> tuple[int | None, str | None]:
     return (None, None) if vector is None else (vector.model_no, vector.text)
 
 
-def _corpus(row: Any, *, with_vectors: bool, fits: Flags | None = None) -> Corpus:
+def _led(lead: Leads) -> tuple[str, str]:
+    return array(lead.terms), array(lead.worth)
+
+
+def _listed(sent: bytes | None) -> list[int]:
+    found: list[int] = column(sent, ">i8").tolist()
+    return found
+
+
+def _distances(row: Any) -> tuple[Ints, Floats, Floats]:
+    return column(row[0], ">i8"), column(row[1], ">f8"), column(row[2], ">f8")
+
+
+def _compared(corpus: Corpus, distances: tuple[Ints, Floats, Floats]) -> Corpus:
+    """With the distances of those passages that have a vector."""
+    cosine, around = _of(corpus.seq, distances)
+    return corpus if np.isnan(cosine).all() else corpus._replace(cosine=cosine, window_cosine=around)
+
+
+def _of(seq: Ints, distances: tuple[Ints, Floats, Floats]) -> tuple[Floats, Floats]:
+    """The two distances of each of these passages; NaN where it has no vector."""
+    at = rows_of(distances[0], seq)
+    known = at >= 0
+    cosine, around = np.full(len(seq), np.nan), np.full(len(seq), np.nan)
+    cosine[known], around[known] = distances[1][at[known]], distances[2][at[known]]
+    return cosine, around
+
+
+def _corpus(row: Any) -> Corpus:
+    """Everything but distances."""
     columns = [column(sent, kind) for sent, kind in zip(row, _NUMBERS, strict=True)]
-    seq, thread, said_at, length, by_user, person, asks, salience, tokens, cosine, around, at, term, repeats = columns
-    cosines = with_vectors and not np.isnan(cosine).all()
+    seq, thread, said_at, length, by_user, person, asks, salience, tokens, at, term, repeats = columns
     rows = rows_of(seq, at)
     held = rows >= 0  # a posting of an expired or retired passage
     return Corpus(
@@ -182,9 +237,9 @@ def _corpus(row: Any, *, with_vectors: bool, fits: Flags | None = None) -> Corpu
         asks=asks,
         salience=salience,
         tokens=tokens,
-        fits=np.ones(len(seq), np.bool_) if fits is None else fits,
-        cosine=cosine if cosines else None,
-        window_cosine=around if cosines else None,
+        fits=np.ones(len(seq), np.bool_),
+        cosine=None,
+        window_cosine=None,
         row=rows[held],
         term=term[held],
         repeats=repeats[held].astype(float),
