@@ -21,6 +21,7 @@ from cmg.telemetry.logs import get_logger
 _log = get_logger("cmg.telemetry.merging")
 _GRID = 2**26  # parts of a dollar or a second; sums are exact up to 134 million of them
 _ADDED = frozenset({"counter", "histogram", "summary"})
+_Exemplar = tuple[dict[str, str], float, float | None] | None
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
@@ -29,7 +30,7 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     name: str
     labels: tuple[tuple[str, str], ...]
     value: float
-    exemplar: tuple[dict[str, str], float, float | None] | None = None
+    exemplar: _Exemplar = None
 
 
 class FamilySnapshot(msgspec.Struct, frozen=True, array_like=True):
@@ -68,7 +69,7 @@ def _summable(value: float, kind: str) -> float:
     return round(value * _GRID) / _GRID if kind in _ADDED else value
 
 
-def _exemplar(exemplar: Exemplar | None) -> tuple[dict[str, str], float, float | None] | None:
+def _exemplar(exemplar: Exemplar | None) -> _Exemplar:
     if exemplar is None:
         return None
     timestamp = None if exemplar.timestamp is None else float(exemplar.timestamp)
@@ -93,7 +94,13 @@ def _joined(family: FamilySnapshot, one: Sample, other: Sample) -> Sample:
     mode = "sum" if family.kind in _ADDED or declared is None else declared.merge
     values = (one.value, other.value)
     value = {"sum": sum(values), "max": max(values), "min": min(values), "latest": other.value}[mode]
-    return Sample(one.name, one.labels, value, other.exemplar or one.exemplar)
+    return Sample(one.name, one.labels, value, _newer(one.exemplar, other.exemplar))
+
+
+def _newer(one: _Exemplar, other: _Exemplar) -> _Exemplar:
+    if one is None or other is None:
+        return other or one
+    return max(one, other, key=lambda exemplar: exemplar[2] or 0.0)
 
 
 class Kept(msgspec.Struct, array_like=True):

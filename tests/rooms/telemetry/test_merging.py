@@ -64,6 +64,14 @@ def test_exemplars_are_kept_and_shown_to_who_can_read_them() -> None:
     assert "trace-1" not in _text(families)
 
 
+@pytest.mark.parametrize("newer_first", [True, False])
+def test_of_two_exemplars_of_one_bucket_the_newer_is_shown(*, newer_first: bool) -> None:
+    older, newer = _worker(1, 1, 0.05, "trace-1"), _worker(1, 1, 0.05, "trace-2")
+    both = (newer, older) if newer_first else (older, newer)
+    text, _ = expose(merge(merging._decode(one) for one in both), OPENMETRICS)
+    assert (b"trace-2" in text, b"trace-1" in text) == (True, False)
+
+
 def _calls(families: merging.Snapshot) -> float:
     (line,) = [line for line in _text(families).splitlines() if line.startswith('cmg_t_calls_total{route="chat"}')]
     return float(line.rsplit(" ", 1)[1])
