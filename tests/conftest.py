@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from cmg.kit.clock import SystemClock
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
-from support.file_order import place
+from support.file_order import place, unit
 from support.manual_clock import ManualClock
 from support.postgres import TestServer
 from support.redis_server import RedisServer
@@ -24,6 +25,18 @@ hypothesis.settings.load_profile("house")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; a file's own tests stay together and in their order."""
     items.sort(key=lambda item: place(item.path))
+
+
+class UnitScheduling(LoadFileScheduling):
+    """Gives a process the tests of a whole unit, which is a file or a folder."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> UnitScheduling:
+    """Instead of the one for files."""
+    return UnitScheduling(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

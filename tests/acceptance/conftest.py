@@ -1,4 +1,4 @@
-"""Fixtures of the acceptance tests: a faulty upstream, its backup, and one service with two workers for most tests."""
+"""Fixtures of the acceptance tests: a faulty upstream, its backup, clients of the service of a folder or a file."""
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -9,44 +9,10 @@ from playwright.sync_api import Browser
 
 from support.api import Api
 from support.browser import chromium
-from support.faulty_upstream import FaultyUpstream, closed_port
+from support.faulty_upstream import FaultyUpstream
 from support.postgres import OwnPostgres
 from support.redis_server import RedisServer
-from support.service import Service, ServiceOptions, upstream_toml
-
-TABLES = """
-[[prices]]
-model = "faulty/m-priced*"
-completion_usd_per_mtok = 1000.0
-
-[[routes]]
-model = "smart"
-candidates = ["refusing/m-smart", "backup/m-smart"]
-
-[memory]
-recall_deadline_ms = 5000  # a busy machine is not what is tested
-"""
-FAST = {
-    "timeout_connect_s": 1,
-    "timeout_first_token_s": 1.5,
-    "timeout_idle_s": 1.5,
-    "timeout_total_s": 60,
-    "retries": 1,
-}
-
-
-def settings_toml(upstream: FaultyUpstream, backup: FaultyUpstream) -> str:
-    """Four upstreams: `faulty` for plain names, `backup`, one that refuses, one whose key is not set."""
-    names = '["m-*", "gpt-*", "embed-*", "text-embedding-*"]'
-    return "\n".join(
-        [
-            upstream_toml("faulty", upstream.url, names, **FAST),
-            upstream_toml("backup", backup.url, '["backup-only"]', **FAST),
-            upstream_toml("refusing", f"http://127.0.0.1:{closed_port()}/v1", '["refused-only"]', **FAST),
-            upstream_toml("unset", upstream.url, '["unset-*"]', api_key="env:TESTS_KEY_NOBODY_SETS"),
-            TABLES,
-        ]
-    )
+from support.service import Service
 
 
 @pytest.fixture(scope="session")
@@ -61,13 +27,6 @@ def backup() -> Iterator[FaultyUpstream]:
     """A second upstream to fail over to."""
     with FaultyUpstream() as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def service(upstream: FaultyUpstream, backup: FaultyUpstream) -> Iterator[Service]:
-    """One service with two gateway workers, embedded PostgreSQL, no Redis; shared by most tests."""
-    with Service(ServiceOptions(toml=settings_toml(upstream, backup), workers=2)) as running:
-        yield running
 
 
 @pytest.fixture

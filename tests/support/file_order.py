@@ -1,7 +1,7 @@
-"""In which order files of tests are run: the long ones first, so that none of them is left alone at the end."""
+"""In which order files of tests are run, and which by one process: long ones first, so that none is left at the end."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 # Those that take over half a minute, mostly of waiting; the longest first. Then what starts whole services, then rooms.
 LONG = (
@@ -37,6 +37,13 @@ def place(file: Path) -> tuple[int, int]:
         return 0, LONG.index(name)
     folder = name.partition("/")[0]
     return 1, _FOLDERS.index(folder) if folder in _FOLDERS else len(_FOLDERS)
+
+
+def unit(nodeid: str) -> str:
+    """What one process runs as a whole: a folder below the acceptance tests, which shares a service, else a file."""
+    file = PurePosixPath(nodeid.partition("::")[0])
+    shared = file.parent if file.parent.parent.name == "acceptance" else file
+    return shared.as_posix()
 
 
 def missing() -> Sequence[str]:

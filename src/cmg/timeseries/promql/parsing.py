@@ -68,7 +68,13 @@ _SETS = {"and", "or", "unless"}
 def parse(text: str, start_ms: int = 0, end_ms: int = 0) -> Node:
     """The plan of an expression in a query over these times. Raises `BadData` with the parser's words."""
     with _readable():
-        return _Reader(start_ms, end_ms).node(_tree(text))
+        return _Reader(start_ms, end_ms).node(_tree(text)) if "@" in text else _timeless(text)
+
+
+@lru_cache(maxsize=512)
+def _timeless(text: str) -> Node:
+    """The plan of an expression that names no moment: rules ask for the same ones again and again."""
+    return _Reader(0, 0).node(syntax.parse(_checked(text)))
 
 
 @contextmanager
@@ -100,7 +106,6 @@ def pretty(text: str) -> str:
         return str(_tree(text).prettify())
 
 
-@lru_cache(maxsize=512)
 def _tree(text: str) -> Any:
     return syntax.parse(_checked(text))
 
