@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-# Those that take over half a minute, mostly of waiting; the longest first. Then what starts whole services, then rooms.
+# Units that take over half a minute, mostly of waiting; the longest first. Then what starts whole services, then rooms.
 LONG = (
     "acceptance/test_alerting_cluster.py",
     "acceptance/test_alerting_kills.py",
     "acceptance/test_drill.py",
+    "acceptance/one_service",
     "acceptance/test_authorisation_matrix.py",
     "acceptance/test_metrics_over_crashes.py",
     "acceptance/test_alerting.py",
@@ -27,12 +28,12 @@ LONG = (
     "rooms/timeseries/test_costs.py",
 )
 _ROOT = Path(__file__).resolve().parents[1]
-_FOLDERS = ("acceptance", "rooms", "house")
+_FOLDERS = ("acceptance", "house", "rooms")
 
 
 def place(file: Path) -> tuple[int, int]:
     """Where a file stands in the run: less is earlier; files of the same place stay as they are."""
-    name = file.relative_to(_ROOT).as_posix() if file.is_relative_to(_ROOT) else file.name
+    name = unit(file.relative_to(_ROOT).as_posix() if file.is_relative_to(_ROOT) else file.name)
     if name in LONG:
         return 0, LONG.index(name)
     folder = name.partition("/")[0]
@@ -40,12 +41,12 @@ def place(file: Path) -> tuple[int, int]:
 
 
 def unit(nodeid: str) -> str:
-    """What one process runs as a whole: a folder below the acceptance tests, which shares a service, else a file."""
+    """What one process runs as a whole: a file, or a folder whose files share a service or what they have read."""
     file = PurePosixPath(nodeid.partition("::")[0])
-    shared = file.parent if file.parent.parent.name == "acceptance" else file
-    return shared.as_posix()
+    shares = file.parent.parent.name == "acceptance" or file.parent.name == "house"
+    return (file.parent if shares else file).as_posix()
 
 
 def missing() -> Sequence[str]:
-    """Named files that are not there."""
+    """Named files and folders that are not there."""
     return [name for name in LONG if not (_ROOT / name).exists()]
