@@ -9,6 +9,7 @@ import pytest
 from cmg.identity.models import ApiKey, Caller, Workspace
 from cmg.kit.asgi import Request
 from cmg.kit.errors import CmgError, Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
+from cmg.memory.api.parameters import narrow_of
 from cmg.memory.handlers import MemoryApi
 from rooms.memory.conftest import Memory, said, scope
 from support.access import access_on
@@ -209,6 +210,14 @@ async def test_a_wrong_request_names_the_field(client: Client, path: str, body: 
     with pytest.raises(InvalidRequest) as raised:
         await client(path, body)
     assert param is None or param in f"{raised.value.param} {raised.value.message}"
+
+
+@pytest.mark.parametrize("kinds", ["task,desicion", "tasks", ","])
+def test_a_list_of_kinds_that_are_none_is_refused(kinds: str) -> None:
+    with pytest.raises(InvalidRequest) as raised:
+        narrow_of({"kinds": kinds})
+    assert raised.value.param == "kinds"
+    assert narrow_of({"kinds": "task,decision"}).kinds == ["task", "decision"]
 
 
 async def test_each_route_needs_its_scope(client: Client) -> None:
