@@ -207,8 +207,8 @@ class Service:
                 kill(pid)
         if self._owns_data_dir:
             shutil.rmtree(self.data_dir, ignore_errors=True)
-            for suffix in (".toml", ".log"):
-                self.data_dir.with_suffix(suffix).unlink(missing_ok=True)
+        for suffix in (".toml", ".log"):
+            self.data_dir.with_suffix(suffix).unlink(missing_ok=True)
         shutil.rmtree(runtime_dir(self.data_dir), ignore_errors=True)  # of one that was killed
 
     def _left_database(self) -> list[int]:

@@ -1,6 +1,8 @@
 """`/health` on raw ASGI: what a process knows of itself, strangers and keys, pages of the history."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,7 +39,7 @@ class _Keys:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, clock: ManualClock, instruments: Instruments) -> Machine:
+def machine(tmp_path: Path, clock: ManualClock, instruments: Instruments) -> Iterator[Machine]:
     orders = Orders(settings=Settings(data_dir=tmp_path, journal=JournalSettings(max_bytes=1000)), dsn="")
     orders.runtime.mkdir(exist_ok=True)
     reading = (Reading(measurement="answers", value=True),)
@@ -48,7 +50,8 @@ def machine(tmp_path: Path, clock: ManualClock, instruments: Instruments) -> Mac
     )  # fmt: skip
     report = Report(machine="m", written_s=clock.monotonic(), interval_s=30, deadline_s=5, states=(state,))
     Board(orders.health_report).write(report)
-    return Machine(orders, Resources(clock), clock, instruments)
+    yield Machine(orders, Resources(clock), clock, instruments)
+    shutil.rmtree(orders.runtime)
 
 
 async def _get(

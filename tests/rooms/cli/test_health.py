@@ -1,6 +1,8 @@
 """`cmg health` reads the report of a data dir; its exit code is for scripts."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,10 +37,11 @@ def _write(data_dir: Path, level: Level, *, worst: Level = Level.UNHEALTHY, age_
 
 
 @pytest.fixture
-def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("CMG_DATA_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    shutil.rmtree(runtime_dir(tmp_path), ignore_errors=True)
 
 
 @pytest.mark.parametrize(
