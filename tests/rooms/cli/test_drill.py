@@ -68,7 +68,7 @@ def test_a_run_that_is_ended_early_tells_what_it_measured(
 ) -> None:
     ran[NAMES[2]] = error
     assert run(["drill", "--all", "--json"]) == code
-    found = json.JSONDecoder().raw_decode(capsys.readouterr().out)[0]
+    found = json.loads(capsys.readouterr().out)
     assert [one["drill"] for one in found["measures"]] == NAMES[:2]
     assert found["ok"] is False, "what was met is not all"
     assert ran["order"] == NAMES[:3]

@@ -11,8 +11,9 @@ from cmg.app.wiring.services import Services
 from cmg.cli.printing import json_option, print_json, print_table
 from cmg.cli.session import with_services
 from cmg.kit.clock import SystemClock
-from cmg.kit.errors import Conflict, InvalidRequest
+from cmg.kit.errors import CmgError, Conflict, InvalidRequest
 from cmg.kit.paths import faults_file
+from cmg.storage.errors import StorageError
 
 _SHOWN = ("drill", "measure", "seconds", "target", "met", "note")
 
@@ -43,19 +44,27 @@ def drill(*, names: tuple[str, ...], every: bool, page: bool, minute_s: int, as_
         _list(as_json=as_json)
         return 0
     rows: list[dict[str, Any]] = []
+    error = None
     try:
         for name in wanted:
             measured = _run(Wanted(name, page, minute_s), as_json=as_json, alone=len(wanted) == 1)
             rows += [_row(name, one) for one in measured]
+    except (CmgError, StorageError, OSError) as failed:
+        if not rows:
+            raise
+        error = str(failed)
+        click.echo(f"cmg: {error}", err=True)
     finally:
         if rows:  # also of a run that is ended early
-            _print(rows, as_json=as_json, whole=len({one["drill"] for one in rows}) == len(set(wanted)))
-    return int(not all(one["met"] for one in rows))
+            _print(rows, error, as_json=as_json, whole=len({one["drill"] for one in rows}) == len(set(wanted)))
+    return int(error is not None or not all(one["met"] for one in rows))
 
 
-def _print(rows: list[dict[str, Any]], *, as_json: bool, whole: bool) -> None:
+def _print(rows: list[dict[str, Any]], error: str | None, *, as_json: bool, whole: bool) -> None:
+    """One document, of a run that failed too."""
     if as_json:
-        print_json({"ok": whole and all(one["met"] for one in rows), "measures": rows})
+        told = {} if error is None else {"error": {"message": error}}
+        print_json({"ok": whole and all(one["met"] for one in rows), "measures": rows, **told})
     else:
         print_table(rows, _SHOWN, "Nothing was measured.")
 
