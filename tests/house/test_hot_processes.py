@@ -15,7 +15,10 @@ def _loaded(module: str, packages: set[str] = HEAVY) -> list[str]:
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-@pytest.mark.parametrize("module", ["cmg.app.wiring.gateway", "cmg.app.wiring.models", "cmg.app.processes.child"])
+@pytest.mark.parametrize(
+    "module",
+    ["cmg.app.wiring.gateway", "cmg.app.memory.notes", "cmg.app.memory.embedder", "cmg.app.processes.child"],
+)
 def test_no_hot_process_loads_what_the_control_plane_stands_on(module: str) -> None:
     assert _loaded(module) == []
 

@@ -61,9 +61,8 @@ def documented(routers: Iterable[APIRouter]) -> FastAPI:
     app = FastAPI(
         title="Context Memory Gateway", version=cmg.__version__, docs_url=None, redoc_url=None, openapi_url=None
     )
-    for router in routers:
-        app.include_router(router)
-    app.include_router(api_docs_router(app))
+    for router in (*routers, api_docs_router(app)):
+        app.router.routes.extend(router.routes)  # `include_router` would build every route a second time: 0.2 s
     app.add_exception_handler(CmgError, _told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from cmg.app.processes.visitors import Visitors
 from cmg.app.security_headers import protection
+from cmg.app.visitors import Visitors
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
 from cmg.kit.asgi import CLIENT_GONE, ClientGone, Handler, Headers, Message, Receive, Request, Scope, Send, send_error

@@ -11,7 +11,6 @@ from cmg.alerting.alerts import Alerts
 from cmg.alerting.calendar import store
 from cmg.alerting.calendar.duties import duties, window
 from cmg.alerting.calendar.models import Feed, Kind
-from cmg.alerting.calendar.rendering import rendered
 from cmg.alerting.setup.compiled import Setup
 from cmg.audit.models import Entry
 from cmg.audit.trail import AuditTrail
@@ -104,6 +103,8 @@ class Feeds:
         if etag == known:
             return Read(etag, None)
         title = _title(feed, setup)
+        from cmg.alerting.calendar.rendering import rendered  # noqa: PLC0415  90 modules for the first reader of a feed
+
         body = await asyncio.to_thread(lambda: rendered(feed, title, duties(setup, feed, changed, now)))
         return Read(etag, body)
 

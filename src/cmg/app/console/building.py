@@ -6,8 +6,8 @@ from cmg.app.console.redirect import PATH, ConsoleRedirect
 from cmg.app.data_plane import Routes
 from cmg.app.forward import Within
 from cmg.app.processes.orders import Orders
-from cmg.app.processes.visitors import Visitors
 from cmg.app.security_headers import protection
+from cmg.app.visitors import Visitors
 from cmg.kit.asgi import Application
 from cmg.kit.clock import Clock
 

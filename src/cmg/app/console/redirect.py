@@ -2,7 +2,7 @@
 
 import re
 
-from cmg.app.processes.visitors import Visitors
+from cmg.app.visitors import Visitors
 from cmg.kit.asgi import Request, Send, send_response
 from cmg.kit.errors import NotFound
 

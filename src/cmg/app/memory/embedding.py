@@ -1,15 +1,21 @@
 """Which embedder serves which model: the machine's own process, or an upstream."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cmg.app.processes.orders import Orders
+from cmg.app.processes.resources import Resource, Resources
 from cmg.gateway.routing.upstreams import Upstream
 from cmg.gateway.upstreams.transport import Timeouts, TransportError
 from cmg.kit.clock import Clock
 from cmg.memory.embedding.embedder import EmbeddingFailed
 from cmg.memory.embedding.engines import NAMES
+from cmg.memory.embedding.query_embedder import QueryEmbedder
 from cmg.memory.embedding.socket_client import SocketEmbedder
 from cmg.memory.embedding.upstream import Post, UpstreamEmbedder
+from cmg.memory.vectors.models import KnownModels
+from cmg.memory.vectors.store import VectorStore
+from cmg.storage.database import Database
+from cmg.telemetry.instruments import Instruments
 
 GRACE_S = 20.0  # after the start an embedder may still be getting ready
 _ANSWER_BYTES = 64 * 2**20
@@ -51,6 +57,22 @@ class Sources:
         name, _, asked = model.partition("/")
         upstream = self._upstreams.get(name)
         return None if upstream is None else UpstreamEmbedder(name, asked, _post(upstream))
+
+
+def sources_of(orders: Orders, upstreams: Sequence[Upstream], resources: Resources) -> Sources:
+    """The embedders of this process."""
+    sources = Sources(orders, {upstream.name: upstream for upstream in upstreams})
+    if sources.current is not None:
+        resources.add(Resource("embedder", sources.close))
+    return sources
+
+
+def questions_of(sources: Sources, database: Database, clock: Clock, instruments: Instruments) -> QueryEmbedder | None:
+    """What gives the questions of recalls their vectors; None without an embedder."""
+    if sources.current is None:
+        return None
+    known = KnownModels(VectorStore(database), clock)
+    return QueryEmbedder(sources.current, sources.named, known, clock, instruments)
 
 
 class Probe:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 
@@ -18,7 +19,6 @@ from cmg.identity.accounts.store import AccountStore
 from cmg.identity.models import Workspace
 from cmg.identity.oidc import routes as oidc_routes
 from cmg.identity.oidc.login import OidcLogin, OidcParts
-from cmg.identity.oidc.provider import Provider
 from cmg.identity.sessions import routes as session_routes
 from cmg.identity.sessions.attempts import Attempts
 from cmg.identity.sessions.door import SessionDoor
@@ -33,6 +33,9 @@ from cmg.storage.sealing.sealer import Sealer
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 from cmg.telemetry.security_events import SecurityEvents
+
+if TYPE_CHECKING:
+    from cmg.identity.oidc.provider import Provider
 
 _DAY_S = 86_400.0
 _log = get_logger("cmg.identity")
@@ -55,7 +58,7 @@ class People:
     requests_kept_s: float
     database: Database
     store: AccountStore
-    provider: Provider | None = None
+    provider: "Provider | None" = None
     oidc: OidcLogin | None = None
 
     def routers(self) -> list[APIRouter]:
@@ -141,8 +144,10 @@ def build_people(ground: Ground) -> People:
     )
 
 
-def _provider(settings: Settings, clock: Clock) -> Provider | None:
+def _provider(settings: Settings, clock: Clock) -> "Provider | None":
     """The identity provider of the settings, if they name one; browsers come back to `public_url`."""
     if settings.oidc.issuer is None or settings.public_url is None:
         return None
+    from cmg.identity.oidc.provider import Provider  # noqa: PLC0415  5 MB of libraries that few installations need
+
     return Provider(settings.oidc, f"{settings.public_url.rstrip('/')}{oidc_routes.PATH}/callback", clock)

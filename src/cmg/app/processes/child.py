@@ -1,72 +1,55 @@
 """The main of every process but the supervisor: `python -m cmg.app.processes.child <kind> <number>`."""
 
 import asyncio
-import contextlib
 import gc
 import importlib
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-import uvicorn
 import uvloop
 
-from cmg.app.processes.http_answer import Protocol
 from cmg.app.processes.orders import Orders, decode
 from cmg.app.processes.resources import Resources
 from cmg.kit.clock import SystemClock
 from cmg.telemetry import logs
 
-_KEEP_ALIVE_S = 75
 _CLOSE_S = 5.0
-_PAGE_CONNECTIONS = 512
-_PAGE_MESSAGE_BYTES = 2**20
 # The collector looks at what is new after so many more allocations than releases (Python's own figure, 700, is that of
 # a dozen calls in flight), and at what got older after so many of those looks.
 _COLLECT_AFTER = (5_000, 10, 10)
 _log = logs.get_logger("cmg.app.child")
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handling: it would raise the signal again before our resources are closed."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the child's own."""
-        yield
-
-    def end(self) -> None:
-        """Finish what runs, then return from `serve`."""
-        self.should_exit = True
-
-
 async def gateway(orders: Orders) -> None:
     """Serve the data plane on the inherited socket until told to stop."""
-    from cmg.app.wiring.gateway import build_gateway  # noqa: PLC0415  a process loads only what it runs
+    from cmg.app.processes.serving import server_of  # noqa: PLC0415  a process loads only what it runs
+    from cmg.app.wiring.gateway import build_gateway  # noqa: PLC0415  as above
 
     resources = Resources(SystemClock())
     built = await build_gateway(orders, resources)
-    server = _server(built.application, orders, public=True)
+    server = server_of(built.application, orders, public=True)
     listening = socket.socket(fileno=orders.listening)
     await _until_stopped(server.serve([listening]), server.end, resources, built.background)
 
 
 async def backstage(orders: Orders) -> None:
     """Do the background work until told to stop; answer the gateways on a unix socket, or without any on the port."""
-    from cmg.app.wiring.backstage import build_backstage  # noqa: PLC0415  a process loads only what it runs
+    from cmg.app.processes.serving import console_server, server_of, unix_socket  # noqa: PLC0415  as in `gateway`
+    from cmg.app.wiring.backstage import build_backstage  # noqa: PLC0415  as above
     from cmg.app.wiring.starting import begin  # noqa: PLC0415  as above
 
     resources = Resources(SystemClock())
     beside = await begin(orders)
     built = await build_backstage(orders, resources)
-    server = _server(built.application, orders, public=not orders.duties.gateways)
-    listening = _unix_socket(orders) if orders.duties.gateways else socket.socket(fileno=orders.listening)
+    server = server_of(built.application, orders, public=not orders.duties.gateways)
+    listening = unix_socket(orders) if orders.duties.gateways else socket.socket(fileno=orders.listening)
     servers = [(server, listening)]
     if built.console is not None:
-        servers.append((_console_server(built.console, orders), socket.socket(fileno=orders.console)))
+        servers.append((console_server(built.console, orders), socket.socket(fileno=orders.console)))
 
     async def serve() -> None:
         await asyncio.gather(*(one.serve([place]) for one, place in servers))
@@ -78,18 +61,9 @@ async def backstage(orders: Orders) -> None:
     await _until_stopped(serve(), end, resources, [*built.background, *beside])
 
 
-def _unix_socket(orders: Orders) -> socket.socket:
-    path = orders.backstage_socket
-    path.unlink(missing_ok=True)
-    listening = socket.socket(socket.AF_UNIX)
-    listening.bind(str(path))
-    path.chmod(0o600)
-    return listening
-
-
 async def notes(orders: Orders) -> None:
     """Make notes for the gateways until told to stop."""
-    from cmg.app.wiring.models import build_notes  # noqa: PLC0415  a process loads only what it runs
+    from cmg.app.memory.notes import build_notes  # noqa: PLC0415  a process loads only what it runs
 
     resources = Resources(SystemClock())
     await _until_told(resources, await build_notes(orders, resources))
@@ -97,7 +71,7 @@ async def notes(orders: Orders) -> None:
 
 async def embedder(orders: Orders) -> None:
     """Embed what the other processes ask for until told to stop."""
-    from cmg.app.wiring.models import build_embedder  # noqa: PLC0415  a process loads only what it runs
+    from cmg.app.memory.embedder import build_embedder  # noqa: PLC0415  a process loads only what it runs
 
     resources = Resources(SystemClock())
     await _until_told(resources, await build_embedder(orders, resources))
@@ -106,49 +80,6 @@ async def embedder(orders: Orders) -> None:
 async def _until_told(resources: Resources, background: list[Coroutine[Any, Any, None]]) -> None:
     told = asyncio.Event()
     await _until_stopped(told.wait(), told.set, resources, background)
-
-
-def _server(application: Any, orders: Orders, *, public: bool) -> _Server:
-    """`public`: it answers clients, so by TLS where the settings say so; else our own gateways."""
-    tls = orders.settings
-    config = uvicorn.Config(
-        application,
-        http=Protocol,
-        ws="none",
-        lifespan="off",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        backlog=2048,
-        ssl_certfile=tls.tls_certificate if public else None,
-        ssl_keyfile=tls.tls_key if public else None,
-        limit_concurrency=orders.settings.limits.connections,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(orders.settings.shutdown_grace_s)),
-    )
-    return _Server(config)
-
-
-def _console_server(application: Any, orders: Orders) -> _Server:
-    """Pages and their websockets; few people look at once, and nobody's page is worth waiting for at the end."""
-    tls = orders.settings
-    config = uvicorn.Config(
-        application,
-        ws="websockets-sansio",
-        ws_max_size=_PAGE_MESSAGE_BYTES,
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        proxy_headers=False,
-        ssl_certfile=tls.tls_certificate,
-        ssl_keyfile=tls.tls_key,
-        limit_concurrency=_PAGE_CONNECTIONS,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=1,
-    )
-    return _Server(config)
 
 
 async def _until_stopped(
@@ -219,13 +150,19 @@ def _ended(task: "asyncio.Task[None]", stop: Any) -> None:
 
 
 _KINDS = {"gateway": gateway, "backstage": backstage, "notes": notes, "embedder": embedder}
-_PARTS = {"notes": "models", "embedder": "models"}  # modules of the wiring that are not named as the process is
+_LOADED = {
+    "gateway": ("cmg.app.processes.serving", "cmg.app.wiring.gateway"),
+    "backstage": ("cmg.app.processes.serving", "cmg.app.wiring.backstage"),
+    "notes": ("cmg.app.memory.notes",),
+    "embedder": ("cmg.app.memory.embedder",),
+}
 
 
 def main(kind: str, worker: str) -> None:
     """Load what the process runs, wait for the orders, and run."""
     gc.disable()  # what is loaded stays, so nothing of it can be collected
-    importlib.import_module(f"cmg.app.wiring.{_PARTS.get(kind, kind)}")
+    for module in _LOADED[kind]:
+        importlib.import_module(module)
     gc.freeze()
     gc.enable()
     gc.set_threshold(*_COLLECT_AFTER)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import msgspec
 
+from cmg.app.processes.resources import Resource, Resources
 from cmg.kit.clock import Clock
 from cmg.kit.ids import uuid7_hex
+from cmg.telemetry import logs
 from cmg.telemetry.instruments import Instruments
-from cmg.telemetry.logs import get_logger
+from cmg.telemetry.machine.process import ProcessFigures
 from cmg.telemetry.merging import Departed, Snapshot, snapshot
 
 POLL_S = 2.0
@@ -21,7 +23,25 @@ _OWN = "backstage"
 _ANSWER_S = 2.0
 _MAX_BYTES = 64 * 2**20
 _decode = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
-_log = get_logger("cmg.app.metrics")
+_log = logs.get_logger("cmg.app.metrics")
+
+
+def own_instruments() -> Instruments:
+    """The metrics of a process, which count its log lines too."""
+    instruments = Instruments()
+    logs.count_into(instruments)
+    return instruments
+
+
+def process_figures(name: str, resources: Resources, instruments: Instruments) -> ProcessFigures:
+    """The figures of this process."""
+    figures = ProcessFigures(name, instruments)
+
+    async def close() -> None:
+        figures.close()
+
+    resources.add(Resource("figures", close))
+    return figures
 
 
 class MetricsSocket:

@@ -1,12 +1,15 @@
 """What a process holds: how each thing is closed, how it is looked at, and whether requests need it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from cmg.health.looking import Probe
 from cmg.kit.asgi import Request, Send, send_json
 from cmg.kit.clock import Clock
+
+Work = Coroutine[Any, Any, None]
 
 _NO_STORE = (b"cache-control", b"no-store")
 _ASKED_S = 1.0

@@ -23,12 +23,12 @@ from cmg.app.incidents.past import PastComponents
 from cmg.app.incidents.status import add_status_routes, build_board
 from cmg.app.last_known import Keeper
 from cmg.app.logbook.building import Logbook
-from cmg.app.memory.embedding import Sources
+from cmg.app.memory.embedding import Sources, questions_of, sources_of
 from cmg.app.memory.onlooking import Onlooker
 from cmg.app.metrics_api import RuledFigures, metrics_router
-from cmg.app.processes.metrics import MergedMetrics
+from cmg.app.processes.metrics import MergedMetrics, own_instruments, process_figures
 from cmg.app.processes.orders import Orders
-from cmg.app.processes.resources import Resource, Resources
+from cmg.app.processes.resources import Resource, Resources, Work
 from cmg.app.roles import by_role
 from cmg.app.upstreams import routes as upstream_routes
 from cmg.app.upstreams.offering import Offering
@@ -36,16 +36,11 @@ from cmg.app.wiring.control import control_routers, only_workspace
 from cmg.app.wiring.groundwork import (
     Base,
     Built,
-    Work,
     base_of,
     cache_of,
-    own_instruments,
     probes_of,
-    process_figures,
-    questions_of,
     remote_of,
     router_of,
-    sources_of,
     upstreams_of,
 )
 from cmg.app.wiring.monitoring import far_prometheus, monitoring_of
@@ -66,7 +61,6 @@ from cmg.ledger.budget_events import BudgetWatch
 from cmg.ledger.usage_sink import UsageSink
 from cmg.logbook.hot.drain import LogDrain
 from cmg.logbook.levels.setting import TOPIC as LOG_LEVELS
-from cmg.logbook.shipping import LogShipper
 from cmg.memory.condensing.condenser import Condenser
 from cmg.memory.control.tombstone_store import erased
 from cmg.memory.notes.maker import NoteMaker
@@ -252,6 +246,8 @@ async def _logbook(
     drain = LogDrain(logbook.lines, orders.log_spool, SystemClock(), instruments, logbook.patterns)
     work: list[Work] = [drain.run()]
     if orders.settings.otlp_endpoint:
+        from cmg.logbook.shipping import LogShipper  # noqa: PLC0415  as for traces
+
         shipper = LogShipper(orders.settings.otlp_endpoint, SystemClock(), instruments)
         resources.add(Resource("log shipping", shipper.close))
         drain.stored.append(shipper.take)

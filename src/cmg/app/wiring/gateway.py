@@ -8,7 +8,8 @@ from cmg.app.forward import Forwarder
 from cmg.app.health import Machine, health_api
 from cmg.app.incidents.status import add_status_routes
 from cmg.app.memory.control import add_memory_routes, build_control
-from cmg.app.processes.metrics import MetricsSocket
+from cmg.app.memory.embedding import questions_of, sources_of
+from cmg.app.processes.metrics import MetricsSocket, own_instruments, process_figures
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.resources import Resource, Resources
 from cmg.app.roles import by_role
@@ -16,14 +17,10 @@ from cmg.app.wiring.groundwork import (
     Built,
     base_of,
     cache_of,
-    own_instruments,
     policies_of,
     probes_of,
-    process_figures,
-    questions_of,
     remote_of,
     router_of,
-    sources_of,
 )
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.gateway.answers.response_cache import ResponseCache

@@ -1,15 +1,14 @@
 """What several processes are built from."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cmg.app.data_plane import Routes
 from cmg.app.forward import Forwarder
 from cmg.app.last_known import LastKnownFile, take_last_known
-from cmg.app.memory.embedding import Sources
 from cmg.app.processes.orders import Orders
-from cmg.app.processes.resources import Resource, Resources
+from cmg.app.processes.resources import Resource, Resources, Work
 from cmg.config import Settings
 from cmg.gateway.routing.catalogue import Catalogue, built_in_models
 from cmg.gateway.routing.router import Router
@@ -22,23 +21,17 @@ from cmg.kit.asgi import Handler
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger import tokens
 from cmg.ledger.prices import PriceBook
-from cmg.memory.embedding.query_embedder import QueryEmbedder
 from cmg.memory.policies import Policies
-from cmg.memory.vectors.models import KnownModels
-from cmg.memory.vectors.store import VectorStore
 from cmg.storage.cache import Cache
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
-from cmg.telemetry import logs
 from cmg.telemetry.faults import Faults
 from cmg.telemetry.instruments import Instruments
-from cmg.telemetry.machine.process import ProcessFigures
 from cmg.telemetry.tracing.outbox import Outbox
 from cmg.telemetry.tracing.tracer import Tracer
 
 _POOL = 8
-Work = Coroutine[Any, Any, None]
 
 
 @dataclass(frozen=True)
@@ -53,24 +46,6 @@ class Built:
 def policies_of(settings: Settings, feed: SnapshotFeed) -> Policies:
     """The memory policies of workspaces."""
     return Policies(settings.memory, lambda: feed.current.workspaces)
-
-
-def own_instruments() -> Instruments:
-    """The metrics of a process, which count its log lines too."""
-    instruments = Instruments()
-    logs.count_into(instruments)
-    return instruments
-
-
-def process_figures(name: str, resources: Resources, instruments: Instruments) -> ProcessFigures:
-    """The figures of this process."""
-    figures = ProcessFigures(name, instruments)
-
-    async def close() -> None:
-        figures.close()
-
-    resources.add(Resource("figures", close))
-    return figures
 
 
 @dataclass(frozen=True)
@@ -144,22 +119,6 @@ def remote_of(orders: Orders, resources: Resources) -> Handler | None:
     remote = Forwarder(settings.backstage_url, settings.limits.body_bytes, SystemClock())
     resources.add(Resource("other machine", remote.close))
     return remote.handle
-
-
-def sources_of(orders: Orders, upstreams: Sequence[Upstream], resources: Resources) -> Sources:
-    """The embedders of this process."""
-    sources = Sources(orders, {upstream.name: upstream for upstream in upstreams})
-    if sources.current is not None:
-        resources.add(Resource("embedder", sources.close))
-    return sources
-
-
-def questions_of(sources: Sources, database: Database, clock: Clock, instruments: Instruments) -> QueryEmbedder | None:
-    """What gives the questions of recalls their vectors; None without an embedder."""
-    if sources.current is None:
-        return None
-    known = KnownModels(VectorStore(database), clock)
-    return QueryEmbedder(sources.current, sources.named, known, clock, instruments)
 
 
 def upstreams_of(settings: Settings, resources: Resources, clock: Clock) -> list[Upstream]:

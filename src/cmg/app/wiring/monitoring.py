@@ -6,8 +6,7 @@ from cmg.app.alerting.owning import PagingParts
 from cmg.app.alerting.paging import build_paging
 from cmg.app.processes.metrics import MergedMetrics
 from cmg.app.processes.orders import Orders
-from cmg.app.processes.resources import Resource, Resources
-from cmg.app.wiring.groundwork import Work
+from cmg.app.processes.resources import Resource, Resources, Work
 from cmg.app.wiring.services import Services
 from cmg.config import Settings
 from cmg.health.probes.timeseries import freshness_probe, remote_probe

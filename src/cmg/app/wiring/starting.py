@@ -9,7 +9,7 @@ from cmg.app.incidents.status import fingerprint
 from cmg.app.last_known import LastKnownFile
 from cmg.app.processes.orders import Orders
 from cmg.app.processes.preparation import FirstSecrets, Prepared, tell
-from cmg.app.wiring.groundwork import Work
+from cmg.app.processes.resources import Work
 from cmg.app.wiring.services import Services, services_on
 from cmg.kit.clock import Clock, SystemClock
 from cmg.kit.errors import CmgError, InvalidRequest

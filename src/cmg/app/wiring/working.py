@@ -10,8 +10,8 @@ from cmg.app.alerting.auditing import auditing
 from cmg.app.drills.waiting import add_waiting_job
 from cmg.app.incidents.building import add_incident_jobs
 from cmg.app.memory.embedding import Sources
-from cmg.app.processes.resources import Resource, Resources
-from cmg.app.wiring.groundwork import Base, Work, router_of
+from cmg.app.processes.resources import Resource, Resources, Work
+from cmg.app.wiring.groundwork import Base, router_of
 from cmg.app.wiring.services import Services
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.gateway.breaker import Breakers

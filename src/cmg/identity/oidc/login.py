@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping
 from hmac import compare_digest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from cmg.identity.accounts.models import Account, Role, email_of, token_hash
 from cmg.identity.accounts.recording import Recorder, Told, self_actor
 from cmg.identity.accounts.store import AccountStore
-from cmg.identity.oidc.models import LOGIN_S, Begun, Pending, Returned, role_of, safe_next
-from cmg.identity.oidc.provider import Provider, refused
+from cmg.identity.oidc.models import LOGIN_S, Begun, Pending, Returned, refused, role_of, safe_next
 from cmg.identity.oidc.store import OidcStore
 from cmg.identity.sessions.models import Client, Opened
 from cmg.identity.sessions.sessions import Sessions
@@ -20,13 +19,16 @@ from cmg.kit.errors import CmgError, Conflict, Forbidden, Unauthenticated, Unava
 from cmg.kit.ids import public_id, secret
 from cmg.storage.database import Database
 
+if TYPE_CHECKING:
+    from cmg.identity.oidc.provider import Provider
+
 _NAME_MAX = 100
 
 
 class OidcParts(msgspec.Struct, frozen=True):
     """What these logins work with."""
 
-    provider: Provider
+    provider: "Provider"
     accounts: AccountStore
     store: SessionStore
     sessions: Sessions

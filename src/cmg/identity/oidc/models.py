@@ -8,6 +8,7 @@ import msgspec
 
 from cmg.config import OidcSettings
 from cmg.identity.accounts.models import ROLES, Role
+from cmg.kit.errors import Unauthenticated
 
 STATE_COOKIE = "__Host-cmg_oidc"
 LOGIN_S = 600
@@ -66,3 +67,8 @@ def role_of(claims: Mapping[str, Any], settings: OidcSettings) -> Role | None:
     values = {told} if isinstance(told, str) else {one for one in told or () if isinstance(one, str)}
     found = {settings.roles[value] for value in values if value in settings.roles}
     return next((role for role in ROLES if role in found), None)
+
+
+def refused(why: str) -> Unauthenticated:
+    """The error for a login that the provider's answer does not prove."""
+    return Unauthenticated(f"signing in with the identity provider failed: {why}", code="oidc_failed")

@@ -14,9 +14,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from cmg.config import OidcSettings
-from cmg.identity.oidc.models import Pending
+from cmg.identity.oidc.models import Pending, refused
 from cmg.kit.clock import Clock
-from cmg.kit.errors import Unauthenticated, Unavailable
+from cmg.kit.errors import Unavailable
 
 _TOTAL_S, _CONNECT_S = 10.0, 3.0
 _BYTES_MAX = 2**20
@@ -165,8 +165,3 @@ class Provider:
             raise Unavailable("the identity provider cannot be reached; try again", code="oidc_away") from error
         except msgspec.DecodeError as error:
             raise Unavailable("the identity provider did not answer in JSON", code="oidc_away") from error
-
-
-def refused(why: str) -> Unauthenticated:
-    """The error for a login that the provider's answer does not prove."""
-    return Unauthenticated(f"signing in with the identity provider failed: {why}", code="oidc_failed")

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from cmg.kit.errors import InvalidRequest, TooLarge
 
@@ -34,9 +32,12 @@ class Record(msgspec.Struct, frozen=True):
 
 def from_protobuf(data: bytes) -> list[Record]:
     """Records of an `ExportLogsServiceRequest`. Raises `InvalidRequest`, `TooLarge`."""
+    from google.protobuf.message import DecodeError  # noqa: PLC0415  loaded by whoever gets protobuf
+    from opentelemetry.proto.collector.logs.v1 import logs_service_pb2  # noqa: PLC0415  as above
+
     _check_parts(data.count(0))  # an empty message is its number and a zero
     try:
-        request = ExportLogsServiceRequest.FromString(data)
+        request = logs_service_pb2.ExportLogsServiceRequest.FromString(data)
     except DecodeError as error:
         raise InvalidRequest("the body is no ExportLogsServiceRequest in protobuf", param="body") from error
     if sum(1 + len(group.scope_logs) for group in request.resource_logs[: MOST_RECORDS + 1]) > MOST_RECORDS:

@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import zlib
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-
 from cmg.kit.clock import Clock
 from cmg.kit.errors import InvalidRequest, RateLimited, TooLarge, Unavailable
 from cmg.logbook.hot.line_store import LineStore
@@ -91,7 +89,9 @@ def _plain(body: bytes, encoding: str, most: int) -> bytes:
 def _answer(kind: str, refused: int) -> bytes:
     if kind == JSON:
         return b"{}" if not refused else b'{"partialSuccess":{"rejectedLogRecords":"%d"}}' % refused
-    answer = ExportLogsServiceResponse()
+    from opentelemetry.proto.collector.logs.v1 import logs_service_pb2  # noqa: PLC0415  loaded by whoever gets protobuf
+
+    answer = logs_service_pb2.ExportLogsServiceResponse()
     if refused:
         answer.partial_success.rejected_log_records = refused
     return bytes(answer.SerializeToString())

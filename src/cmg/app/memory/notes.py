@@ -1,19 +1,17 @@
-"""The processes beside the gateways that run models and make notes."""
+"""A process that makes notes for the gateways of a machine."""
 
 import contextlib
 
+from cmg.app.memory.embedding import questions_of, sources_of
 from cmg.app.memory.onlooking import Onlooker
-from cmg.app.processes.metrics import MetricsSocket
+from cmg.app.processes.metrics import MetricsSocket, own_instruments, process_figures
 from cmg.app.processes.orders import Orders
-from cmg.app.processes.resources import Resource, Resources
-from cmg.app.wiring.groundwork import Work, own_instruments, process_figures, questions_of, sources_of
+from cmg.app.processes.resources import Resource, Resources, Work
 from cmg.gateway.routing.upstreams import build_upstreams
 from cmg.gateway.upstreams.http_transport import HttpTransport
 from cmg.gateway.upstreams.simulator import SimulatorTransport
 from cmg.kit.clock import SystemClock
 from cmg.memory.condensing.condenser import Condenser
-from cmg.memory.embedding.engines import Engines, Kind
-from cmg.memory.embedding.server import EmbedderServer
 from cmg.memory.notes.maker import NoteMaker
 from cmg.memory.notes.server import NoteServer
 from cmg.memory.ranking.finder import Finder
@@ -25,19 +23,6 @@ from cmg.telemetry.machine.sampling import sample
 
 _POOL = 8
 _WARM_S = 5.0
-
-
-async def build_embedder(orders: Orders, resources: Resources) -> list[Work]:
-    """The process that runs the models of this machine; returns its work."""
-    instruments = own_instruments()
-    socket = MetricsSocket(orders.runtime / "embedder-0.metrics", instruments)
-    await socket.open()
-    resources.add(Resource("metrics", socket.close))
-    asked: Kind = "static" if orders.settings.memory.embedder == "static" else "local"
-    server = EmbedderServer(orders.embedder_socket, Engines(asked, orders.models), instruments)
-    await server.open()
-    resources.add(Resource("embedder", server.close))
-    return [server.run(), sample([process_figures("embedder", resources, instruments)], SystemClock())]
 
 
 async def build_notes(orders: Orders, resources: Resources) -> list[Work]:
