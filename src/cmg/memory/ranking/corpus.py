@@ -17,7 +17,8 @@ class Corpus(NamedTuple):
     """Passages in the order of thread and place, one entry each; distances are None without vectors.
 
     `thread` tells neighbours apart (facts have threads of their own, so they are nobody's neighbours). `person` is an
-    index into the people's names, -1 without a name. `fits` marks what the filters let through. Of a corpus of
+    index into the people's names, -1 without a name. `standing`: the user says by `always`, `never` … what holds in
+    general. `fits` marks what the filters let through. Of a corpus of
     candidates and a sample, `stands_for` says how many of the user's passages each stands for. `cosine`,
     `window_cosine` are NaN where there is no vector yet. A posting says how often (`repeats`) an asked term (`term`,
     an index) stands in a passage (`row`).
@@ -30,6 +31,7 @@ class Corpus(NamedTuple):
     by_user: Flags
     person: Ints
     asks: Flags
+    standing: Flags
     salience: Floats
     tokens: Ints
     fits: Flags

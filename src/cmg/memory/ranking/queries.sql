@@ -6,6 +6,7 @@ SELECT profile FROM memory_profiles WHERE workspace_id = $1 AND user_id = $2;
 -- Everything that ranking needs of one user's passages, a column each as a binary array, in the order of thread and place.
 -- Arrays of numbers come in as text and go out as bytes: a tenth of the price of rows. $5 is when the question is asked,
 -- $6 as of when, if not then; from $7 on the filters of a search; $16 to fetch what fits alone. The newest 10,000 at most.
+-- $17 are the words by which a user says what holds in general.
 -- Facts are nobody's neighbours: each is its own thread. Those that were drawn from turns are left to their turns, unless
 -- their kind is asked for.
 WITH owner AS MATERIALIZED (
@@ -17,6 +18,7 @@ WITH owner AS MATERIALIZED (
         SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, o.user_no,
             CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
             t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
+            t.role = 'user' AND t.terms && (SELECT $17::text::bigint[]) AS standing,
             coalesce(($8::jsonb IS NULL OR $8 ? t.kind)
                 AND (NOT $7 OR (
                     ($9::text IS NULL OR t.thread_no IN (
@@ -46,7 +48,7 @@ WITH owner AS MATERIALIZED (
 SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     array_send(array_agg(created_at)), array_send(array_agg(length)),
     array_send(array_agg(role = 'user')), array_send(array_agg(CASE WHEN name IS NULL THEN -1 WHEN name = $4 THEN 0 ELSE 1 END)),
-    array_send(array_agg(asks)), array_send(array_agg(salience)), array_send(array_agg(tokens)),
+    array_send(array_agg(asks)), array_send(array_agg(standing)), array_send(array_agg(salience)), array_send(array_agg(tokens)),
     (SELECT array_send(array_agg(seq ORDER BY seq, place)) FROM postings),
     (SELECT array_send(array_agg(place ORDER BY seq, place)) FROM postings),
     (SELECT array_send(array_agg(count ORDER BY seq, place)) FROM postings), array_send(array_agg(fits)),
@@ -118,7 +120,8 @@ SELECT array_send(array_agg(near.seq)) FROM (
 -- name: candidates
 -- As `corpus` without filters, of those passages alone that may rank high, with their neighbours; and the distances of the
 -- sample ($10). $8 is how many of each list at most; $9: vectors are compared one by one. $11 are the words that lead to
--- candidates and $12 what each is worth. Both lists may have been asked for before: $13 holds what they found. A row is found again by its place in the table (`ctid`), which does not change within a statement.
+-- candidates and $12 what each is worth. Both lists may have been asked for before: $13 holds what they found. $14 is as
+-- $17 of `corpus`. A row is found again by its place in the table (`ctid`), which does not change within a statement.
 WITH owner AS MATERIALIZED (
     SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2
 ), question AS MATERIALIZED (
@@ -157,7 +160,8 @@ WITH owner AS MATERIALIZED (
 ), passages AS MATERIALIZED (
     SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, t.terms,
         CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
-        t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks
+        t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
+        t.role = 'user' AND t.terms && (SELECT $14::text::bigint[]) AS standing
     FROM wanted w JOIN memory_turns t ON t.ctid = w.at
     WHERE t.workspace_id = $1 AND t.user_no = (SELECT user_no FROM owner) AND t.retired_at IS NULL
         AND (t.valid_to IS NULL OR t.valid_to > $7) AND (t.expires_at IS NULL OR t.expires_at > $7)
@@ -177,7 +181,7 @@ WITH owner AS MATERIALIZED (
 SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     array_send(array_agg(created_at)), array_send(array_agg(length)),
     array_send(array_agg(role = 'user')), array_send(array_agg(CASE WHEN name IS NULL THEN -1 WHEN name = $6 THEN 0 ELSE 1 END)),
-    array_send(array_agg(asks)), array_send(array_agg(salience)), array_send(array_agg(tokens)),
+    array_send(array_agg(asks)), array_send(array_agg(standing)), array_send(array_agg(salience)), array_send(array_agg(tokens)),
     (SELECT array_send(array_agg(seq)) FROM postings),
     (SELECT array_send(array_agg(place)) FROM postings),
     (SELECT array_send(array_agg(count)) FROM postings),

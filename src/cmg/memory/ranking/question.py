@@ -63,8 +63,7 @@ class Question(NamedTuple):
     `terms` with their `weights` are searched for; those in `names` name people who take part. `bare` is the text
     without these names, for the embedder: it would find everything the person ever said. `named` is the one person
     the question is about: whom it names, and of several the one who does something in it; `speaker` whose words it is
-    after, if it says so otherwise. `cues` are not asked for: who talks to an assistant says by these words what holds
-    in general. `broad`: it asks for much of what was said, as a summary or an order does.
+    after, if it says so otherwise. `broad`: it asks for much of what was said, as a summary or an order does.
     """
 
     terms: list[int]
@@ -74,13 +73,7 @@ class Question(NamedTuple):
     named: str | None
     speaker: Speaker | None
     dates: Dates
-    cues: Sequence[int] = ()
     broad: bool = False
-
-    @property
-    def searched(self) -> list[int]:
-        """All terms whose places the search brings: `terms`, then `cues`."""
-        return [*self.terms, *self.cues]
 
 
 def asked(owner: Owner, query: str, purpose: str | None, people: Sequence[str]) -> Question:
@@ -107,9 +100,14 @@ def asked(owner: Owner, query: str, purpose: str | None, people: Sequence[str]) 
         named=next(iter(found)) if len(found) == 1 else _subject(words(query), found),
         speaker=None if found else _speaker(folded),
         dates=_dates(folded),
-        cues=() if people else [term for term in query_terms(_STANDING, user_salt, _TERMS) if term not in terms],
         broad=_BROAD.search(query[-_ASKED_AT_END:]) is not None,
     )
+
+
+@lru_cache(maxsize=4096)
+def standing_terms(owner: Owner) -> tuple[int, ...]:
+    """The terms by which this user says what holds in general."""
+    return tuple(query_terms(_STANDING, salt(*owner), _TERMS))
 
 
 def bounded(text: str) -> str:

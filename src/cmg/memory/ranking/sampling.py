@@ -27,6 +27,7 @@ class Sample(NamedTuple):
     by_user: Flags
     names: Sequence[int | None]
     asks: Flags
+    standing: Flags
     salience: Floats
     tokens: Ints
     terms: Ints
@@ -51,8 +52,8 @@ class Leads(NamedTuple):
 
 def leads(question: Question, sample: Sample, total: int) -> Leads:
     """By the sample, how telling the words are among a user's `total` passages."""
-    held, telling = _postings(sample, question), len(question.terms)
-    size, often = max(len(sample.seq), 1), np.bincount(held.term, minlength=telling)[:telling]
+    held = _postings(sample, question)
+    size, often = max(len(sample.seq), 1), np.bincount(held.term, minlength=len(question.terms))
     expected = [total * count / size for count in often.tolist()]
     rows, terms, worth = 0.0, [], []
     for count, term in sorted(zip(expected, question.terms, strict=True)):
@@ -92,6 +93,7 @@ def completed(
         by_user=both(candidates.by_user, sample.by_user),
         person=both(candidates.person, _persons(sample, named)),
         asks=both(candidates.asks, sample.asks),
+        standing=both(candidates.standing, sample.standing),
         salience=both(candidates.salience, sample.salience),
         tokens=both(candidates.tokens, sample.tokens),
         fits=np.ones(len(order), np.bool_),
@@ -120,8 +122,8 @@ def _absent(sample: Ints, candidates: Ints) -> Ints:
 
 def _postings(sample: Sample, question: Question) -> Postings:
     """Where the asked words stand in the sample, in the order of its passages."""
-    asked = max(len(question.searched), 1)
-    term, at = np.nonzero(np.array(question.searched, np.int64)[:, None] == sample.terms)
+    asked = max(len(question.terms), 1)
+    term, at = np.nonzero(np.array(question.terms, np.int64)[:, None] == sample.terms)
     both, repeats = np.unique(sample.row[at] * asked + term, return_counts=True)
     return Postings(both // asked, both % asked, repeats.astype(float))
 

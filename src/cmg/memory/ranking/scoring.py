@@ -72,9 +72,7 @@ def score(corpus: Corpus, question: Question) -> Scores:
     """The scores of a corpus's passages, none of which is left out."""
     assisted = looks_assisted(corpus)
     weights = _weights(question) if assisted else BETWEEN_PEOPLE
-    counts = np.zeros((len(question.searched), len(corpus.seq)))
-    counts[corpus.term, corpus.row] = corpus.repeats
-    own, around, thread = _bm25(corpus, question, counts[: len(question.terms)])
+    own, around, thread = _bm25(corpus, question)
     total = weights.words * _z_words(own, corpus) + weights.window_words * _z_words(around, corpus)
     total += weights.thread_words * _z_words(thread, corpus)
     hit: Flags = own > 0
@@ -90,9 +88,8 @@ def score(corpus: Corpus, question: Question) -> Scores:
     total += weights.asks * corpus.asks
     total += weights.salience * (corpus.salience - 0.5)
     total += _speaker_prior(corpus, question, weights)
-    if assisted and question.cues:
-        wishes = counts[len(question.terms) :].any(axis=0) & corpus.by_user
-        total += weights.standing * _trusted(corpus) * wishes
+    if assisted:
+        total += weights.standing * _trusted(corpus) * corpus.standing
     related = hit | related
     # Long answers share a word with nearly every question, the few words of the person often with none.
     total = _lifted(total, corpus.thread, weights.lift)
@@ -131,9 +128,11 @@ def _trusted(corpus: Corpus) -> float:
     return size / (size + _FEW)
 
 
-def _bm25(corpus: Corpus, question: Question, counts: Floats) -> tuple[Floats, Floats, Floats]:
+def _bm25(corpus: Corpus, question: Question) -> tuple[Floats, Floats, Floats]:
     """BM25 of passages with their dates; and without names of people: with their neighbours, and of their threads."""
-    terms = len(question.terms)
+    size, terms = len(corpus.seq), len(question.terms)
+    counts = np.zeros((terms, size))
+    counts[corpus.term, corpus.row] = corpus.repeats
     dated = _dated(corpus.said_at, question.dates)
     every = np.vstack([counts, dated]) if dated else counts
     weights = np.array([*question.weights, *[1.0] * len(dated)])

@@ -10,7 +10,7 @@ import numpy as np
 from cmg.memory.embedding.query_embedder import QueryVector
 from cmg.memory.models import Filters, Hit, Owner
 from cmg.memory.ranking.corpus import Corpus, Floats, Ints, column, rows_of
-from cmg.memory.ranking.question import Question
+from cmg.memory.ranking.question import Question, standing_terms
 from cmg.memory.ranking.sampling import Leads, Sample, completed
 from cmg.storage.database import Connection
 from cmg.storage.named_sql import load
@@ -22,7 +22,7 @@ _EPOCH_S = 946_684_800  # PostgreSQL counts microseconds from the year 2000
 _profiles = msgspec.json.Decoder(tuple[int, list[str], int, str | None])
 _names_or_none = msgspec.json.Decoder(list[str | None])
 _hits = msgspec.json.Decoder(list[Hit])
-_NUMBERS = (">i8", ">i8", ">i8", ">i4", "?", ">i4", "?", ">f4", ">i4", ">i8", ">i8", ">i4")
+_NUMBERS = (">i8", ">i8", ">i8", ">i4", "?", ">i4", "?", "?", ">f4", ">i4", ">i8", ">i8", ">i4")
 
 
 class Profile(NamedTuple):
@@ -85,8 +85,10 @@ class RankingStore:
         names = [None if name is None else hash(name) for name in _names_or_none.decode(row[8])]
         terms, counts = column(row[10], ">i8"), column(row[9], ">i4")
         rows = np.repeat(np.arange(len(seq)), counts)
-        said = said_at / 1e6 + _EPOCH_S
-        return Sample(seq, thread, said, length, by_user, names, asks, salience, tokens, terms, rows)
+        wishes = np.zeros(len(seq), np.bool_)
+        wishes[rows[np.isin(terms, standing_terms(owner))]] = True
+        said, standing = said_at / 1e6 + _EPOCH_S, wishes & by_user
+        return Sample(seq, thread, said, length, by_user, names, asks, standing, salience, tokens, terms, rows)
 
     async def by_words(self, conn: Connection, owner: Owner, search: Search) -> list[int]:
         """The numbers of the passages that hold most of what is asked for."""
@@ -118,8 +120,8 @@ class RankingStore:
         one_by_one = vector is not None and not by_index(total)
         drawn = array(() if vector is None else sample.seq.tolist())
         led, known = (_led(lead), ()) if found is None else (("{}", "{}"), found)
-        asked_for = (array(question.searched), *_given(vector), question.named, asked.now, most, one_by_one, drawn)
-        given = (*asked_for, *led, array(known))
+        asked_for = (array(question.terms), *_given(vector), question.named, asked.now, most, one_by_one, drawn)
+        given = (*asked_for, *led, array(known), array(standing_terms(owner)))
         row: Any = await conn.fetchrow(self._sql["candidates"], *owner, *given)  # one, whatever there is
         if row[0] is None:
             return None, _profile(row[-1])
@@ -139,13 +141,14 @@ class RankingStore:
         row: Any = await conn.fetchrow(
             self._sql["corpus"],
             *owner,
-            array(asked.question.searched),
+            array(asked.question.terms),
             asked.question.named,
             asked.now,
             asked.filters.as_of,
             asked.filters.narrows,
             *narrow,
             total > ALL_RANKED,
+            array(standing_terms(owner)),
         )
         if row[0] is None:
             return None, _profile(row[-1])
@@ -224,7 +227,7 @@ def _of(seq: Ints, distances: tuple[Ints, Floats, Floats]) -> tuple[Floats, Floa
 def _corpus(row: Any) -> Corpus:
     """Everything but distances."""
     columns = [column(sent, kind) for sent, kind in zip(row, _NUMBERS, strict=True)]
-    seq, thread, said_at, length, by_user, person, asks, salience, tokens, at, term, repeats = columns
+    seq, thread, said_at, length, by_user, person, asks, standing, salience, tokens, at, term, repeats = columns
     rows = rows_of(seq, at)
     held = rows >= 0  # a posting of an expired or retired passage
     return Corpus(
@@ -235,6 +238,7 @@ def _corpus(row: Any) -> Corpus:
         by_user=by_user,
         person=person,
         asks=asks,
+        standing=standing,
         salience=salience,
         tokens=tokens,
         fits=np.ones(len(seq), np.bool_),

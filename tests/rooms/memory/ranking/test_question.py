@@ -120,14 +120,6 @@ def test_any_text_is_a_question(text: str, people: list[str]):
     assert question.bare.strip() or not text.strip()
 
 
-def test_words_of_standing_wishes_are_looked_up_where_nobody_is_named():
-    asking = ask("Should I always take the train?", [])
-    assert asking.cues
-    assert not set(asking.cues) & set(asking.terms)
-    assert asking.searched == [*asking.terms, *asking.cues]
-    assert not ask("Does Maria like trains?").cues
-
-
 @pytest.mark.parametrize(
     "text",
     [

@@ -25,6 +25,7 @@ def corpus(size: int, **columns: Any) -> Corpus:
         "by_user": np.arange(size) % 2 == 0,
         "person": np.full(size, -1),
         "asks": np.zeros(size, bool),
+        "standing": np.zeros(size, bool),
         "salience": np.full(size, 0.5),
         "tokens": np.full(size, 12),
         "fits": np.ones(size, bool),
@@ -139,13 +140,12 @@ def test_without_vectors_a_word_in_common_weighs_more_among_long_answers():
 
 
 def test_what_a_person_wants_in_general_is_raised_whatever_is_asked_of_an_assistant():
-    said = {"postings": [(row, 1, 1) for row in (6, 9)], "thread": np.arange(20)}  # once by each side
-    asking, wishing = question(), question(cues=[7])
-    raised = score(corpus(20, **said), wishing).total - score(corpus(20), asking).total
+    said = {"standing": np.arange(20) == 6, "thread": np.arange(20)}
+    raised = score(corpus(20, **said), question()).total - score(corpus(20), question()).total
     assert raised.argmax() == 6
     assert np.delete(raised, 6).max() < raised[6] / 2
-    people = {"person": np.ones(20, np.int64)}
-    assert score(corpus(20, **said, **people), wishing).total[6] == score(corpus(20, **people), asking).total[6]
+    people = {"person": np.ones(20, np.int64), "thread": np.arange(20)}
+    assert score(corpus(20, **said | people), question()).total[6] == score(corpus(20, **people), question()).total[6]
 
 
 def test_a_summary_is_drawn_from_many_threads():
