@@ -101,6 +101,7 @@ class Things:
     def __init__(self, service: Service, workspace: str) -> None:
         self._service, self._workspace = service, workspace
         self._seen = {**self._fresh(), "id": self._trace(), "incident": self._incident()}
+        self._spare: dict[str, str] = {}
         self._alerting = AlertingThings(service, workspace)
 
     def _fresh(self) -> dict[str, str]:
@@ -130,9 +131,21 @@ class Things:
         return str(made["id"])
 
     def of(self, route: Route) -> dict[str, str]:
-        """Ids for a route; new ones for what it may destroy."""
-        destroys = route.method != "GET" and not _DESTROYED.isdisjoint(_PATH_NAMES.findall(route.path))
-        return {**self._seen, **(self._fresh() if destroys else {}), **self._alerting.ids(route.path)}
+        """Ids for a route; for what it may destroy, such as nobody has changed."""
+        spare = {}
+        if _destroys(route):
+            spare = self._spare = self._spare or self._fresh()
+        return {**self._seen, **spare, **self._alerting.ids(route.path)}
+
+    def changed(self, route: Route) -> None:
+        """Somebody was allowed to call the route: what it may have changed is made anew."""
+        if _destroys(route):
+            self._spare = {}
+        self._alerting.changed(route.path)
+
+
+def _destroys(route: Route) -> bool:
+    return route.method != "GET" and not _DESTROYED.isdisjoint(_PATH_NAMES.findall(route.path))
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +222,8 @@ def test_each_caller_reaches_what_its_scopes_allow_and_nothing_of_another_worksp
             answer = _ask(asker, route, workspace, known)
             verdict = _verdict(answer)
             told[verdict] += 1
+            if verdict == "allowed" and route.method != "GET":
+                things[workspace].changed(route)
             if verdict not in _good(asker, route, workspace, known):
                 wrong.append(f"{route} of {workspace}: {answer.status_code} {answer.text[:150]}")
             if asker.person is not None and route.path in ENDING:

@@ -12,6 +12,7 @@ NEEDS = {
     "schedules": "responders",
     "escalation-policies": "responders",
     "alert-routes": "escalation-policies",
+    "calendar-feeds": "schedules",
 }
 
 
@@ -43,17 +44,28 @@ class AlertingThings:
         self._service, self._name = service, f"thing-{workspace}"
         self._key = str(service.new_key_full(workspace=workspace, scopes=["admin", "alerts"])["key"])
         self._documents = documents(self._name)
+        self._changed = {*self._documents, "calendar-feeds"}
         for kind in self._documents:
             self.write(kind)
-        self._alert = self._report()
+        self._alert, self._feed_id = self._report(), ""
 
     def write(self, kind: str) -> None:
-        """Put the document there, in the place of whatever somebody left, and what it names."""
+        """See that the document is there, in the place of whatever somebody left, and what it names."""
         if kind in NEEDS:
             self.write(NEEDS[kind])
+        if kind not in self._changed:
+            return
         path = f"/admin/v1/{kind}/{self._name}"
         status, told = self._service.call("PUT", path, self._documents[kind], self._key)
         assert status == 200, (path, told)
+        self._changed.discard(kind)
+
+    def changed(self, path: str) -> None:
+        """Somebody may have changed or destroyed what a path names, and with it what needs that."""
+        gone = {_kind(path)}
+        while more := {one for one, needed in NEEDS.items() if needed in gone} - gone:
+            gone |= more
+        self._changed |= gone
 
     def _report(self) -> str:
         report = {"labels": {"alertname": f"Alert{self._name}", "severity": "warning"}}
@@ -67,14 +79,18 @@ class AlertingThings:
         return str(found()[0]["id"])
 
     def _feed(self) -> str:
+        if "calendar-feeds" not in self._changed:
+            return self._feed_id
         body = {"schedule": self._name}
         status, made = self._service.call("POST", "/admin/v1/calendar-feeds", body, self._key)
         assert status in {200, 201}, made
-        return str(made["id"])
+        self._changed.discard("calendar-feeds")
+        self._feed_id = str(made["id"])
+        return self._feed_id
 
     def ids(self, path: str) -> dict[str, str]:
         """What stands in a path for this workspace's things; what somebody destroyed is there again."""
-        kind = path.removeprefix("/admin/v1/").partition("/")[0]
+        kind = _kind(path)
         if kind in self._documents:
             self.write(kind)
             return {"name": self._name}
@@ -82,3 +98,7 @@ class AlertingThings:
             self.write("schedules")
             return {"feed": self._feed()}
         return {"alert_id": self._alert} if kind == "alerts" else {}
+
+
+def _kind(path: str) -> str:
+    return path.removeprefix("/admin/v1/").partition("/")[0]
