@@ -1,5 +1,6 @@
 """Fixtures for every test: a real PostgreSQL, a real Redis, a clock moved by hand, instruments."""
 
+import gc
 import os
 import shutil
 import uuid
@@ -25,6 +26,11 @@ hypothesis.settings.load_profile("house")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; a file's own tests stay together and in their order."""
     items.sort(key=lambda item: place(item.path))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end: looking for garbage in it again and again would find none."""
+    gc.freeze()
 
 
 class UnitScheduling(LoadFileScheduling):

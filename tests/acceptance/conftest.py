@@ -5,10 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import openai
 import pytest
-from playwright.sync_api import Browser
 
 from support.api import Api
-from support.browser import chromium
 from support.faulty_upstream import FaultyUpstream
 from support.postgres import OwnPostgres
 from support.redis_server import RedisServer
@@ -77,10 +75,3 @@ def own_postgres() -> Iterator[OwnPostgres]:
     server = OwnPostgres()
     yield server
     server.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A real browser."""
-    with chromium() as one:
-        yield one

@@ -95,9 +95,9 @@ def tab(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
     context.close()
 
 
-def invite(service: Service, role: str, workspace: str = "default") -> str:
-    """The address of a new person with this role, whose password is `PASSWORD`."""
-    email = f"{role}-{workspace}@example.org"
+def invite(service: Service, role: str, workspace: str = "default", name: str = "") -> str:
+    """The address of a new person with this role, whose password is `PASSWORD`; called like the role, or by a name."""
+    email = f"{name or role}-{workspace}@example.org"
     form = {"email": email, "role": role, "workspace": workspace}
     status, made = service.call("POST", "/admin/v1/accounts", form)
     assert status == 201, made

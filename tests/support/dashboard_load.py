@@ -1,14 +1,24 @@
 """A load that leaves figures behind on every dashboard, also on the panels of what goes wrong."""
 
 import asyncio
+import json
+import shutil
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cmg.catalogue.rendering.rendering import rule_files
 from cmg.kit.paths import faults_file
 from cmg.telemetry.faults import Fault, Name, put_on
 from support.api import Api
 from support.faulty_upstream import closed_port
-from support.service import Service, upstream_toml
+from support.processes import wait_until
+from support.prometheus_server import ScrapingPrometheus
+from support.service import Service, ServiceOptions, upstream_toml
 
 FALLEN = "fallen/m"  # a model whose upstream takes no connection
 OWN_RULES = """
@@ -21,6 +31,48 @@ groups:
         labels: {severity: P4, category: performance}
         annotations: {summary: a breaker is open, runbook_url: runbooks/dependencies.md}
 """
+
+
+@dataclass
+class Watched:
+    """A service and a real Prometheus (if there is one) that scraped it; when the last part of its load began."""
+
+    service: Service
+    prometheus: ScrapingPrometheus | None
+    last_at: float
+
+
+@contextmanager
+def watching(folder: Path) -> Iterator[Watched]:
+    """Used for a while: chats with memory, streams, errors, refusals, a database that is away; then chats again."""
+    options = ServiceOptions(settings_toml(folder), workers=2, console=True)
+    with Service(options) as one, ExitStack() as stack:
+        prometheus = None
+        if shutil.which("prometheus"):
+            server = ScrapingPrometheus(one.url, one.key, {**rule_files(), "own": OWN_RULES})
+            prometheus = stack.enter_context(server)
+        key = one.new_key(memory="on", budget={"period": "day", "usd": 10})
+        for work in (use(one, key), misuse(one), trouble(one)):
+            asyncio.run(work)
+        wait_until(lambda: picture(one, "overview", "alerts")["values"], 60, "an alert that fires")
+        time.sleep(2)
+        last_at = time.time()
+        time.sleep(2)
+        asyncio.run(use(one, key))
+        wait_until(lambda: picture(one, "application", "drain")["lines"], 60, "rates of the journal's drain")
+        yield Watched(one, prometheus, last_at)
+
+
+def get(service: Service, path: str) -> Any:
+    """The JSON of a GET."""
+    asked = urllib.request.Request(f"{service.url}{path}", headers={"Authorization": f"Bearer {service.key}"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        return json.load(answer)
+
+
+def picture(service: Service, slug: str, panel: str) -> dict[str, Any]:
+    """What a panel draws."""
+    return dict(get(service, f"/admin/v1/dashboards/{slug}/panels/{panel}"))
 
 
 def settings_toml(folder: Path) -> str:

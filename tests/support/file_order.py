@@ -3,29 +3,33 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-# Units that take over half a minute, mostly of waiting; the longest first. Then what starts whole services, then rooms.
+# Units that take over half a minute, the longest first. Those that mostly wait (W) stand apart: one process waits while
+# the others work. Then what starts whole services, the house's rules, and the rooms.
 LONG = (
-    "acceptance/test_alerting_cluster.py",
-    "acceptance/test_alerting_kills.py",
-    "acceptance/test_drill.py",
+    "acceptance/test_alerting_kills.py",  # W
+    "acceptance/console",
     "acceptance/one_service",
+    "acceptance/test_alerting_cluster.py",  # W
+    "acceptance/dashboards",
     "acceptance/test_authorisation_matrix.py",
-    "acceptance/test_metrics_over_crashes.py",
-    "acceptance/test_alerting.py",
+    "acceptance/test_control_plane_openapi.py",
+    "acceptance/test_drill.py",  # W
     "rooms/catalogue/test_rule_files.py",
-    "acceptance/test_dashboards.py",
-    "acceptance/test_console_dashboards.py",
+    "acceptance/test_alerting.py",
+    "acceptance/test_metrics_over_crashes.py",
     "acceptance/test_database_away.py",
+    "acceptance/test_vectors.py",  # W
+    "acceptance/test_crash.py",
     "acceptance/test_erasure.py",
-    "acceptance/test_logs.py",
+    "acceptance/test_roles.py",
+    "acceptance/test_health.py",  # W
     "acceptance/test_facts.py",
-    "acceptance/test_health.py",
-    "acceptance/test_status_page.py",
+    "acceptance/test_logs.py",
+    "acceptance/test_status_page.py",  # W
     "acceptance/test_timeseries.py",
-    "acceptance/test_long_conversations.py",
-    "rooms/storage/test_embedded.py",
-    "rooms/storage/test_crash.py",
     "rooms/timeseries/test_costs.py",
+    "rooms/storage/test_embedded.py",
+    "rooms/storage/test_figures.py",
 )
 _ROOT = Path(__file__).resolve().parents[1]
 _FOLDERS = ("acceptance", "house", "rooms")

@@ -7,30 +7,22 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from support.browser import PASSWORD, Tab, invite, tab
+from support.browser import PASSWORD, Tab, tab
 from support.processes import wait_until
-from support.service import Service, ServiceOptions
+from support.service import Service
 
 pytestmark = pytest.mark.needs("chromium")
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[Service]:
-    """A service with a console, where somebody has said something."""
-    with Service(ServiceOptions(console=True)) as running:
-        said = {"role": "user", "content": "My sister Joan plays the cello"}
-        body = {"user_id": "ada", "thread_id": "notes", "wait": True, "messages": [said]}
-        assert running.call("POST", "/v1/ingest", body)[0] < 300
-        for model in ("sim/echo", "sim/memory"):
-            chat = {"model": model, "user": "ada", "messages": [{"role": "user", "content": "What does Joan play?"}]}
-            assert running.call("POST", "/v1/chat/completions", chat)[0] == 200
-        yield running
-
-
-@pytest.fixture(scope="module")
-def people(own: Service) -> dict[str, str]:
-    """Role → address."""
-    return {role: invite(own, role) for role in ("admin", "member")}
+@pytest.fixture(scope="module", autouse=True)
+def said(own: Service) -> None:
+    """Somebody has said something."""
+    said = {"role": "user", "content": "My sister Joan plays the cello"}
+    body = {"user_id": "ada", "thread_id": "notes", "wait": True, "messages": [said]}
+    assert own.call("POST", "/v1/ingest", body)[0] < 300
+    for model in ("sim/echo", "sim/memory"):
+        chat = {"model": model, "user": "ada", "messages": [{"role": "user", "content": "What does Joan play?"}]}
+        assert own.call("POST", "/v1/chat/completions", chat)[0] == 200
 
 
 @pytest.fixture

@@ -10,22 +10,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from support.browser import PASSWORD, Tab, invite, tab
-from support.service import Service, ServiceOptions
+from support.service import Service
 
 pytestmark = pytest.mark.needs("chromium")
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Service]:
-    """A service with a console."""
-    with Service(ServiceOptions(console=True)) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def people(own: Service) -> dict[str, str]:
-    """Role → address."""
-    return {role: invite(own, role) for role in ("admin", "owner", "member", "read_only")}
 
 
 @pytest.fixture

@@ -5,35 +5,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from support.browser import Tab, invite, tab
+from support.browser import Tab, tab
 from support.processes import wait_until
-from support.service import Service, ServiceOptions
+from support.service import Service
 
 pytestmark = pytest.mark.needs("chromium")
-SET = """
-[[upstreams]]
-name = "unset"
-base_url = "http://127.0.0.1:9/v1"
-api_key = "env:UNSET_KEY"
-models = ["u-*"]
-
-[[routes]]
-model = "smart"
-candidates = ["sim/echo", "u-one"]
-"""
-
-
-@pytest.fixture(scope="module")
-def own() -> Iterator[Service]:
-    """A service with a console, an upstream without its key, and a route."""
-    with Service(ServiceOptions(SET, console=True)) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def people(own: Service) -> dict[str, str]:
-    """Role → address."""
-    return {role: invite(own, role) for role in ("admin", "owner", "member")}
 
 
 @pytest.fixture

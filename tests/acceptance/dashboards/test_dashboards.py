@@ -7,12 +7,10 @@ import asyncio
 import json
 import math
 import re
-import shutil
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,59 +20,23 @@ from cmg.analytics.models import Look
 from cmg.analytics.panels import bound
 from cmg.analytics.watching import DashboardWatch
 from cmg.catalogue.dashboards import DASHBOARDS
-from cmg.catalogue.rendering.rendering import rule_files
 from cmg.kit.clock import SystemClock
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
 from cmg.timeseries.api.answers import answer_json
 from cmg.timeseries.labels import labels_of
 from cmg.timeseries.promql.engine import Engine
-from support.dashboard_load import OWN_RULES, misuse, settings_toml, trouble, use
+from support.dashboard_load import Watched, get, picture
 from support.memory_source import MemorySource
 from support.processes import wait_until
 from support.prometheus_server import ScrapingPrometheus, ask
-from support.service import Service, ServiceOptions
+from support.service import Service
 
 PANELS = [(dashboard.slug, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
 # What the kernel of a test's machine may not tell, and what needs a second database.
 SILENT = {"throttled", "container-memory", "disk-operations", "disk-latency", "sockets", "replication"}
 SPAN_S = 300  # covers the whole load
 _FEW = 3
-
-
-@dataclass
-class Watched:
-    """A service and a real Prometheus (if there is one) that scraped it; when the last part of its load began."""
-
-    service: Service
-    prometheus: ScrapingPrometheus | None
-    last_at: float
-
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Used for a while: chats with memory, streams, errors, refusals, a database that is away; then chats again."""
-    settings = settings_toml(tmp_path_factory.mktemp("rules"))
-    with Service(ServiceOptions(settings, workers=2)) as one, ExitStack() as stack:
-        prometheus = None
-        if shutil.which("prometheus"):
-            server = ScrapingPrometheus(one.url, one.key, {**rule_files(), "own": OWN_RULES})
-            prometheus = stack.enter_context(server)
-        key = one.new_key(memory="on", budget={"period": "day", "usd": 10})
-        for work in (use(one, key), misuse(one), trouble(one)):
-            asyncio.run(work)
-        wait_until(lambda: _picture(one, "overview", "alerts")["values"], 60, "an alert that fires")
-        time.sleep(2)
-        last_at = time.time()
-        time.sleep(2)
-        asyncio.run(use(one, key))
-        wait_until(lambda: _picture(one, "application", "drain")["lines"], 60, "rates of the journal's drain")
-        yield Watched(one, prometheus, last_at)
-
-
-@pytest.fixture(scope="module")
-def service(watched: Watched) -> Service:
-    return watched.service
 
 
 @pytest.fixture(scope="module")
@@ -103,21 +65,11 @@ def _asked(server: ScrapingPrometheus, query: str) -> list[dict[str, Any]]:
     return list(server.ask("/api/v1/query", query=query)["data"]["result"])
 
 
-def _get(service: Service, path: str) -> Any:
-    asked = urllib.request.Request(f"{service.url}{path}", headers={"Authorization": f"Bearer {service.key}"})
-    with urllib.request.urlopen(asked, timeout=30) as answer:
-        return json.load(answer)
-
-
-def _picture(service: Service, slug: str, panel: str) -> dict[str, Any]:
-    return dict(_get(service, f"/admin/v1/dashboards/{slug}/panels/{panel}"))
-
-
 @pytest.mark.parametrize(("slug", "panel"), PANELS, ids=[f"{slug}/{panel.id}" for slug, panel in PANELS])
 def test_panel_draws(service: Service, slug: str, panel: Any):
-    picture = _picture(service, slug, panel.id)
-    drawn = {"lines": picture["lines"], "table": picture["rows"]}.get(panel.form, picture["values"])
-    assert drawn or (panel.idle and panel.id in SILENT), picture
+    shown = picture(service, slug, panel.id)
+    drawn = {"lines": shown["lines"], "table": shown["rows"]}.get(panel.form, shown["values"])
+    assert drawn or (panel.idle and panel.id in SILENT), shown
 
 
 PROMQL = pytest.mark.parametrize(
@@ -234,9 +186,9 @@ def _same(one: float, other: float, far: float) -> bool:
 
 
 def test_variables_offer_what_there_is(service: Service):
-    assert "default" in _get(service, "/admin/v1/dashboards/usage")["variables"]["workspace"]
-    assert "sim" in _get(service, "/admin/v1/dashboards/application")["variables"]["upstream"]
-    assert _get(service, "/admin/v1/dashboards/infrastructure")["variables"]["instance"]
+    assert "default" in get(service, "/admin/v1/dashboards/usage")["variables"]["workspace"]
+    assert "sim" in get(service, "/admin/v1/dashboards/application")["variables"]["upstream"]
+    assert get(service, "/admin/v1/dashboards/infrastructure")["variables"]["instance"]
 
 
 async def test_the_daily_look_finds_nothing_wrong_after_the_load(service: Service):

@@ -1,55 +1,14 @@
 """The doors in a real browser: invitations, new passwords, and signing in with an organisation's provider."""
 
-import asyncio
-import threading
-import time
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser, expect
 
 from support.browser import PASSWORD, invite, tab
-from support.oidc_provider import CLIENT_SECRET, OidcProvider
-from support.service import Service, ServiceOptions
+from support.oidc_provider import OidcProvider
+from support.service import Service
 
 pytestmark = pytest.mark.needs("chromium")
 OTHER = "seventeen slow green rivers"
-OIDC = """
-public_url = "{url}"
-
-[oidc]
-issuer = "{issuer}"
-client_secret = "{secret}"
-roles = {{ staff = "owner" }}
-"""
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[OidcProvider]:
-    """On loopback, in a thread of its own."""
-    loop, ready, made = asyncio.new_event_loop(), threading.Event(), []
-
-    async def serve() -> None:
-        async with OidcProvider(time.time) as one:
-            made.append((one, asyncio.Event()))
-            ready.set()
-            await made[0][1].wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert ready.wait(20)
-    yield made[0][0]
-    loop.call_soon_threadsafe(made[0][1].set)
-    thread.join(20)
-
-
-@pytest.fixture(scope="module")
-def own(provider: OidcProvider) -> Iterator[Service]:
-    """A service with a console, whose people can sign in with their organisation."""
-    one = Service(ServiceOptions(console=True))
-    one.options.toml = OIDC.format(url=one.url, issuer=provider.issuer, secret=CLIENT_SECRET)
-    with one:
-        yield one
 
 
 def test_the_organisations_button_signs_in_and_comes_to_the_page_that_was_asked_for(
@@ -107,7 +66,7 @@ def test_an_invitation_is_accepted_and_its_link_works_once(own: Service, browser
 
 
 def test_a_forgotten_password_is_asked_for_and_set_anew(own: Service, browser: Browser) -> None:
-    email = invite(own, "owner")
+    email = invite(own, "owner", name="forgetful")
     with tab(browser, own.console_url) as one:
         one.page.goto(f"{own.console_url}/login")
         one.page.get_by_role("link", name="Forgot your password?").click()
@@ -131,7 +90,7 @@ def test_a_forgotten_password_is_asked_for_and_set_anew(own: Service, browser: B
 
 
 def test_another_password_is_asked_for_with_whose_it_is(own: Service, browser: Browser) -> None:
-    email = invite(own, "read_only")
+    email = invite(own, "read_only", name="careful")
     with tab(browser, own.console_url) as one:
         one.sign_in_well(email)
         one.page.goto(f"{own.console_url}/password?next=/keys")

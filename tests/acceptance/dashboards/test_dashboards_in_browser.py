@@ -10,31 +10,18 @@ from playwright.sync_api import expect
 from cmg.catalogue.dashboards import DASHBOARDS
 from support.browser import Tab, chromium, invite, tab
 from support.dashboard_load import use
-from support.processes import wait_until
-from support.service import Service, ServiceOptions
+from support.service import Service
 
 pytestmark = pytest.mark.needs("chromium")
-FAST = "[timeseries]\nscrape_interval_s = 1\n"
 PANEL = "[data-panel] > [data-drawn]"
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[Service]:
-    """A service that was used for a while: chats with memory, streams, errors."""
-    with Service(ServiceOptions(FAST, workers=2, console=True)) as one:
-        key = one.new_key(memory="on", budget={"period": "day", "usd": 10})
-        asyncio.run(use(one, key))
-        for slug, panel in (("overview", "traffic"), ("application", "drain")):
-            path = f"/admin/v1/dashboards/{slug}/panels/{panel}"
-            wait_until(lambda path=path: one.call("GET", path)[1]["lines"], 60, f"figures of {panel}")
-            asyncio.run(use(one, key))
-        yield one
-
-
-@pytest.fixture(scope="module")
-def admin(own: Service) -> Iterator[Tab]:
-    with chromium() as browser, tab(browser, own.console_url) as one:
-        one.sign_in_well(invite(own, "admin"))
+def admin(service: Service) -> Iterator[Tab]:
+    """An administrator's, while the load of now is on the dashboards, however long ago the first one was."""
+    asyncio.run(use(service, service.new_key(memory="on", budget={"period": "day", "usd": 10})))
+    with chromium() as browser, tab(browser, service.console_url) as one:
+        one.sign_in_well(invite(service, "admin"))
         yield one
 
 
