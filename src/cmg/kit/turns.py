@@ -3,11 +3,18 @@
 The two rooms are siblings and never import each other; these plain values are their common words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import msgspec
 
+from cmg.kit.errors import InvalidRequest
+
+# Of what is remembered: what was said, and what was written or drawn from it.
+ITEM_KINDS = (
+    "message", "document", "diff", "log", "memory", "decision", "requirement", "constraint", "task", "preference",
+    "profile", "event", "artifact", "failure",
+)  # fmt: skip
 # holdout: the call went without memory so that calls with it can be compared. other_key: the user is another API key's.
 MemoryStatus = Literal["ok", "off", "degraded", "holdout", "other_key"]
 
@@ -74,3 +81,13 @@ class Told(msgspec.Struct, frozen=True):
 
 # Every injected note begins with this line; what carries it is never stored again, and `sim/memory` looks for it.
 NOTE_MARK = "[context-memory-gateway: notes from earlier conversations]"
+
+
+def known_kinds(given: Iterable[str], param: str) -> list[str]:
+    """The kinds of items that a request names. Raises `InvalidRequest`: one that is none would find nothing."""
+    kinds = list(given)
+    for kind in kinds:
+        if kind not in ITEM_KINDS:
+            shown, known = kind.encode("utf-8", "replace").decode()[:40], ", ".join(ITEM_KINDS)
+            raise InvalidRequest(f"`{param}` names `{shown}`, which is none; there are: {known}", param=param)
+    return kinds

@@ -152,10 +152,10 @@ async def test_what_was_said_before_a_cut_is_kept(knowing: GatewayCalls) -> None
 
 
 async def test_the_wish_reaches_the_memory_and_not_the_upstream(knowing: GatewayCalls) -> None:
-    memory = {"token_budget": 50, "purpose": "support", "kinds": ["turn"]}
+    memory = {"token_budget": 50, "purpose": "support", "kinds": ["decision"]}
     await knowing.call(user="ana", agent_id="a", memory=memory)
     scope, _, wish = knowing.memory.asked[0]
-    assert (scope.agent_id, wish["token_budget"], wish["purpose"], wish["kinds"]) == ("a", 50, "support", ["turn"])
+    assert (scope.agent_id, wish["token_budget"], wish["purpose"], wish["kinds"]) == ("a", 50, "support", ["decision"])
     assert set(knowing.transport.asked[0].json) == {"model", "messages", "user"}
 
 

@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 
 from cmg.kit.errors import InvalidRequest, NotFound
-from cmg.memory.items.models import Changes, Kept, NewItem, Version
+from cmg.kit.turns import ITEM_KINDS
+from cmg.memory.items.models import FACT_KINDS, SAID_KINDS, Changes, Kept, NewItem, Version
 from cmg.memory.items.store import ItemStore
 from cmg.memory.items.writing import VERSIONS, ItemWriter
 from cmg.memory.models import Owner, Thread
@@ -18,6 +19,10 @@ ANA = Owner("default", "ana")
 THREAD = Thread(ANA, "monday")
 NOW = datetime.fromtimestamp(START, UTC)
 DAY = timedelta(days=1)
+
+
+def test_the_kinds_that_requests_may_name_are_those_that_there_are() -> None:
+    assert (*SAID_KINDS, *FACT_KINDS) == ITEM_KINDS
 
 
 def note(text: str, **changes) -> NewItem:

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import msgspec
 
 from cmg.kit.errors import InvalidRequest
+from cmg.kit.turns import known_kinds
 
 Mode = Literal["on", "off", "read", "write"]
 OUR_FIELDS = ("thread_id", "agent_id", "memory", "inject_context", "context_purpose", "context_token_budget")
@@ -69,7 +70,7 @@ def read_wish(body: MemoryFields, headers: Mapping[bytes, bytes]) -> MemoryWish:
         mode,
         budget,
         spec.purpose or body.context_purpose,
-        spec.kinds,
+        None if spec.kinds is None else known_kinds(spec.kinds, "memory.kinds"),
     )
 
 

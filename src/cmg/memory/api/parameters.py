@@ -1,20 +1,18 @@
 """Words of a path and of a query string as the room's own values; what is wrong names the parameter."""
 
-from collections.abc import Iterable
 from uuid import UUID
 
 from cmg.kit.asgi import Request
 from cmg.kit.errors import InvalidRequest, NotFound
+from cmg.kit.turns import known_kinds
 from cmg.memory.api.schemas import USER_CHARACTERS
 from cmg.memory.control.models import Narrow
-from cmg.memory.items.models import FACT_KINDS, SAID_KINDS
 from cmg.memory.models import Owner, owner_of
 from cmg.memory.text.cleaning import bounded_id
 
 PAGE, PAGE_MAX = 50, 500
 _PLACE_MAX = 2**63 - 1
 _KINDS_MAX = 20
-_KINDS = (*SAID_KINDS, *FACT_KINDS)
 
 
 def speaks_mem0(request: Request) -> bool:
@@ -54,19 +52,7 @@ def narrow_of(query: dict[str, str]) -> Narrow:
     if kinds is not None and not 1 <= len(kinds) <= _KINDS_MAX:
         raise InvalidRequest(f"`kinds` are 1 to {_KINDS_MAX} names with commas", param="kinds")
     ids = {name: optional_id(query, name) for name in ("thread_id", "agent_id", "app_id")}
-    return Narrow(kinds=None if kinds is None else known_kinds(kinds), **ids)
-
-
-def known_kinds(given: Iterable[str]) -> list[str]:
-    """The kinds of items that a request names. Raises `InvalidRequest`: one that is none would find nothing."""
-    kinds = list(given)
-    for kind in kinds:
-        if kind not in _KINDS:
-            shown = kind.encode("utf-8", "replace").decode()[:40]
-            raise InvalidRequest(
-                f"`kinds` names `{shown}`, which is none; there are: {', '.join(_KINDS)}", param="kinds"
-            )
-    return kinds
+    return Narrow(kinds=None if kinds is None else known_kinds(kinds, "kinds"), **ids)
 
 
 def limit_of(query: dict[str, str]) -> int:

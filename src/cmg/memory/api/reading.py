@@ -9,8 +9,8 @@ import msgspec
 from msgspec import UNSET
 
 from cmg.kit.errors import InvalidRequest
+from cmg.kit.turns import known_kinds
 from cmg.memory.api.control_schemas import AddRequest, EditRequest, SearchRequest
-from cmg.memory.api.parameters import known_kinds
 from cmg.memory.api.schemas import IngestMessage, IngestRequest, Moment, RecallFilters, RecallRequest
 from cmg.memory.items.models import Changes, NewItem
 from cmg.memory.models import (
@@ -112,7 +112,7 @@ def filters_of(request: RecallRequest) -> Filters:
     """What a recall is narrowed to."""
     narrow = request.filters or RecallFilters()
     return Filters(
-        kinds=None if request.kinds is None else msgspec.json.encode(known_kinds(request.kinds)).decode(),
+        kinds=None if request.kinds is None else msgspec.json.encode(known_kinds(request.kinds, "kinds")).decode(),
         thread_id=_id(narrow.thread_id),
         agent_id=_id(narrow.agent_id),
         app_id=_id(narrow.app_id),
