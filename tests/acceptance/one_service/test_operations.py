@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from cmg.kit.paths import runtime_dir
 from support.api import Api
 from support.faulty_plan import TEXT, Plan
 from support.faulty_upstream import FaultyUpstream
@@ -162,6 +163,7 @@ async def test_a_stream_in_flight_finishes_when_the_service_stops(
         code = await asyncio.to_thread(own.process.wait, 30)
     assert code == 0, own.tail()
     assert wait_until(lambda: not descendants(own.process.pid), 5, "no child is left")
+    assert not runtime_dir(own.data_dir).exists(), "nor the folder of its sockets"
     own.start()
     assert own.call("GET", "/admin/v1/usage?group_by=model")[1]["items"][0]["calls"] == 1
 
