@@ -1,8 +1,8 @@
 """One score a passage: lists of words and vectors brought to one scale, priors of turns, a lift for good threads.
 
 Scores of a list are z-normalised over the user's passages and summed with fixed weights; a thread lends each of its
-passages a share of its best score. The weights were chosen on conversations between two people and hold there within
-a point when any of them is halved or doubled (ADR 0011).
+passages a share of its best score. There are weights for conversations between people and for those with an assistant;
+what was measured with which, and how little it depends on any one of them, stands in ADR 0011.
 """
 
 import math
