@@ -23,7 +23,8 @@ Role = Literal["user", "assistant", "system", "developer", "tool"]
 class IngestMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One message. Without an `id` its content names it; `created_at` is when it was said, RFC 3339 or epoch seconds.
 
-    Only what users and assistants said is kept; other roles are passed over.
+    Only what users and assistants said is kept; other roles are passed over. A `name` that only says which side speaks
+    (`user`, `Assistant`) is none.
     """
 
     role: Role
