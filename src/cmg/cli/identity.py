@@ -8,7 +8,7 @@ import msgspec
 
 from cmg.cli.key_options import UNSET, fields_of, key_settings
 from cmg.cli.printing import json_option, print_fields, print_json, print_table
-from cmg.cli.session import with_services
+from cmg.cli.session import with_basics
 from cmg.identity.forms.views import key_view, workspace_view
 from cmg.identity.key_changes import Made
 from cmg.identity.keys import GRACE_S, Keys, KeysWanted
@@ -117,7 +117,7 @@ def revoke(*, key_id: str, as_json: bool) -> None:
 
 
 def _on_keys(use: Callable[[Keys], Awaitable[Any]]) -> Any:
-    return with_services(lambda services: use(services.keys))
+    return with_basics(lambda basics: use(basics.keys))
 
 
 def _view(key: ApiKey) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def workspaces() -> None:
 def create_workspace(*, name: str, workspace_id: str | None, timezone: str | None, as_json: bool) -> None:
     """Create a workspace."""
     fields = {"name": name, "id": workspace_id, "timezone": timezone}
-    made = with_services(lambda services: services.workspaces.create(COMMAND_LINE, fields))
+    made = with_basics(lambda basics: basics.workspaces.create(COMMAND_LINE, fields))
     (print_json if as_json else print_fields)(workspace_view(made))
 
 
@@ -169,7 +169,7 @@ def update_workspace(workspace_id: str, *, as_json: bool, memory: str | None, **
             raise click.UsageError(f"--memory is no JSON: {error}") from error
     if not given:
         raise click.UsageError("say what to change, as in --memory '{\"retention_days\": 30}'")
-    changed = with_services(lambda services: services.workspaces.update(COMMAND_LINE, workspace_id, given))
+    changed = with_basics(lambda basics: basics.workspaces.update(COMMAND_LINE, workspace_id, given))
     (print_json if as_json else print_fields)(workspace_view(changed))
 
 
@@ -179,7 +179,7 @@ def update_workspace(workspace_id: str, *, as_json: bool, memory: str | None, **
 @json_option
 def list_workspaces(*, limit: int, cursor: str | None, as_json: bool) -> None:
     """List workspaces."""
-    page = with_services(lambda services: services.workspaces.list(COMMAND_LINE, cursor, limit))
+    page = with_basics(lambda basics: basics.workspaces.list(COMMAND_LINE, cursor, limit))
     items = [workspace_view(one) for one in page.items]
     if as_json:
         print_json({"items": items, "next": page.next})

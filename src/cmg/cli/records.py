@@ -2,18 +2,20 @@
 
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import msgspec
 
-from cmg.app.wiring.services import Services
 from cmg.cli.printing import json_option, print_fields, print_json, print_table
-from cmg.cli.session import with_services
+from cmg.cli.session import with_basics, with_services
 from cmg.identity.models import COMMAND_LINE, DEFAULT_WORKSPACE
 from cmg.ledger.reports.csv_table import csv_table
 from cmg.memory.control.sensitive_reads import REASON_CHARACTERS
 from cmg.memory.models import owner_of
+
+if TYPE_CHECKING:
+    from cmg.app.wiring.services import Services
 
 _SHOWN = ("calls", "errors", "prompt_tokens", "completion_tokens", "cost_usd")
 
@@ -37,7 +39,7 @@ def usage() -> None:
 def report(*, as_json: bool, as_csv: bool, **asked: str | None) -> None:
     """Sum up calls by the groups asked for, most expensive first."""
     asked["from"] = asked.pop("from_")
-    found = with_services(lambda services: services.usage.report(asked, None))
+    found = with_basics(lambda basics: basics.usage.report(asked, None))
     if as_csv:
         click.echo(csv_table(found), nl=False)
     elif as_json:
@@ -60,7 +62,7 @@ def audit() -> None:
 @json_option
 def verify(*, as_json: bool) -> int:
     """Walk the chain of hashes; exit 1 when it is broken."""
-    verdict = with_services(lambda services: services.audit.verify())
+    verdict = with_basics(lambda basics: basics.audit.verify())
     if as_json:
         print_json(msgspec.structs.asdict(verdict))
     elif verdict.ok:
@@ -92,7 +94,7 @@ def export(*, user: str, workspace: str, output: Path | None, reason: str, as_js
     if output is not None and output.exists():
         raise click.UsageError(f"{output} is there already; name a new file")
 
-    async def write(services: Services) -> None:
+    async def write(services: "Services") -> None:
         owner = owner_of(workspace, user)
         await services.control.reads.record(COMMAND_LINE, owner, "export", reason)
         lines = services.control.export.lines(owner)

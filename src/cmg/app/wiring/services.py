@@ -15,6 +15,7 @@ from cmg.app.incidents.building import build_room
 from cmg.app.logbook.building import Logbook, build_logbook
 from cmg.app.memory.control import MemoryControl, build_control
 from cmg.app.people.building import Ground, People, build_people
+from cmg.app.wiring.basics import basics_of, basics_on
 from cmg.app.wiring.groundwork import policies_of
 from cmg.app.wiring.place import database_place
 from cmg.audit.trail import AuditTrail
@@ -30,12 +31,9 @@ from cmg.ledger.reports.calls import Calls
 from cmg.ledger.reports.usage_reports import UsageReports
 from cmg.memory.effect.report import EffectReports
 from cmg.memory.policies import Policies
-from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
-from cmg.storage.migrate import migrate
 from cmg.telemetry.instruments import Instruments
 from cmg.traces.reading import TraceReader
-from cmg.traces.store import TraceStore
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,8 @@ def services_of(
     settings: Settings, dsn: str, database: Database, feed: SnapshotFeed, clock: Clock, instruments: Instruments
 ) -> Services:
     """The use cases on a database, with the keys of a feed."""
-    audit, policies, sealer = AuditTrail(database, clock), policies_of(settings, feed), build_sealer(settings)
+    basics = basics_of(settings, dsn, database, feed, clock, instruments)
+    audit, policies, sealer = basics.audit, policies_of(settings, feed), build_sealer(settings)
     ground = Ground(settings, database, audit, lambda: feed.current.workspaces, clock, instruments, sealer)
     desk = Desk(database, audit, clock)
     alerts = Alerts(desk, database, clock)
@@ -80,15 +79,15 @@ def services_of(
         dsn=dsn,
         database=database,
         audit=audit,
-        keys=Keys(database, audit, clock),
-        workspaces=Workspaces(database, audit, clock),
+        keys=basics.keys,
+        workspaces=basics.workspaces,
         people=build_people(ground),
-        usage=UsageReports(database, lambda: feed.current.workspaces, clock),
+        usage=basics.usage,
         calls=Calls(database, lambda: feed.current.workspaces, clock),
         budgets=Budgets(database, lambda: feed.current, clock),
         policies=policies,
         control=build_control(settings, database, policies, clock),
-        traces=TraceReader(TraceStore(database), clock),
+        traces=basics.traces,
         effect=EffectReports(database, lambda: feed.current.workspaces, clock),
         desk=desk,
         alerts=alerts,
@@ -105,19 +104,10 @@ def services_of(
 @contextlib.asynccontextmanager
 async def services_on(settings: Settings, dsn: str) -> AsyncIterator[Services]:
     """The use cases on a database that is migrated first. Raises `StorageError`."""
-    clock = SystemClock()
-    await migrate(dsn, clock=clock)
-    instruments = Instruments()
-    database = Database(dsn, clock=clock, instruments=instruments, max_size=4)
-    try:
-        await database.open()
-        feed = SnapshotFeed(database, ChangeFeed(database, clock), clock)
-        await feed.load()
-        services = services_of(settings, dsn, database, feed, clock, instruments)
+    async with basics_on(settings, dsn) as basics:
+        services = services_of(settings, dsn, basics.database, basics.feed, SystemClock(), basics.instruments)
         yield services
         await services.people.close()
-    finally:
-        await database.close()
 
 
 @contextlib.asynccontextmanager

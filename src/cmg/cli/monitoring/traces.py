@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from cmg.cli.printing import json_option, print_fields, print_json, print_table
-from cmg.cli.session import with_services
+from cmg.cli.session import with_basics
 from cmg.telemetry.lines.terminal import visible
 
 _SHOWN = ("at", "trace_id", "name", "model", "status", "duration_ms", "kept_for")
@@ -32,7 +32,7 @@ def traces() -> None:
 def list_(*, as_json: bool, slowest: bool, **asked: str | None) -> None:
     """List kept traces."""
     asked["from"], asked["order"] = asked.pop("from_"), "slowest" if slowest else "newest"
-    page = with_services(lambda services: services.traces.page(asked, None))
+    page = with_basics(lambda basics: basics.traces.page(asked, None))
     if as_json:
         print_json(page)
     else:
@@ -44,7 +44,7 @@ def list_(*, as_json: bool, slowest: bool, **asked: str | None) -> None:
 @json_option
 def show(*, id_: str, as_json: bool) -> None:
     """Show one trace as a tree; ID is its own or that of a request (x-cmg-request-id)."""
-    trace = with_services(lambda services: services.traces.trace(id_, None))
+    trace = with_basics(lambda basics: basics.traces.trace(id_, None))
     if as_json:
         print_json(trace)
         return
