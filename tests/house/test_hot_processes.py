@@ -31,7 +31,7 @@ def test_the_supervisor_loads_no_part_of_the_service() -> None:
     "module", ["cmg.cli.commands", "cmg.cli.identity", "cmg.cli.records", "cmg.cli.monitoring.traces"]
 )
 def test_commands_that_need_little_load_little(module: str) -> None:
-    assert _loaded(f"cmg.cli.{module}", HEAVY | {"numpy", "aiohttp", "uvicorn"}) == []
+    assert _loaded(module, HEAVY | {"numpy", "aiohttp", "uvicorn"}) == []
 
 
 def test_the_check_sees_what_backstage_loads() -> None:
