@@ -62,7 +62,7 @@ class Tab:
         """
         self.page.wait_for_function(_LOADED)
         dialog = self.page.locator(".q-dialog").count() > 0
-        options = {"rules": {"color-contrast": {"enabled": not dialog}}}
+        options = {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": not dialog}}}
         found = Axe().run(self.page, ".q-dialog" if dialog else None, options).response["violations"]
         return [
             f"{one['id']}: {[(node['target'], node['html'][:300]) for node in one['nodes']][:4]}"

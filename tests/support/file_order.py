@@ -11,7 +11,7 @@ LONG = (
     "acceptance/one_service",
     "acceptance/test_alerting_cluster.py",  # W
     "acceptance/dashboards",
-    "acceptance/test_authorisation_matrix.py",
+    "acceptance/callers",
     "acceptance/test_control_plane_openapi.py",
     "acceptance/test_drill.py",  # W
     "rooms/catalogue/test_rule_files.py",

@@ -3,7 +3,7 @@
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -15,7 +15,7 @@ from cmg.kit.permissions import permission_of, routes_of
 from cmg.kit.scopes import EVERYTHING, covers
 from support.alerting_things import AlertingThings
 from support.processes import wait_until
-from support.service import Service, ServiceOptions
+from support.service import Service
 from support.visitors import Person, account_of
 
 ROLES = ("admin", "owner", "member", "read_only")
@@ -87,12 +87,10 @@ def _routes() -> Sequence[Route]:
     ]
 
 
-@pytest.fixture(scope="module")
-def own() -> Iterator[Service]:
-    """A service with a workspace beside the default one."""
-    with Service(ServiceOptions()) as running:
-        running.call("POST", "/admin/v1/workspaces", {"id": "other", "name": "Other"})
-        yield running
+@pytest.fixture(scope="module", autouse=True)
+def other(own: Service) -> None:
+    """A workspace beside the default one."""
+    assert own.call("POST", "/admin/v1/workspaces", {"id": "other", "name": "Other"})[0] == 201
 
 
 class Things:

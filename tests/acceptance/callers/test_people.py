@@ -13,13 +13,6 @@ from support.service import Service, ServiceOptions
 from support.visitors import PASSWORD, Person, account_of
 
 
-@pytest.fixture(scope="module")
-def own() -> Service:
-    """A service that nobody else changes accounts of."""
-    with Service(ServiceOptions()) as running:
-        yield running
-
-
 def test_the_first_start_prints_a_password_that_is_good_for_changing_it(own: Service) -> None:
     found = re.search(r"Administrator (\S+), one-time password \(.*\): (\S+)", own.log.read_text())
     assert found is not None
