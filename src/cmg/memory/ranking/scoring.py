@@ -76,14 +76,14 @@ def score(corpus: Corpus, question: Question) -> Scores:
     total = weights.words * _z_words(own, corpus) + weights.window_words * _z_words(around, corpus)
     total += weights.thread_words * _z_words(thread, corpus)
     hit: Flags = own > 0
+    if assisted:
+        total += weights.shared * (hit if corpus.cosine is None else hit & np.isnan(corpus.cosine))
     related: Flags = around > 0
     if corpus.cosine is not None and corpus.window_cosine is not None:
         total += weights.vector * _z(corpus.cosine, corpus) + weights.window_vector * _z(corpus.window_cosine, corpus)
         with np.errstate(invalid="ignore"):
             hit = hit | (corpus.cosine >= _MEANT)
             related = related | (corpus.cosine >= _RELATED) | (corpus.window_cosine >= _RELATED)
-    elif assisted:
-        total += weights.shared * hit
     total += weights.length * _z(np.log1p(corpus.length), corpus)
     total += weights.asks * corpus.asks
     total += weights.salience * (corpus.salience - 0.5)
