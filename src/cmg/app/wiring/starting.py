@@ -1,6 +1,7 @@
 """What a start has to do once on the database, before the first worker runs or, while that is away, beside them."""
 
 import asyncio
+import signal
 import socket
 import sys
 
@@ -45,6 +46,8 @@ async def begin(orders: Orders) -> list[Work]:
         report = await _early(orders)
     except (StorageError, CmgError) as error:
         report = Prepared(refusal=str(error), invalid=isinstance(error, InvalidRequest))
+    if report.refusal is not None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it logged is written when it ends by itself
     tell(orders.report, report)
     if report.refusal is not None:
         sys.stdin.buffer.read()  # until the supervisor ends this process, or has ended
