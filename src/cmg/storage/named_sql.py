@@ -19,7 +19,7 @@ from types import MappingProxyType
 _NAME = re.compile(r"^-- name:[ \t]*(\S+)[ \t]*$", re.MULTILINE)
 _CROSS = "-- cross-workspace:"
 _WORD_MOST = 12
-_NAMES: dict[str, str] = {}  # of the statements that were loaded: as many as there are in the code
+_NAMES: dict[str, str] = {}  # of the statements that were loaded: as many as there are in the code, and their variants
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,15 @@ def described(package: str) -> tuple[NamedQuery, ...]:
     queries = parse(text, origin=f"{package}/queries.sql")
     _NAMES.update((query.sql, f"{package.removeprefix('cmg.')}.{query.name}") for query in queries)
     return queries
+
+
+def variant(sql: str, names: Mapping[str, str]) -> str:
+    """The statement with other names in it, where they cannot be arguments; it keeps its own name."""
+    changed = sql
+    for old, new in names.items():
+        changed = changed.replace(old, new)
+    _NAMES.setdefault(changed, name_of(sql))
+    return changed
 
 
 def name_of(sql: str) -> str:

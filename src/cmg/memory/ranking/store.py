@@ -13,7 +13,7 @@ from cmg.memory.ranking.corpus import Corpus, Floats, Ints, column, rows_of
 from cmg.memory.ranking.question import Question, standing_terms
 from cmg.memory.ranking.sampling import Leads, Sample, completed
 from cmg.storage.database import Connection
-from cmg.storage.named_sql import load
+from cmg.storage.named_sql import load, variant
 
 ALL_RANKED = 4000  # of a user with more passages candidates are ranked, or what fits the filters
 # From so many passages on the index of neighbours is quicker than all of the user's distances (4 ms for 10,000).
@@ -98,8 +98,11 @@ class RankingStore:
     async def by_neighbours(self, conn: Connection, owner: Owner, vector: QueryVector, search: Search) -> list[int]:
         """The numbers of the passages that the index of neighbours finds nearest."""
         # There is an index for each model, on the cast to its dimension, and neither can be an argument.
-        sql = self._sql["by_neighbours"].replace("halfvec(384)", f"halfvec({vector.text.count(',') + 1})")
-        sql = sql.replace("model_no = 0", f"model_no = {vector.model_no:d}")
+        names = {
+            "halfvec(384)": f"halfvec({vector.text.count(',') + 1})",
+            "model_no = 0": f"model_no = {vector.model_no:d}",
+        }
+        sql = variant(self._sql["by_neighbours"], names)
         return _listed(await conn.fetchval(sql, *owner, vector.text, search.most))
 
     async def candidates(
