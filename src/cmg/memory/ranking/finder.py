@@ -26,6 +26,7 @@ _PROFILE_S = 600.0  # each search brings what is known by now, and asks again wh
 _SAMPLE_S = 600.0  # a conversation does not change its nature faster
 _SAMPLES = 1024  # of 10 KB for notes, of 40 KB for searches
 SEARCH = Sizes(every=ALL_RANKED, candidates=150, sample=200)
+LARGE = Sizes(every=ALL_RANKED, candidates=100, sample=100)  # 2 of 17 ms less, where a vector is a page each
 # A note holds a few lines, and only what has the question's words or its meaning.
 NOTE = Sizes(every=500, candidates=64, sample=64)
 _ANSWER = 0.8  # of score, for what holds a time, a number, a name … where a question asks for one
@@ -165,8 +166,9 @@ class Finder:
     ) -> tuple[Corpus | None, Profile | None]:
         """Those passages that may rank high; what has the words is looked up while the question gets its vector."""
         owner, question = wanted.owner, asked_for.question
-        sample = await self._sample(conn, wanted)
-        search = Search(passages, _sizes(wanted).candidates, sample, leads(question, sample, passages))
+        sizes = _sizes(wanted, passages)
+        sample = await self._sample(conn, owner, sizes.sample)
+        search = Search(passages, sizes.candidates, sample, leads(question, sample, passages))
         if embedding is None:
             return await self._store.candidates(conn, owner, asked_for, search)
         found = await self._store.by_words(conn, owner, search)
@@ -175,8 +177,8 @@ class Finder:
             found += await self._store.by_neighbours(conn, owner, vector, search)
         return await self._store.candidates(conn, owner, asked_for, search, vector, found)
 
-    async def _sample(self, conn: Connection, wanted: Wanted) -> Sample:
-        now, size, owner = self._clock.monotonic(), _sizes(wanted).sample, wanted.owner
+    async def _sample(self, conn: Connection, owner: Owner, size: int) -> Sample:
+        now = self._clock.monotonic()
         held = self._samples.get((owner, size))
         if held is not None and held[0] > now:
             return held[1]
@@ -221,13 +223,15 @@ class Finder:
             self._profiles.popitem(last=False)
 
 
-def _sizes(wanted: Wanted) -> Sizes:
-    return NOTE if wanted.floor else SEARCH
+def _sizes(wanted: Wanted, passages: int) -> Sizes:
+    if wanted.floor:
+        return NOTE
+    return LARGE if by_index(passages) else SEARCH
 
 
 def _few_are_enough(wanted: Wanted, passages: int) -> bool:
     """Whether to rank those passages alone that may rank high, not all."""
-    return not wanted.filters.narrows and wanted.filters.as_of is None and passages > _sizes(wanted).every
+    return not wanted.filters.narrows and wanted.filters.as_of is None and passages > _sizes(wanted, passages).every
 
 
 def _chosen(corpus: Corpus, question: Question, wanted: Wanted, more: int) -> tuple[Ints, Scores]:
