@@ -70,6 +70,18 @@ async def another_than(server: EmbeddedPostgres, killed: int | None) -> int:
     return await eventually(came, 30, "the server is started again")
 
 
+async def answering(database: Database) -> None:
+    """Wait until the database answers again."""
+
+    async def answers() -> bool:
+        try:
+            return await database.fetchval("SELECT 1") == 1
+        except DatabaseAway:
+            return False
+
+    await eventually(answers, 20, "the database answers")
+
+
 async def test_nothing_acknowledged_is_lost_when_the_server_is_killed_under_writers(server, instruments):
     database = Database(server.dsn, clock=SystemClock(), instruments=instruments)
     await database.open()
@@ -140,14 +152,7 @@ async def test_numbers_given_out_are_not_given_out_again_after_a_kill_at_the_fir
         killed = server.pid
         kill(killed)
         await another_than(server, killed)
-
-        async def answers() -> bool:
-            try:
-                return await database.fetchval("SELECT 1") == 1
-            except DatabaseAway:
-                return False
-
-        await eventually(answers, 20)
+        await answering(database)
         assert await change() > max(before)
     await database.close()
 
@@ -156,14 +161,7 @@ async def test_killed_backend_takes_the_others_down_and_all_recover(server, inst
     database = Database(server.dsn, clock=SystemClock(), instruments=instruments)
     await database.open()
     kill(await database.fetchval("SELECT pg_backend_pid()"))
-
-    async def answers() -> bool:
-        try:
-            return await database.fetchval("SELECT 1") == 1
-        except DatabaseAway:
-            return False
-
-    await eventually(answers, 20)
+    await answering(database)
     await database.close()
 
 
