@@ -21,6 +21,7 @@ _TELLING = 0.05  # words whose BM25 varies less than this, and nowhere is high, 
 _HIGH = 1.0
 _ALIKE = 1e-9
 _FEW = 50.0  # passages
+_GOOD = 1.0  # of score: what is above the mean of all by a deviation or more
 _WORDY = 3.0  # times the other's words: no two people talk like that for long
 _PEAK = 32.0  # deviations at most of a word's z: one passage of 1,000; among more a rare word would be all that counts
 
@@ -43,6 +44,7 @@ class Weights(NamedTuple):
     salience: float = 0.4
     lift: float = 0.3
     spread: float = 0.0  # what each passage loses for every better one of its thread
+    reply: float = 0.1  # an assistant's answer: of the score of what it answers; twice if the question is after answers
 
 
 BETWEEN_PEOPLE = Weights()
@@ -95,6 +97,8 @@ def score(corpus: Corpus, question: Question) -> Scores:
     total = _lifted(total, corpus.thread, weights.lift)
     if weights.spread:
         total -= weights.spread * _places(total, corpus.thread)
+    if assisted:
+        total = _answered(total, corpus, weights.reply * (2.0 if question.speaker == "assistant" else 1.0))
     return Scores(total, own, related if assisted else hit, related)
 
 
@@ -256,6 +260,14 @@ def _places(total: Floats, thread: Ints) -> Ints:
     places = np.empty(len(total), np.int64)
     places[order] = np.arange(len(total)) - np.repeat(starts, np.diff(np.r_[starts, len(total)]))
     return places
+
+
+def _answered(total: Floats, corpus: Corpus, share: float) -> Floats:
+    """Where an assistant's answer begins, with a share of what was said to it, if that is good."""
+    begins = ~corpus.by_user[1:] & corpus.by_user[:-1] & (corpus.thread[1:] == corpus.thread[:-1])
+    answered = total.copy()
+    answered[1:] += share * begins * np.maximum(total[:-1] - _GOOD, 0.0)
+    return answered
 
 
 def _starts(thread: Ints) -> Ints:

@@ -117,6 +117,17 @@ def test_among_long_answers_the_side_that_the_question_means_comes_first(speaker
     assert best(scores) == expected
 
 
+def test_where_an_assistants_answer_begins_it_follows_what_it_answers():
+    said = {"by_user": np.arange(20) == 8, "postings": [(8, 0, 1)]}
+    for speaker in (None, "assistant"):
+        total = score(corpus(20, **said), question(speaker=speaker)).total
+        assert total[9] > total[7] + 0.1
+    between_people = score(corpus(20, **said, person=np.ones(20, np.int64)), question()).total
+    assert between_people[9] == pytest.approx(between_people[7])
+    elsewhere = score(corpus(20, **said, thread=np.repeat([1, 2, 3], [9, 10, 1])), question()).total
+    assert elsewhere[9] == pytest.approx(elsewhere[11])
+
+
 def test_people_who_talk_with_each_other_have_names():
     assert looks_assisted(corpus(20))
     assert not looks_assisted(corpus(20, person=np.array([0, 1] * 10)))
