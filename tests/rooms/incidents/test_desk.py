@@ -162,6 +162,11 @@ async def test_a_marker_told_twice_is_one(world: World) -> None:
         await world.operation.mark(ANA, {"title": "x", "link": "javascript:alert(1)"})
 
 
+async def test_markers_of_a_kind_that_no_text_can_be_are_refused(world: World) -> None:
+    with pytest.raises(InvalidRequest, match="`kind`"):
+        await world.operation.markers(None, "de\x00ploy", 10)
+
+
 async def test_what_is_old_goes_and_what_is_open_stays(world: World) -> None:
     still = await world.declare()
     await world.operation.mark(ANA, {"title": "version 2"})

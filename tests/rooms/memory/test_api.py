@@ -238,6 +238,16 @@ async def test_odd_texts_are_kept_and_found(client: Client) -> None:
     assert (await client.recall("nul marker"))["items"][0]["content"] == "nul  byte marker"
 
 
+@pytest.mark.parametrize("said", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z", "0001-01-01T05:00:00+05:00"])
+async def test_the_first_and_last_moment_of_the_calendar_are_times_like_others(client: Client, said: str) -> None:
+    """What .NET sends for "no time"; the driver and PostgreSQL take exactly these for infinity."""
+    await client.ingest(messages=WINE)
+    await client.ingest(messages=[{"role": "user", "content": "The wine list is long.", "created_at": said}])
+    found = {item["content"]: item["created_at"] for item in (await client.recall("wine"))["items"]}
+    assert found["The wine list is long."].startswith(said[:4])
+    assert len(found) == 2
+
+
 async def test_without_a_database_ingest_and_recall_say_so(client: Client) -> None:
     await client.memory.database.close()
     for path, body in (("/v1/ingest", {"messages": WINE}), ("/v1/recall", {"query": "wine"})):

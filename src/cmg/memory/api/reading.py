@@ -29,6 +29,9 @@ from cmg.memory.text.redaction import Redactor
 
 _METADATA_BYTES = 16 * 1024
 _LATEST_S = 253_402_300_799  # the end of the year 9999
+# The very first and last moment mean "no time" in .NET and infinity in PostgreSQL's driver: finite neighbours.
+_FIRST = datetime(1, 1, 1, 0, 0, 1, tzinfo=UTC)
+_LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 Writer = tuple[str, str | None]  # the workspace, and the key in whose name users are stored
@@ -131,7 +134,8 @@ def moment(value: Moment | None, param: str) -> datetime | None:
     try:
         if isinstance(value, str):
             parsed = datetime.fromisoformat(value)
-            return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+            known = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+            return min(max(known, _FIRST), _LAST)
         if math.isfinite(value) and 0 <= value <= _LATEST_S:
             return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError):
