@@ -12,7 +12,7 @@ GENESIS = bytes(32)
 PURGED = "audit.purge"
 DETAILS_BYTES_MAX = 16_384
 _TEXT_MAX = 500
-_SECRET = re.compile(r"\b(cmg_[A-Za-z0-9]{1,64})_[A-Za-z0-9]{12,}")
+_SECRET = re.compile(r"\b(cmg_[A-Za-z0-9]{1,64})_[A-Za-z0-9_-]{12,}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

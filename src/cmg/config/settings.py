@@ -20,7 +20,7 @@ SecretUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#]+", extra={"shown": "p
 UpstreamUrl = Annotated[str, Meta(pattern=r"^https?://[^/?#]+(/[^?#]*)?$", extra={"shown": "place"})]
 DatabaseUrl = Annotated[str, Meta(pattern=r"^postgres(ql)?://", extra={"shown": "place"})]
 RedisUrl = Annotated[str, Meta(pattern=r"^(rediss?|unix)://", extra={"shown": "place"})]
-BootstrapKey = Annotated[str, Meta(pattern=r"^cmg_[A-Za-z0-9]{1,40}_[A-Za-z0-9]{24,128}$", extra={"shown": "never"})]
+BootstrapKey = Annotated[str, Meta(pattern=r"^cmg_[A-Za-z0-9]{1,40}_[A-Za-z0-9_-]{16,128}$", extra={"shown": "never"})]
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")]
 
 

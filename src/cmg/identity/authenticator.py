@@ -18,7 +18,7 @@ from cmg.kit.errors import Forbidden, Unauthenticated
 from cmg.kit.scopes import require
 from cmg.telemetry.instruments import Instruments
 
-KEY_FORM = re.compile(r"cmg_([A-Za-z0-9]{1,40})_([A-Za-z0-9]{8,128})")
+KEY_FORM = re.compile(r"cmg_([A-Za-z0-9]{1,40})_([A-Za-z0-9_-]{8,128})")
 _NOBODY = ((sha256(b"no key has this secret").digest(), None),)
 _NO_KEY = "send an API key as `Authorization: Bearer cmg_…` or `x-api-key`"
 _BAD_KEY = "this API key is not valid: it is unknown, was revoked, or was replaced by a rotation"

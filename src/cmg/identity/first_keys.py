@@ -22,7 +22,7 @@ from cmg.kit.ids import public_id
 from cmg.kit.scopes import EVERYTHING
 from cmg.storage.database import Database
 
-_BOOTSTRAP_SECRET_MIN = 24
+_BOOTSTRAP_SECRET_MIN = 16
 
 
 class FirstKeys:
@@ -102,8 +102,8 @@ def _bootstrap_id(presented: str) -> str:
     form = KEY_FORM.fullmatch(presented)
     if form is None or len(form[2]) < _BOOTSTRAP_SECRET_MIN:
         raise InvalidRequest(
-            "CMG_BOOTSTRAP_KEY must be cmg_<id>_<secret>: letters and digits, the id 1 to 40 of them, the secret "
-            f"{_BOOTSTRAP_SECRET_MIN} to 128, drawn at random",
+            "CMG_BOOTSTRAP_KEY must be cmg_<id>_<secret>: the id 1 to 40 letters and digits, the secret "
+            f"{_BOOTSTRAP_SECRET_MIN} to 128 of them or of - and _, drawn at random",
             param="CMG_BOOTSTRAP_KEY",
         )
     return form[1]

@@ -20,6 +20,13 @@ async def test_the_bootstrap_key_opens_everything(keys: Keys, door: Authenticato
     assert (caller.key_id, caller.workspace_id, caller.scopes) == ("boot", "default", frozenset(SCOPES))
 
 
+async def test_its_secret_may_hold_what_generators_write(keys: Keys, door: Authenticator, changes: ChangeFeed) -> None:
+    presented = "cmg_boot_0a-B_cD3-_e4F5g6"
+    await keys.ensure_bootstrap(presented)
+    await changes.look()
+    assert (await door.authenticate(f"Bearer {presented}", None, "")).key_id == "boot"
+
+
 async def test_ensuring_it_again_changes_nothing(keys: Keys, audit: AuditTrail) -> None:
     for _ in range(3):
         await keys.ensure_bootstrap(A)
