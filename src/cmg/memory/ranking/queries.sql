@@ -114,7 +114,7 @@ SELECT array_send(array_agg(near.seq)) FROM (
     SELECT seq FROM memory_vectors
     WHERE search.onward IS NOT NULL AND search.far IS NOT NULL AND indexed AND model_no = 0
         AND user_no + 0 = (SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2)
-    ORDER BY turn::halfvec(384) <=> $3::text::halfvec(384) LIMIT $4
+    ORDER BY turn::halfvec(384) <=> (SELECT $3::text::halfvec(384)) LIMIT $4 -- read once, not for each row found
 ) near;
 
 -- name: candidates
