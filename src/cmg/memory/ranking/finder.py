@@ -14,9 +14,9 @@ from cmg.memory.ranking.answers import Likely, holding
 from cmg.memory.ranking.corpus import Corpus, Flags, Ints
 from cmg.memory.ranking.purposes import kinds_for, steered
 from cmg.memory.ranking.question import Question, asked
-from cmg.memory.ranking.sampling import Sample, leads
+from cmg.memory.ranking.sampling import Sample, leads, persons_words_are_few
 from cmg.memory.ranking.scoring import Scores, score
-from cmg.memory.ranking.store import ALL_RANKED, Asked, Profile, RankingStore, Search, Sizes, by_index
+from cmg.memory.ranking.store import ALL_RANKED, Asked, Found, Profile, RankingStore, Search, Sizes, by_index
 from cmg.storage.database import Connection, Database
 
 NO_FILTERS = Filters()
@@ -139,7 +139,7 @@ class Finder:
             async with self._database.connection(timeout_s, keeps_plans=True) as conn:
                 await self._store.profile(conn, nobody)
                 sample = await self._store.sample(conn, nobody, 1)
-                search = Search(0, 0, sample, leads(nothing, sample, 0))
+                search = Search(0, 0, 0, sample, leads(nothing, sample, 0))
                 await self._store.by_words(conn, nobody, search)
                 await self._store.candidates(conn, nobody, asked_for, search)
                 await self._store.passages(conn, nobody, [0])
@@ -168,14 +168,15 @@ class Finder:
         owner, question = wanted.owner, asked_for.question
         sizes = _sizes(wanted, passages)
         sample = await self._sample(conn, owner, sizes.sample)
-        search = Search(passages, sizes.candidates, sample, leads(question, sample, passages))
+        own = sizes.candidates // 2 if persons_words_are_few(sample, question) else 0
+        search = Search(passages, sizes.candidates, own, sample, leads(question, sample, passages))
         if embedding is None:
             return await self._store.candidates(conn, owner, asked_for, search)
-        found = await self._store.by_words(conn, owner, search)
+        by_words, nearest = await self._store.by_words(conn, owner, search), []
         vector = await embedding
         if vector is not None and by_index(passages):
-            found += await self._store.by_neighbours(conn, owner, vector, search)
-        return await self._store.candidates(conn, owner, asked_for, search, vector, found)
+            nearest = await self._store.by_neighbours(conn, owner, vector, search)
+        return await self._store.candidates(conn, owner, asked_for, search, vector, Found(by_words, nearest))
 
     async def _sample(self, conn: Connection, owner: Owner, size: int) -> Sample:
         now = self._clock.monotonic()

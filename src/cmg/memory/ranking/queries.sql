@@ -92,21 +92,28 @@ SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
 FROM drawn;
 
 -- name: by_words
--- The $5 passages of a user that hold most of these words ($3), by what each is worth ($4).
-SELECT array_send(array_agg(seq)) FROM (
-    SELECT t.seq FROM ROWS FROM (unnest($3::text::bigint[]), unnest($4::text::float8[])) AS a (term, worth)
+-- The $5 passages of a user that hold most of these words ($3), by what each is worth ($4); $6 of the places are for what
+-- the person said.
+WITH matched AS MATERIALIZED (
+    SELECT t.seq, t.own, sum(a.worth) AS worth
+    FROM ROWS FROM (unnest($3::text::bigint[]), unnest($4::text::float8[])) AS a (term, worth)
     CROSS JOIN LATERAL (
-        SELECT seq FROM memory_turns
+        SELECT seq, role = 'user' AS own FROM memory_turns
         WHERE terms @> ARRAY[a.term] AND workspace_id = $1
             AND user_no + 0 = (SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2)
         LIMIT 3000
     ) t
-    GROUP BY t.seq ORDER BY sum(a.worth) DESC, t.seq DESC LIMIT $5
+    GROUP BY t.seq, t.own
+)
+SELECT array_send(array_agg(seq)) FROM (
+    (SELECT seq FROM matched ORDER BY worth DESC, seq DESC LIMIT $5::bigint - $6::bigint)
+    UNION
+    (SELECT seq FROM matched WHERE own ORDER BY worth DESC, seq DESC LIMIT $6::bigint)
 ) best;
 
 -- name: by_neighbours
--- The $4 passages of a user nearest to a vector ($3) by the index of neighbours, which holds those of all large users. It is
--- searched on until enough of the user's own are found.
+-- The $4 passages of a user nearest to a vector ($3), the nearest first, by the index of neighbours, which holds those of all
+-- large users. It is searched on until enough of the user's are found.
 SELECT array_send(array_agg(near.seq)) FROM (
     SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true) AS onward, set_config('hnsw.ef_search', '200', true) AS far
     OFFSET 0
@@ -119,9 +126,10 @@ SELECT array_send(array_agg(near.seq)) FROM (
 
 -- name: candidates
 -- As `corpus` without filters, of those passages alone that may rank high, with their neighbours; and the distances of the
--- sample ($10). $8 is how many of each list at most; $9: vectors are compared one by one. $11 are the words that lead to
--- candidates and $12 what each is worth. Both lists may have been asked for before: $13 holds what they found. $14 is as
--- $17 of `corpus`. A row is found again by its place in the table (`ctid`), which does not change within a statement.
+-- sample ($10). $8 is how many of each list at most, $16 of them for what the person said; $9: vectors are compared one by
+-- one. $11 are the words that lead to candidates and $12 what each is worth. Both lists may have been asked for before: $13
+-- is what has the words, $15 what is nearest. $14 is as $17 of `corpus`. A row is found again by its place in the table
+-- (`ctid`), which does not change within a statement.
 WITH owner AS MATERIALIZED (
     SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2
 ), question AS MATERIALIZED (
@@ -129,24 +137,34 @@ WITH owner AS MATERIALIZED (
 ), asked AS MATERIALIZED (
     SELECT term, place - 1 AS place FROM unnest($3::text::bigint[]) WITH ORDINALITY AS w (term, place)
 ), by_words AS MATERIALIZED (
-    SELECT t.at, t.seq, t.thread_no
+    SELECT t.at, t.seq, t.thread_no, t.own, sum(a.worth) AS worth
     FROM ROWS FROM (unnest($11::text::bigint[]), unnest($12::text::float8[])) AS a (term, worth)
     CROSS JOIN LATERAL (
-        SELECT ctid AS at, seq, thread_no FROM memory_turns
+        SELECT ctid AS at, seq, thread_no, role = 'user' AS own FROM memory_turns
         WHERE terms @> ARRAY[a.term] AND workspace_id = $1 AND user_no + 0 = (SELECT user_no FROM owner)
         LIMIT 3000
     ) t
-    GROUP BY t.at, t.seq, t.thread_no ORDER BY sum(a.worth) DESC, t.seq DESC LIMIT $8
+    GROUP BY t.at, t.seq, t.thread_no, t.own
+), nearest AS MATERIALIZED (
+    SELECT $15::text::bigint[] || ARRAY(
+        SELECT seq FROM memory_vectors
+        WHERE $5::text IS NOT NULL AND $9 AND model_no = $4 AND user_no = (SELECT user_no FROM owner)
+        ORDER BY turn <#> (SELECT vector FROM question) LIMIT $8::bigint * CASE WHEN $16::bigint > 0 THEN 2 ELSE 1 END
+    ) AS seqs
 ), by_vector AS MATERIALIZED (
-    SELECT seq FROM memory_vectors
-    WHERE $5::text IS NOT NULL AND $9 AND model_no = $4 AND user_no = (SELECT user_no FROM owner)
-    ORDER BY turn <#> (SELECT vector FROM question) LIMIT $8
+    SELECT ctid AS at, seq, thread_no, role = 'user' AS own, array_position((SELECT seqs FROM nearest), seq) AS place
+    FROM memory_turns WHERE user_no = (SELECT user_no FROM owner) AND seq = ANY((SELECT seqs FROM nearest)::bigint[])
 ), found AS MATERIALIZED (
-    SELECT at, seq, thread_no FROM by_words
+    (SELECT at, seq, thread_no FROM by_words ORDER BY worth DESC, seq DESC LIMIT $8::bigint - $16::bigint)
+    UNION
+    (SELECT at, seq, thread_no FROM by_words WHERE own ORDER BY worth DESC, seq DESC LIMIT $16::bigint)
+    UNION
+    (SELECT at, seq, thread_no FROM by_vector ORDER BY place LIMIT $8::bigint - $16::bigint)
+    UNION
+    (SELECT at, seq, thread_no FROM by_vector WHERE own ORDER BY place LIMIT $16::bigint)
     UNION
     SELECT ctid, seq, thread_no FROM memory_turns
-    WHERE user_no = (SELECT user_no FROM owner)
-        AND seq = ANY(ARRAY(SELECT seq FROM by_vector UNION ALL SELECT unnest($13::text::bigint[])))
+    WHERE user_no = (SELECT user_no FROM owner) AND seq = ANY(ARRAY(SELECT unnest($13::text::bigint[])))
 ), wanted AS MATERIALIZED (
     SELECT at, seq FROM found
     UNION

@@ -8,6 +8,7 @@ import numpy as np
 
 from cmg.memory.ranking.corpus import Corpus, Flags, Floats, Ints
 from cmg.memory.ranking.question import Question
+from cmg.memory.ranking.scoring import looks_assisted
 
 _ROWS = 3000  # that the words of a question lead to at most, the rarest words first
 _LEAST = 100.0  # what a word is counted for at least: the sample does not know better
@@ -63,6 +64,12 @@ def leads(question: Question, sample: Sample, total: int) -> Leads:
         terms.append(term)
         worth.append(math.log1p(total / (count + 1)))
     return Leads(terms, worth, held)
+
+
+def persons_words_are_few(sample: Sample, question: Question) -> bool:
+    """Whether what the person said would be lost among an assistant's long answers, and is asked for."""
+    named = np.array([name is not None for name in sample.names], np.bool_)
+    return question.speaker != "assistant" and looks_assisted(sample.by_user, named, sample.length)
 
 
 def completed(

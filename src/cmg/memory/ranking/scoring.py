@@ -72,7 +72,7 @@ class Scores(NamedTuple):
 
 def score(corpus: Corpus, question: Question) -> Scores:
     """The scores of a corpus's passages, none of which is left out."""
-    assisted = looks_assisted(corpus)
+    assisted = looks_assisted(corpus.by_user, corpus.person >= 0, corpus.length)
     weights = _weights(question) if assisted else BETWEEN_PEOPLE
     own, around, thread = _bm25(corpus, question)
     total = weights.words * _z_words(own, corpus) + weights.window_words * _z_words(around, corpus)
@@ -102,12 +102,12 @@ def score(corpus: Corpus, question: Question) -> Scores:
     return Scores(total, own, related if assisted else hit, related)
 
 
-def looks_assisted(corpus: Corpus) -> bool:
+def looks_assisted(by_user: Flags, named: Flags, length: Ints) -> bool:
     """Whether this is a person asking an assistant: one side has no name, or answers far longer than it is asked."""
-    sides = [side for side in (corpus.by_user, ~corpus.by_user) if side.any()]
-    if not all((corpus.person[side] >= 0).any() for side in sides):
+    sides = [side for side in (by_user, ~by_user) if side.any()]
+    if not all(named[side].any() for side in sides):
         return True
-    asked, told = (float(corpus.length[side].mean()) for side in sides) if len(sides) > 1 else (0.0, 0.0)
+    asked, told = (float(length[side].mean()) for side in sides) if len(sides) > 1 else (0.0, 0.0)
     return told > _WORDY * asked
 
 

@@ -59,12 +59,23 @@ class Asked(NamedTuple):
 
 
 class Search(NamedTuple):
-    """How candidates are looked for: `most` of each list among a user's `total` passages, for which `sample` stands."""
+    """How candidates are looked for: `most` of each list among a user's `total` passages, for which `sample` stands.
+
+    `own`: how many of these places are for what the person said.
+    """
 
     total: int
     most: int
+    own: int
     sample: Sample
     lead: Leads
+
+
+class Found(NamedTuple):
+    """Numbers of passages: what has the words that were asked for, and what the index of neighbours finds nearest."""
+
+    by_words: list[int]
+    nearest: list[int]
 
 
 class RankingStore:
@@ -92,18 +103,22 @@ class RankingStore:
 
     async def by_words(self, conn: Connection, owner: Owner, search: Search) -> list[int]:
         """The numbers of the passages that hold most of what is asked for."""
-        given = (*_led(search.lead), search.most)
+        given = (*_led(search.lead), search.most, search.own)
         return _listed(await conn.fetchval(self._sql["by_words"], *owner, *given))
 
     async def by_neighbours(self, conn: Connection, owner: Owner, vector: QueryVector, search: Search) -> list[int]:
-        """The numbers of the passages that the index of neighbours finds nearest."""
+        """The numbers of the passages that the index of neighbours finds nearest, the nearest first.
+
+        Where some places are for the person's own they are twice as many, to find those among.
+        """
         # There is an index for each model, on the cast to its dimension, and neither can be an argument.
         names = {
             "halfvec(384)": f"halfvec({vector.text.count(',') + 1})",
             "model_no = 0": f"model_no = {vector.model_no:d}",
         }
         sql = variant(self._sql["by_neighbours"], names)
-        return _listed(await conn.fetchval(sql, *owner, vector.text, search.most))
+        most = 2 * search.most if search.own else search.most
+        return _listed(await conn.fetchval(sql, *owner, vector.text, most))
 
     async def candidates(
         self,
@@ -112,19 +127,19 @@ class RankingStore:
         asked: Asked,
         search: Search,
         vector: QueryVector | None = None,
-        found: list[int] | None = None,
+        found: Found | None = None,
     ) -> tuple[Corpus | None, Profile | None]:
         """Those of a user's passages that may rank high, and a sample for the others.
 
-        `found`: what was found by words already, and by the index of neighbours. Beside the passages what is known of
-        the user now.
+        `found`: what was looked up before. Beside the passages what is known of the user now.
         """
-        question, (total, most, sample, lead) = asked.question, search
+        question, (total, most, own, sample, lead) = asked.question, search
         one_by_one = vector is not None and not by_index(total)
         drawn = array(() if vector is None else sample.seq.tolist())
-        led, known = (_led(lead), ()) if found is None else (("{}", "{}"), found)
+        led, known = (_led(lead), Found([], [])) if found is None else (("{}", "{}"), found)
         asked_for = (array(question.terms), *_given(vector), question.named, asked.now, most, one_by_one, drawn)
-        given = (*asked_for, *led, array(known), array(standing_terms(owner)))
+        before = (array(known.by_words), array(standing_terms(owner)), array(known.nearest))
+        given = (*asked_for, *led, *before, own)
         row: Any = await conn.fetchrow(self._sql["candidates"], *owner, *given)  # one, whatever there is
         if row[0] is None:
             return None, _profile(row[-1])

@@ -170,6 +170,26 @@ async def test_candidates_of_a_large_user_hold_what_a_search_of_all_finds(desk: 
     assert set(fast) <= set(every)
 
 
+@pytest.mark.parametrize("by", ["the index", "all vectors", "words"])
+@pytest.mark.usefixtures("few")
+async def test_what_the_person_said_is_a_candidate_among_many_longer_answers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, by: str
+):
+    monkeypatch.setattr(finder_module, "SEARCH", finder_module.SEARCH._replace(every=100, candidates=10, sample=4))
+    monkeypatch.setattr(finder_module, "LARGE", finder_module.LARGE._replace(every=100, candidates=10, sample=4))
+    if by == "the index":
+        monkeypatch.setattr(store_module, "NEAREST_BY_INDEX", 100)
+    said = "The doctor said the garden is mine."
+    await desk.write(said, *[f"Tell me about the river, part {number}." for number in range(40)], name=None)
+    answers = [f"In winter a garden and its market need a doctor, rule {number}." for number in range(80)]
+    await desk.write(*answers, name=None, role="assistant", thread="answers")
+    await desk.work()
+    await desk.database.execute("UPDATE memory_vectors SET indexed = true")
+    desk.embedder.away = by == "words"
+    finder, _ = await finder_of(desk)
+    assert said in await contents(finder, "what about the garden, the winter market and the doctor", limit=30)
+
+
 @pytest.mark.parametrize("by", ["words and vectors", "words"])
 async def test_a_note_finds_among_candidates_what_it_finds_among_all(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, by: str

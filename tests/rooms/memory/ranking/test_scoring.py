@@ -128,17 +128,21 @@ def test_where_an_assistants_answer_begins_it_follows_what_it_answers():
     assert elsewhere[9] == pytest.approx(elsewhere[11])
 
 
+def assisted(passages):
+    return looks_assisted(passages.by_user, passages.person >= 0, passages.length)
+
+
 def test_people_who_talk_with_each_other_have_names():
-    assert looks_assisted(corpus(20))
-    assert not looks_assisted(corpus(20, person=np.array([0, 1] * 10)))
+    assert assisted(corpus(20))
+    assert not assisted(corpus(20, person=np.array([0, 1] * 10)))
 
 
 def test_an_assistant_is_known_by_its_lack_of_a_name_or_by_its_long_answers():
-    assert looks_assisted(corpus(20, person=np.array([-1, 1] * 10)))
-    assert looks_assisted(corpus(20, person=np.array([1, -1] * 10)))
-    assert looks_assisted(corpus(20, person=np.array([0, 1] * 10), length=np.array([10, 40] * 10)))
-    assert not looks_assisted(corpus(20, person=np.array([0, 1] * 10), length=np.array([10, 25] * 10)))
-    assert not looks_assisted(corpus(20, person=np.full(20, 1), by_user=np.ones(20, bool)))
+    assert assisted(corpus(20, person=np.array([-1, 1] * 10)))
+    assert assisted(corpus(20, person=np.array([1, -1] * 10)))
+    assert assisted(corpus(20, person=np.array([0, 1] * 10), length=np.array([10, 40] * 10)))
+    assert not assisted(corpus(20, person=np.array([0, 1] * 10), length=np.array([10, 25] * 10)))
+    assert not assisted(corpus(20, person=np.full(20, 1), by_user=np.ones(20, bool)))
 
 
 def test_without_vectors_a_word_in_common_weighs_more_among_long_answers():

@@ -65,7 +65,13 @@ class Desk:
         return Backlog(embedder, self.store, IndexStore(self.database), self.clock, self.instruments)
 
     async def write(
-        self, *contents: str, user: str = "ana", thread: str = "t", name: str = "Ana", embedded: bool = True
+        self,
+        *contents: str,
+        user: str = "ana",
+        thread: str = "t",
+        name: str | None = "Ana",
+        role: str = "user",
+        embedded: bool = True,
     ) -> None:
         where = Thread(Owner("default", user), thread)
         messages = []
@@ -74,7 +80,7 @@ class Desk:
             at = datetime.fromtimestamp(START + self.written, UTC)
             messages.append(
                 Message(
-                    thread=where, message_id=str(self.written), role="user", name=name, content=content, created_at=at
+                    thread=where, message_id=str(self.written), role=role, name=name, content=content, created_at=at
                 )
             )
         writer = TurnWriter(MemoryStore(), self.clock, policies(EMBEDDED if embedded else UNEMBEDDED))
