@@ -15,7 +15,7 @@ from cmg.identity.keys import Keys, KeysWanted
 from cmg.identity.models import Actor, Caller, actor_of
 from cmg.identity.workspaces import Workspaces
 from cmg.kit.clock import Clock
-from cmg.kit.permissions import requires
+from cmg.kit.permissions import joined, requires
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": schemas.ErrorView, "description": "The error body; `param` names the field"},
@@ -37,16 +37,13 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 
 def router(keys: Keys, workspaces: Workspaces, audit: AuditTrail, clock: Clock) -> APIRouter:
     """`admin:read` sees, `admin` changes and reads the trail, `admin:all` walks along the whole of it."""
-    whole = APIRouter(prefix="/admin/v1", responses=ERRORS)
-    whole.include_router(_key_routes(keys, clock), prefix="/keys", tags=["keys"])
-    whole.include_router(_key_actions(keys, clock), prefix="/keys", tags=["keys"])
-    whole.include_router(_workspace_routes(workspaces), prefix="/workspaces", tags=["workspaces"])
-    whole.include_router(_audit_routes(audit), prefix="/audit", tags=["audit"])
-    return whole
+    return joined(
+        _key_routes(keys, clock), _key_actions(keys, clock), _workspace_routes(workspaces), _audit_routes(audit)
+    )
 
 
 def _key_routes(keys: Keys, clock: Clock) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/admin/v1/keys", responses=ERRORS, tags=["keys"])
 
     @routes.post("", status_code=201, response_model=schemas.MadeKeyView, summary="Create a key", dependencies=_CHANGE)
     async def create_key(by: By, form: schemas.KeyForm) -> Any:
@@ -78,7 +75,7 @@ def _key_routes(keys: Keys, clock: Clock) -> APIRouter:
 
 
 def _key_actions(keys: Keys, clock: Clock) -> APIRouter:
-    routes = APIRouter(dependencies=[requires("admin")])
+    routes = APIRouter(prefix="/admin/v1/keys", responses=ERRORS, tags=["keys"], dependencies=_CHANGE)
 
     @routes.post("/{key_id}/rotate", response_model=schemas.MadeKeyView, summary="Give a key a new secret")
     async def rotate_key(by: By, key_id: str, form: Annotated[schemas.RotateForm | None, Body()] = None) -> Any:
@@ -105,7 +102,7 @@ def _key_actions(keys: Keys, clock: Clock) -> APIRouter:
 
 
 def _workspace_routes(workspaces: Workspaces) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/admin/v1/workspaces", responses=ERRORS, tags=["workspaces"])
 
     @routes.post(
         "", status_code=201, response_model=schemas.WorkspaceView, summary="Create a workspace", dependencies=_CHANGE
@@ -136,7 +133,7 @@ def _workspace_routes(workspaces: Workspaces) -> APIRouter:
 
 
 def _audit_routes(audit: AuditTrail) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/admin/v1/audit", responses=ERRORS, tags=["audit"])
 
     @routes.get(
         "", response_model=schemas.EntryPageView, summary="Read the audit trail", dependencies=[requires("admin")]

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from typing import Any
-from zoneinfo import available_timezones
 
 import msgspec
 
@@ -15,7 +14,7 @@ from cmg.identity.forms.views import differences, workspace_view
 from cmg.identity.key_rules import administrator, reader
 from cmg.identity.models import Actor, Caller, MemoryPolicy, Workspace
 from cmg.identity.store import IdentityStore
-from cmg.kit.clock import Clock
+from cmg.kit.clock import Clock, time_zones
 from cmg.kit.errors import Conflict, Forbidden, NotFound
 from cmg.kit.ids import public_id
 from cmg.storage.changes import announce
@@ -119,7 +118,7 @@ def _read(fields: Mapping[str, Any], policy: MemoryPolicy) -> dict[str, Any]:
 
 
 def _timezone(value: Any) -> str:
-    if not isinstance(value, str) or value not in available_timezones():
+    if not isinstance(value, str) or value not in time_zones():
         raise wrong("timezone", "must be an IANA time zone as in Europe/Berlin")
     return value
 

@@ -29,7 +29,7 @@ from cmg.incidents.review.plotting import LateSamples
 from cmg.incidents.review.postmortem import Review
 from cmg.incidents.timeline import Timelines
 from cmg.kit.clock import Clock
-from cmg.kit.permissions import requires
+from cmg.kit.permissions import joined, requires
 from cmg.storage.database import Database
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -71,19 +71,25 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 
 def router(room: Room) -> APIRouter:
     """The routes of this room."""
-    whole = APIRouter(prefix="/admin/v1", responses=_ERRORS, dependencies=[requires("admin:all")])
-    whole.include_router(_overviews(room), prefix="/incidents", tags=["incidents"])
-    whole.include_router(_incidents(room), prefix="/incidents", tags=["incidents"])
-    whole.include_router(_steps(room), prefix="/incidents", tags=["incidents"])
-    whole.include_router(_ending(room), prefix="/incidents", tags=["incidents"])
-    whole.include_router(_reviews(room), prefix="/incidents", tags=["incidents"])
-    whole.include_router(_markers(room), prefix="/events", tags=["incidents"])
-    whole.include_router(_maintenances(room), prefix="/maintenances", tags=["incidents"])
-    return whole
+    return joined(
+        _overviews(room),
+        _incidents(room),
+        _steps(room),
+        _ending(room),
+        _reviews(room),
+        _markers(room),
+        _maintenances(room),
+    )
+
+
+def _part(path: str) -> APIRouter:
+    return APIRouter(
+        prefix=f"/admin/v1{path}", responses=_ERRORS, tags=["incidents"], dependencies=[requires("admin:all")]
+    )
 
 
 def _incidents(room: Room) -> APIRouter:
-    routes = APIRouter()
+    routes = _part("/incidents")
 
     @routes.post("", status_code=201, response_model=schemas.IncidentView, summary="Declare an incident")
     async def declare_incident(by: By, form: schemas.IncidentForm) -> Any:
@@ -116,7 +122,7 @@ def _incidents(room: Room) -> APIRouter:
 
 
 def _steps(room: Room) -> APIRouter:
-    routes = APIRouter()
+    routes = _part("/incidents")
 
     @routes.post("/{incident}/acknowledge", response_model=schemas.IncidentView, summary="Acknowledge an incident")
     async def acknowledge_incident(by: By, number: Number) -> Any:
@@ -164,7 +170,7 @@ def _steps(room: Room) -> APIRouter:
 
 
 def _ending(room: Room) -> APIRouter:
-    routes = APIRouter()
+    routes = _part("/incidents")
 
     @routes.post("/{incident}/impact", response_model=schemas.IncidentView, summary="Assess the impact")
     async def assess_incident(by: By, number: Number) -> Any:
@@ -186,7 +192,7 @@ def _ending(room: Room) -> APIRouter:
 
 
 def _overviews(room: Room) -> APIRouter:
-    routes = APIRouter()
+    routes = _part("/incidents")
 
     @routes.get("/metrics", response_model=schemas.FiguresView, summary="How incidents and alerts went")
     async def incident_metrics(wanted: Annotated[schemas.FiguresQuery, Query()]) -> Any:
@@ -203,7 +209,7 @@ def _overviews(room: Room) -> APIRouter:
 
 
 def _reviews(room: Room) -> APIRouter:
-    routes = APIRouter()
+    routes = _part("/incidents")
 
     @routes.get("/{incident}/actions", response_model=schemas.ActionsView, summary="List action items")
     async def incident_actions(number: Number) -> Any:
@@ -256,7 +262,7 @@ def _reviews(room: Room) -> APIRouter:
 
 
 def _markers(room: Room) -> APIRouter:
-    routes = APIRouter()
+    routes = _part("/events")
 
     @routes.post("", status_code=201, response_model=schemas.MarkerView, summary="Tell of a deploy or another change")
     async def tell_marker(by: By, form: schemas.MarkerForm) -> Any:
@@ -273,7 +279,7 @@ def _markers(room: Room) -> APIRouter:
 
 
 def _maintenances(room: Room) -> APIRouter:
-    routes = APIRouter()
+    routes = _part("/maintenances")
 
     @routes.post("", status_code=201, response_model=schemas.MaintenanceView, summary="Announce a maintenance")
     async def announce_maintenance(by: By, form: schemas.MaintenanceForm) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from hmac import compare_digest
 from typing import Any, Protocol
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.openapi.models import APIKey, APIKeyIn, HTTPBearer
 from fastapi.openapi.models import SecurityBase as SecurityModel
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
@@ -180,3 +180,11 @@ def routes_of(app: FastAPI) -> Iterator[RouteContext]:
     Each has `path`, `methods`, `path_regex` and goes into `permission_of`.
     """
     return (route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, APIRoute))
+
+
+def joined(*parts: APIRouter) -> APIRouter:
+    """One router of several that have whole paths, with their routes as they are: to include one builds it anew."""
+    whole = APIRouter()
+    for part in parts:
+        whole.routes.extend(part.routes)
+    return whole

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from cmg.kit.clock import rfc3339
-from cmg.kit.permissions import requires
+from cmg.kit.permissions import joined, requires
 from cmg.logbook import schemas
 from cmg.logbook.cold.file_store import Hold
 from cmg.logbook.cold.holding import Holds
@@ -37,15 +37,11 @@ class LogUses:
 
 def router(uses: LogUses, callers: Callers) -> APIRouter:
     """The routes: `admin` sees lines of its workspace, `admin:all` all of them, and sets levels and holds."""
-    whole = APIRouter(prefix="/admin/v1", tags=["logs"])
-    whole.include_router(_reading(uses, callers))
-    whole.include_router(_levels(uses, callers))
-    whole.include_router(_holds(uses.holds, callers))
-    return whole
+    return joined(_reading(uses, callers), _levels(uses, callers), _holds(uses.holds, callers))
 
 
 def _reading(uses: LogUses, callers: Callers) -> APIRouter:
-    routes = APIRouter(prefix="/logs", dependencies=[requires("admin:read")])
+    routes = APIRouter(prefix="/admin/v1/logs", tags=["logs"], dependencies=[requires("admin:read")])
 
     @routes.get("", response_model=schemas.LogPageView, summary="Search the logs")
     async def search_logs(request: Request, wanted: Annotated[schemas.LogQuery, Query()]) -> Any:
@@ -68,7 +64,7 @@ def _reading(uses: LogUses, callers: Callers) -> APIRouter:
 
 
 def _levels(uses: LogUses, callers: Callers) -> APIRouter:
-    routes = APIRouter(prefix="/logs/levels", dependencies=[requires("admin:all")])
+    routes = APIRouter(prefix="/admin/v1/logs/levels", tags=["logs"], dependencies=[requires("admin:all")])
 
     @routes.get("", response_model=schemas.LevelsView, summary="List levels of loggers")
     async def list_log_levels() -> Any:
@@ -90,7 +86,7 @@ def _levels(uses: LogUses, callers: Callers) -> APIRouter:
 
 
 def _holds(holds: Holds, callers: Callers) -> APIRouter:
-    routes = APIRouter(prefix="/logs/holds", dependencies=[requires("admin:all")])
+    routes = APIRouter(prefix="/admin/v1/logs/holds", tags=["logs"], dependencies=[requires("admin:all")])
 
     @routes.get("", response_model=schemas.HoldsView, summary="List legal holds")
     async def list_log_holds() -> Any:

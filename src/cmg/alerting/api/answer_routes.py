@@ -16,7 +16,7 @@ from cmg.alerting.api.routes import ERRORS
 from cmg.alerting.models import Group
 from cmg.kit.errors import CmgError
 from cmg.kit.parameters.bodies import body_of
-from cmg.kit.permissions import signed
+from cmg.kit.permissions import joined, signed
 
 _BODY_MOST = 256 * 1024
 _STYLE = (
@@ -42,15 +42,12 @@ Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
 
 def router(answers: Answers, replies: Replies) -> APIRouter:
     """Everything that is called without a key and proves itself by a signature."""
-    whole = APIRouter(responses=ERRORS, tags=["answers"])
-    whole.include_router(_links(answers))
-    whole.include_router(_callbacks(answers), prefix="/hooks")
-    whole.include_router(_texts(replies), prefix="/hooks")
-    return whole
+    return joined(_links(answers), _callbacks(answers), _texts(replies))
 
 
 def _links(answers: Answers) -> APIRouter:
-    routes = APIRouter(dependencies=[signed("the link's own signature says what may be done, and until when")])
+    proof = signed("the link's own signature says what may be done, and until when")
+    routes = APIRouter(responses=ERRORS, tags=["answers"], dependencies=[proof])
 
     @routes.get("/act/{token}", response_class=HTMLResponse, summary="Show what a link in a message would do")
     async def show_link(token: Sealed) -> Response:
@@ -78,7 +75,8 @@ def _links(answers: Answers) -> APIRouter:
 
 
 def _callbacks(answers: Answers) -> APIRouter:
-    routes = APIRouter(dependencies=[signed("each request is signed by whoever sends it, with the channel's secret")])
+    proof = signed("each request is signed by whoever sends it, with the channel's secret")
+    routes = APIRouter(prefix="/hooks", responses=ERRORS, tags=["answers"], dependencies=[proof])
 
     @routes.post("/slack/{workspace}/{channel}", summary="Take the press of a button in Slack")
     async def slack_pressed(request: Request, workspace: Name, channel: Name) -> Any:
@@ -107,7 +105,8 @@ def _callbacks(answers: Answers) -> APIRouter:
 
 
 def _texts(replies: Replies) -> APIRouter:
-    routes = APIRouter(dependencies=[signed("Twilio signs each request with the channel's `auth_token`")])
+    proof = signed("Twilio signs each request with the channel's `auth_token`")
+    routes = APIRouter(prefix="/hooks", responses=ERRORS, tags=["answers"], dependencies=[proof])
 
     @routes.post("/sms/{workspace}/{channel}", response_class=Response, summary="Take the reply to an SMS")
     async def sms_replied(request: Request, workspace: Name, channel: Name) -> Response:

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, Field, create_model
 from cmg.alerting.api.routes import ERRORS, By, Limit
 from cmg.alerting.setup.configuring import Configuring
 from cmg.alerting.setup.documents import KINDS, Document
-from cmg.kit.permissions import requires
+from cmg.kit.permissions import joined, requires
 
 _NOUNS = {
     "silences": "silence",
@@ -31,14 +31,12 @@ Name = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$", max_length=63)
 
 def router(configuring: Configuring) -> APIRouter:
     """Four routes for each kind of document."""
-    whole = APIRouter(prefix="/admin/v1", responses=ERRORS, tags=["alerting"])
-    for kind, document in KINDS.items():
-        whole.include_router(_routes(configuring, kind, document), prefix=f"/{PATHS.get(kind, kind)}")
-    return whole
+    return joined(*(_routes(configuring, kind, document) for kind, document in KINDS.items()))
 
 
 def _routes(configuring: Configuring, kind: str, document: type[Document]) -> APIRouter:
-    routes, noun = APIRouter(), _NOUNS[kind]
+    routes = APIRouter(prefix=f"/admin/v1/{PATHS.get(kind, kind)}", responses=ERRORS, tags=["alerting"])
+    noun = _NOUNS[kind]
     view, page = _views(document)
 
     async def list_documents(

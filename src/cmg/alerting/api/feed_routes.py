@@ -11,7 +11,7 @@ from cmg.alerting.calendar.feeds import Feeds, Made
 from cmg.alerting.calendar.models import Feed
 from cmg.alerting.setup.documents import DocumentId, Moment
 from cmg.kit.errors import InvalidRequest
-from cmg.kit.permissions import requires, signed
+from cmg.kit.permissions import joined, requires, signed
 
 FeedId = Annotated[str, Path(pattern=r"^[a-z0-9]{12}$", max_length=12)]
 Cursor = Annotated[str | None, Query(pattern=r"^[a-z0-9]{12}$")]
@@ -54,14 +54,11 @@ class FeedPageView(BaseModel):
 
 def router(feeds: Feeds, public_url: str | None) -> APIRouter:
     """`public_url`: as people outside reach the service; None: as whoever asks did."""
-    whole = APIRouter(responses=ERRORS, tags=["alerting"])
-    whole.include_router(_managing(feeds, public_url), prefix="/admin/v1/calendar-feeds")
-    whole.include_router(_reading(feeds))
-    return whole
+    return joined(_managing(feeds, public_url), _reading(feeds))
 
 
 def _managing(feeds: Feeds, public_url: str | None) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/admin/v1/calendar-feeds", responses=ERRORS, tags=["alerting"])
     change = [requires("admin")]
 
     def address(request: Request) -> str:
@@ -99,7 +96,8 @@ def _managing(feeds: Feeds, public_url: str | None) -> APIRouter:
 
 
 def _reading(feeds: Feeds) -> APIRouter:
-    routes = APIRouter(dependencies=[signed("the address has the feed's own secret, of which a hash is kept")])
+    proof = signed("the address has the feed's own secret, of which a hash is kept")
+    routes = APIRouter(responses=ERRORS, tags=["alerting"], dependencies=[proof])
 
     @routes.get(
         "/calendars/{token}.ics",

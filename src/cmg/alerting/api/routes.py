@@ -15,7 +15,7 @@ from cmg.alerting.models import GroupStatus, Report, Severity
 from cmg.alerting.store import AlertFilter
 from cmg.identity.forms.schemas import ErrorView
 from cmg.identity.models import Actor, actor_of
-from cmg.kit.permissions import requires
+from cmg.kit.permissions import joined, requires
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": ErrorView, "description": "The error body; `param` names the field"},
@@ -37,15 +37,11 @@ AlertId = Annotated[str, Path(pattern=r"^[0-9a-f]{16}([0-9a-f]{16})?$", descript
 
 def router(alerts: Alerts) -> APIRouter:
     """What is reported, shown and done."""
-    whole = APIRouter(responses=ERRORS, tags=["alerts"])
-    whole.include_router(_hooks(alerts), prefix="/hooks")
-    whole.include_router(_reading(alerts), prefix="/admin/v1")
-    whole.include_router(_acting(alerts), prefix="/admin/v1/alerts")
-    return whole
+    return joined(_hooks(alerts), _reading(alerts), _acting(alerts))
 
 
 def _hooks(alerts: Alerts) -> APIRouter:
-    routes = APIRouter(dependencies=[requires("alerts")])
+    routes = APIRouter(prefix="/hooks", responses=ERRORS, tags=["alerts"], dependencies=[requires("alerts")])
 
     @routes.post("/alertmanager", response_model=schemas.ReceivedView, summary="Take Alertmanager's webhook")
     async def alertmanager_hook(by: By, sent: AlertmanagerWebhook) -> Any:
@@ -62,7 +58,7 @@ def _hooks(alerts: Alerts) -> APIRouter:
 
 
 def _reading(alerts: Alerts) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/admin/v1", responses=ERRORS, tags=["alerts"])
     look = [requires("admin:read")]
 
     @routes.post(
@@ -111,7 +107,8 @@ def _reading(alerts: Alerts) -> APIRouter:
 
 
 def _acting(alerts: Alerts) -> APIRouter:
-    routes = APIRouter(dependencies=[requires("admin")])
+    change = [requires("admin")]
+    routes = APIRouter(prefix="/admin/v1/alerts", responses=ERRORS, tags=["alerts"], dependencies=change)
 
     @routes.post("/{alert_id}/acknowledge", response_model=schemas.GroupView, summary="Acknowledge")
     async def acknowledge_alert(by: By, alert_id: AlertId) -> Any:

@@ -5,7 +5,6 @@ Times are RFC 3339 with an offset; times of day are `HH:MM` in the document's ti
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
-from zoneinfo import available_timezones
 
 import re2
 from pydantic import (
@@ -20,6 +19,7 @@ from pydantic import (
 )
 
 from cmg.alerting.models import Severity
+from cmg.kit.clock import time_zones
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 ChannelKind = Literal[
@@ -51,7 +51,7 @@ def _tellable(value: datetime) -> datetime:
 
 
 def _known_zone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in time_zones():
         raise ValueError("must be an IANA time zone as in Europe/Berlin")
     return value
 

@@ -14,7 +14,7 @@ from cmg.identity.sessions.forms import SessionListView
 from cmg.identity.sessions.models import Client, session_view
 from cmg.identity.sessions.sessions import Sessions
 from cmg.kit.clock import rfc3339
-from cmg.kit.permissions import public, requires
+from cmg.kit.permissions import joined, public, requires
 
 _CHANGE = [requires("admin")]
 Text = Annotated[str | None, Query()]
@@ -23,16 +23,13 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 
 def router(accounts: Accounts, credentials: Credentials, sessions: Sessions, attempts: Attempts) -> APIRouter:
     """All of them; `admin` for what administrators do, and the owner of a link proves it by its token."""
-    whole = APIRouter(prefix="/admin/v1", responses=ERRORS, tags=["accounts"])
-    whole.include_router(_administration(accounts), prefix="/accounts")
-    whole.include_router(_actions(accounts), prefix="/accounts")
-    whole.include_router(_sessions_of(accounts, sessions), prefix="/accounts")
-    whole.include_router(_links(credentials, attempts))
-    return whole
+    return joined(
+        _administration(accounts), _actions(accounts), _sessions_of(accounts, sessions), _links(credentials, attempts)
+    )
 
 
 def _administration(accounts: Accounts) -> APIRouter:
-    routes = APIRouter(dependencies=_CHANGE)
+    routes = APIRouter(prefix="/admin/v1/accounts", responses=ERRORS, tags=["accounts"], dependencies=_CHANGE)
 
     @routes.post("", status_code=201, response_model=forms.LinkView, summary="Invite a person")
     async def invite_account(by: By, form: forms.AccountForm) -> Any:
@@ -82,7 +79,7 @@ def _administration(accounts: Accounts) -> APIRouter:
 
 
 def _actions(accounts: Accounts) -> APIRouter:
-    routes = APIRouter(dependencies=_CHANGE)
+    routes = APIRouter(prefix="/admin/v1/accounts", responses=ERRORS, tags=["accounts"], dependencies=_CHANGE)
 
     @routes.post("/{account_id}/disable", response_model=forms.AccountView, summary="Disable an account")
     async def disable_account(by: By, account_id: str) -> Any:
@@ -110,7 +107,7 @@ def _actions(accounts: Accounts) -> APIRouter:
 
 
 def _sessions_of(accounts: Accounts, sessions: Sessions) -> APIRouter:
-    routes = APIRouter(dependencies=_CHANGE)
+    routes = APIRouter(prefix="/admin/v1/accounts", responses=ERRORS, tags=["accounts"], dependencies=_CHANGE)
 
     @routes.get("/{account_id}/sessions", response_model=SessionListView, summary="List a person's sessions")
     async def list_sessions(by: By, account_id: str) -> Any:
@@ -128,7 +125,7 @@ def _sessions_of(accounts: Accounts, sessions: Sessions) -> APIRouter:
 
 
 def _links(credentials: Credentials, attempts: Attempts) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/admin/v1", responses=ERRORS, tags=["accounts"])
     token = [public("the token of the link proves who asks")]
 
     @routes.post(

@@ -14,7 +14,7 @@ from cmg.identity.sessions.own_account import OwnAccount, session_of
 from cmg.identity.sessions.proof import Given, Proof
 from cmg.identity.sessions.sessions import Sessions
 from cmg.kit.errors import Forbidden
-from cmg.kit.permissions import public, signed_in
+from cmg.kit.permissions import joined, public, signed_in
 
 _ALWAYS, _FREE = [signed_in(restrained=True)], [signed_in()]
 
@@ -30,16 +30,11 @@ class SigningIn(msgspec.Struct, frozen=True):
 
 def router(parts: SigningIn) -> APIRouter:
     """All of them; but for the login they need a session."""
-    whole = APIRouter(prefix="/admin/v1", responses=ERRORS, tags=["sessions"])
-    whole.include_router(_login(parts))
-    whole.include_router(_me(parts.own), prefix="/me")
-    whole.include_router(_second_factor(parts.own), prefix="/me")
-    whole.include_router(_sessions(parts), prefix="/sessions")
-    return whole
+    return joined(_login(parts), _me(parts.own), _second_factor(parts.own), _sessions(parts))
 
 
 def _login(parts: SigningIn) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/admin/v1", responses=ERRORS, tags=["sessions"])
 
     @routes.get(
         "/login",
@@ -78,7 +73,7 @@ def _login(parts: SigningIn) -> APIRouter:
 
 
 def _me(own: OwnAccount) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/admin/v1/me", responses=ERRORS, tags=["sessions"])
 
     @routes.get("", response_model=forms.MeView, summary="Who is signed in", dependencies=_ALWAYS)
     async def me(request: Request) -> Any:
@@ -107,7 +102,7 @@ def _me(own: OwnAccount) -> APIRouter:
 
 
 def _second_factor(own: OwnAccount) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/admin/v1/me", responses=ERRORS, tags=["sessions"])
 
     @routes.post("/second-factor", response_model=forms.DeviceView, summary="Set up a device", dependencies=_FREE)
     async def begin(request: Request) -> Any:
@@ -142,7 +137,7 @@ def _second_factor(own: OwnAccount) -> APIRouter:
 
 
 def _sessions(parts: SigningIn) -> APIRouter:
-    routes = APIRouter()
+    routes = APIRouter(prefix="/admin/v1/sessions", responses=ERRORS, tags=["sessions"])
 
     @routes.get("", response_model=forms.SessionListView, summary="List your sessions", dependencies=_ALWAYS)
     async def list_sessions(request: Request) -> Any:

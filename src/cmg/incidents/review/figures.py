@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from cmg.alerting.models import PAGING, Group
 from cmg.alerting.store import AlertingStore
@@ -12,7 +12,7 @@ from cmg.identity.models import DEFAULT_WORKSPACE
 from cmg.incidents import store
 from cmg.incidents.models import SEVERITIES, Incident
 from cmg.incidents.workflow import missed
-from cmg.kit.clock import Clock, at, rfc3339
+from cmg.kit.clock import Clock, at, rfc3339, time_zones
 from cmg.storage.database import Database
 
 INCIDENTS_MAX = 5000
@@ -37,7 +37,7 @@ class Figures:
         if not timedelta(0) < end - begin <= LONGEST:
             raise wrong("from", f"must be before `to`, by at most {LONGEST.days} days")
         zone = timezone or "UTC"
-        if zone not in available_timezones():
+        if zone not in time_zones():
             raise wrong("timezone", "must be a name as in Europe/Berlin")
         incidents = await store.between(self._database, begin, end, INCIDENTS_MAX)
         groups = await self._groups(begin, end)
