@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 
 from cmg.audit.trail import AuditTrail, Wanted
 from cmg.identity.forms import schemas
+from cmg.identity.forms.schemas import ERRORS
 from cmg.identity.forms.text import text
 from cmg.identity.forms.views import entry_view, key_view, workspace_view
 from cmg.identity.key_changes import Made
@@ -16,11 +17,6 @@ from cmg.identity.models import Actor, Caller, actor_of
 from cmg.identity.workspaces import Workspaces
 from cmg.kit.clock import Clock
 from cmg.kit.permissions import joined, requires
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": schemas.ErrorView, "description": "The error body; `param` names the field"},
-    "5XX": {"model": schemas.ErrorView, "description": "Not now; 503 says when to try again"},
-}
 
 
 def _actor(request: Request) -> Actor:

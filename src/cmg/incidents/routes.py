@@ -7,7 +7,7 @@ import msgspec
 from fastapi import APIRouter, Body, Depends, Path, Query, Request
 from fastapi.responses import Response
 
-from cmg.identity.forms.schemas import ErrorView
+from cmg.identity.forms.schemas import ERRORS
 from cmg.identity.models import Actor, actor_of
 from cmg.incidents.closing.checks import failed
 from cmg.incidents.closing.closing import Closing
@@ -31,11 +31,6 @@ from cmg.incidents.timeline import Timelines
 from cmg.kit.clock import Clock
 from cmg.kit.permissions import joined, requires
 from cmg.storage.database import Database
-
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorView, "description": "The error body; `param` names the field"},
-    "5XX": {"model": ErrorView, "description": "Not now; 503 says when to try again"},
-}
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,7 @@ def router(room: Room) -> APIRouter:
 
 def _part(path: str) -> APIRouter:
     return APIRouter(
-        prefix=f"/admin/v1{path}", responses=_ERRORS, tags=["incidents"], dependencies=[requires("admin:all")]
+        prefix=f"/admin/v1{path}", responses=ERRORS, tags=["incidents"], dependencies=[requires("admin:all")]
     )
 
 

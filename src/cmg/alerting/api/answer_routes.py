@@ -12,8 +12,8 @@ from fastapi.responses import HTMLResponse, Response
 from cmg.alerting.answering.answers import Answers
 from cmg.alerting.answering.links import JUDGING, Token
 from cmg.alerting.answering.replies import Replies
-from cmg.alerting.api.routes import ERRORS
 from cmg.alerting.models import Group
+from cmg.identity.forms.schemas import ERRORS
 from cmg.kit.errors import CmgError
 from cmg.kit.parameters.bodies import body_of
 from cmg.kit.permissions import joined, signed
@@ -35,6 +35,9 @@ _BUTTONS = {
     "noise": "It was noise",
 }
 _DONE = {"acknowledged": "Acknowledged", "resolved": "Resolved", "snoozed": "Snoozed", "open": "Open"}
+_ERROR_PAGES: dict[int | str, dict[str, Any]] = {
+    status: {**told, "content": {"text/html": told["content"]["application/json"]}} for status, told in ERRORS.items()
+}
 
 Sealed = Annotated[str, Path(max_length=1000, description="the token of a link in a message")]
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,63}$")]
@@ -47,7 +50,7 @@ def router(answers: Answers, replies: Replies) -> APIRouter:
 
 def _links(answers: Answers) -> APIRouter:
     proof = signed("the link's own signature says what may be done, and until when")
-    routes = APIRouter(responses=ERRORS, tags=["answers"], dependencies=[proof])
+    routes = APIRouter(responses=_ERROR_PAGES, tags=["answers"], dependencies=[proof])
 
     @routes.get("/act/{token}", response_class=HTMLResponse, summary="Show what a link in a message would do")
     async def show_link(token: Sealed) -> Response:

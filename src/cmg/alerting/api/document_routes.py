@@ -5,9 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field, create_model
 
-from cmg.alerting.api.routes import ERRORS, By, Limit
+from cmg.alerting.api.routes import By, Limit
 from cmg.alerting.setup.configuring import Configuring
 from cmg.alerting.setup.documents import KINDS, Document
+from cmg.identity.forms.schemas import ERRORS
 from cmg.kit.permissions import joined, requires
 
 _NOUNS = {

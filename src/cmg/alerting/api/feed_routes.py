@@ -5,11 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from cmg.alerting.api.routes import ERRORS, By, Limit
+from cmg.alerting.api.routes import By, Limit
 from cmg.alerting.api.schemas import Form
 from cmg.alerting.calendar.feeds import Feeds, Made
 from cmg.alerting.calendar.models import Feed
 from cmg.alerting.setup.documents import DocumentId, Moment
+from cmg.identity.forms.schemas import ERRORS
 from cmg.kit.errors import InvalidRequest
 from cmg.kit.permissions import joined, requires, signed
 

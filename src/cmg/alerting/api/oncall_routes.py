@@ -12,8 +12,9 @@ from pydantic import AfterValidator, AwareDatetime
 from cmg.alerting.alerts import Alerts
 from cmg.alerting.api import oncall_schemas as schemas
 from cmg.alerting.api.oncall_views import policy_view, roster_view
-from cmg.alerting.api.routes import ERRORS, By, Limit
+from cmg.alerting.api.routes import By, Limit
 from cmg.alerting.oncall.roster import roster, tiers
+from cmg.identity.forms.schemas import ERRORS
 from cmg.kit.clock import Clock
 from cmg.kit.permissions import requires
 

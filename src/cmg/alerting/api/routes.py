@@ -13,14 +13,10 @@ from cmg.alerting.intake.alertmanager import AlertmanagerWebhook, GrafanaWebhook
 from cmg.alerting.intake.cleaning import cleaned, known_moment
 from cmg.alerting.models import GroupStatus, Report, Severity
 from cmg.alerting.store import AlertFilter
-from cmg.identity.forms.schemas import ErrorView
+from cmg.identity.forms.schemas import ERRORS
 from cmg.identity.models import Actor, actor_of
 from cmg.kit.permissions import joined, requires
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorView, "description": "The error body; `param` names the field"},
-    "5XX": {"model": ErrorView, "description": "Not now; 503 says when to try again"},
-}
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
 

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, Field
 
-from cmg.alerting.api.routes import ERRORS, AlertId, By
+from cmg.alerting.api.routes import AlertId, By
 from cmg.alerting.api.schemas import Form
 from cmg.alerting.feedback.judging import Feedback, RuleNoise
 from cmg.alerting.feedback.store import Judgement, Verdict
 from cmg.alerting.setup.documents import Text
+from cmg.identity.forms.schemas import ERRORS
 from cmg.kit.permissions import requires
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path
 from pydantic import AwareDatetime, BaseModel, Field
 
-from cmg.alerting.api.routes import ERRORS, By
+from cmg.alerting.api.routes import By
 from cmg.alerting.lifecycle.leading import policy_for
 from cmg.alerting.owned import store
 from cmg.alerting.owned.evaluating import labels_of_rule
@@ -13,6 +13,7 @@ from cmg.alerting.owned.store import RuleState
 from cmg.alerting.owned.templates import TEMPLATES
 from cmg.alerting.setup.documents import AlertRule
 from cmg.alerting.store import AlertingStore
+from cmg.identity.forms.schemas import ERRORS
 from cmg.identity.models import Actor
 from cmg.kit.clock import at
 from cmg.kit.errors import NotFound

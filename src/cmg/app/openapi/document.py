@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from cmg.app.openapi.operations import OPERATIONS, Described
 from cmg.app.security_headers import DOCS_POLICY
+from cmg.identity.forms.schemas import ErrorView
 from cmg.kit.errors import NotFound
 from cmg.kit.permissions import requires
 
@@ -55,6 +56,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, routes=app.routes, summary=_summary())
         _add_data_plane(document, OPERATIONS)
+        _add_errors(document["components"]["schemas"])
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"key": []}]
         app.openapi_schema = document
@@ -94,6 +96,12 @@ def _add_data_plane(document: dict[str, Any], operations: Sequence[Described]) -
             entry["requestBody"] = {"required": True, **_content(by_type[operation.request])}
         document["paths"].setdefault(operation.path, {})[operation.method.lower()] = entry
     document["components"]["schemas"]["Error"] = _ERROR
+
+
+def _add_errors(schemas: dict[str, Any]) -> None:
+    """The body that the routes' `ERRORS` name."""
+    described = ErrorView.model_json_schema(ref_template=_REFERENCE.replace("{name}", "{model}"))
+    schemas.update({**described.pop("$defs"), "ErrorView": described})
 
 
 def _content(schema: dict[str, Any] | None, kinds: Sequence[str] = ("application/json",)) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from cmg.identity.accounts import forms
 from cmg.identity.accounts.accounts import Accounts, Link
 from cmg.identity.accounts.credentials import Credentials
 from cmg.identity.accounts.models import account_view, email_of
-from cmg.identity.routes import ERRORS, By
+from cmg.identity.forms.schemas import ERRORS
+from cmg.identity.routes import By
 from cmg.identity.sessions.attempts import Attempts
 from cmg.identity.sessions.forms import SessionListView
 from cmg.identity.sessions.models import Client, session_view

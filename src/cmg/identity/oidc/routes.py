@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import RedirectResponse
 
+from cmg.identity.forms.schemas import ERRORS
 from cmg.identity.oidc.login import OidcLogin
 from cmg.identity.oidc.models import LOGIN_S, STATE_COOKIE, Returned
-from cmg.identity.routes import ERRORS
 from cmg.identity.sessions.models import cookie_of, gone_cookie, token_in
 from cmg.identity.sessions.routes import client_of
 from cmg.kit.errors import NotFound

@@ -6,8 +6,8 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from cmg.identity.accounts.models import account_view, email_of
+from cmg.identity.forms.schemas import ERRORS
 from cmg.identity.models import Caller, SessionMark, actor_of
-from cmg.identity.routes import ERRORS
 from cmg.identity.sessions import forms
 from cmg.identity.sessions.models import Client, Opened, cookie_of, csrf_of, gone_cookie, session_view, token_in
 from cmg.identity.sessions.own_account import OwnAccount, session_of
