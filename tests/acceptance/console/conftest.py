@@ -3,12 +3,13 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import Browser
 
-from support.browser import chromium, invite
+from support.browser import Tab, chromium, invite, tab
 from support.oidc_provider import CLIENT_SECRET, OidcProvider
 from support.service import Service, ServiceOptions
 
@@ -69,3 +70,30 @@ def browser() -> Iterator[Browser]:
     """A real browser."""
     with chromium() as one:
         yield one
+
+
+@pytest.fixture(scope="package")
+def seats(own: Service, browser: Browser, people: dict[str, str]) -> Iterator[Callable[[str], Tab]]:
+    """Role → the tab where somebody with it has signed in, for what opens its pages anew and leaves nothing behind.
+
+    One for all: in a new one the browser loads and compiles everything again, which takes two seconds of a core.
+    """
+    made: dict[str, Tab] = {}
+    with ExitStack() as stack:
+
+        def seat(role: str) -> Tab:
+            if role not in made:
+                made[role] = stack.enter_context(tab(browser, own.console_url))
+                made[role].sign_in_well(people[role])
+            made[role].said.clear()
+            return made[role]
+
+        yield seat
+
+
+@pytest.fixture
+def admin(seats: Callable[[str], Tab]) -> Iterator[Tab]:
+    """An administrator's; at the test's end the browser must have been silent."""
+    one = seats("admin")
+    yield one
+    assert one.said == []

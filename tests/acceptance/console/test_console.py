@@ -1,7 +1,7 @@
 """The console in a real browser: signing in, the overview, keys, and that the server decides what a role may do."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import httpx
 import openai
@@ -13,14 +13,6 @@ from support.browser import PASSWORD, Tab, invite, tab
 from support.service import Service
 
 pytestmark = pytest.mark.needs("chromium")
-
-
-@pytest.fixture
-def admin(own: Service, browser: Browser, people: dict[str, str]) -> Iterator[Tab]:
-    """A tab where an administrator signed in."""
-    with tab(browser, own.console_url) as one:
-        one.sign_in_well(people["admin"])
-        yield one
 
 
 def test_the_first_administrator_signs_in_and_must_change_the_password(own: Service, browser: Browser) -> None:
@@ -161,48 +153,46 @@ def test_a_refusal_stands_at_its_field(admin: Tab) -> None:
     expect(admin.page.locator(".q-field--error")).to_contain_text("expires_at")
 
 
-def test_a_member_sees_keys_and_is_refused_by_the_server(
-    own: Service, browser: Browser, people: dict[str, str]
-) -> None:
+def test_a_member_sees_keys_and_is_refused_by_the_server(own: Service, seats: Callable[[str], Tab]) -> None:
     made = own.new_key_full(name="not yours")
-    with tab(browser, own.console_url) as one:
-        one.sign_in_well(people["member"])
-        one.open("/keys")
-        assert one.page.get_by_role("button", name="Create a key").count() == 0
-        # What a hidden button would have sent, with the member's own session and token.
-        sent = """async (path) => {
-            const csrf = (await (await fetch('/admin/v1/me')).json()).csrf;
-            return (await fetch(path, {method: 'DELETE', headers: {'x-cmg-csrf': csrf}})).status;
-        }"""
-        assert one.page.evaluate(sent, f"/admin/v1/keys/{made['id']}") == 403
-        assert one.page.evaluate("async () => (await fetch('/admin/v1/audit')).status") == 403
+    one = seats("member")
+    one.open("/keys")
+    assert one.page.get_by_role("button", name="Create a key").count() == 0
+    # What a hidden button would have sent, with the member's own session and token.
+    sent = """async (path) => {
+        const csrf = (await (await fetch('/admin/v1/me')).json()).csrf;
+        return (await fetch(path, {method: 'DELETE', headers: {'x-cmg-csrf': csrf}})).status;
+    }"""
+    assert one.page.evaluate(sent, f"/admin/v1/keys/{made['id']}") == 403
+    assert one.page.evaluate("async () => (await fetch('/admin/v1/audit')).status") == 403
     assert own.call("GET", f"/admin/v1/keys/{made['id']}")[1]["state"] == "active"
 
 
-def test_another_workspaces_key_is_not_shown(own: Service, browser: Browser, people: dict[str, str]) -> None:
+def test_another_workspaces_key_is_not_shown(own: Service, seats: Callable[[str], Tab]) -> None:
     own.call("POST", "/admin/v1/workspaces", {"id": "other", "name": "Other"})
     made = own.new_key_full(name="theirs", workspace="other")
+    one = seats("owner")
+    one.open(f"/keys/{made['id']}")
+    expect(one.page.locator(".cmg-banner")).to_be_visible()
+    assert "theirs" not in one.page.content()
+
+
+def test_the_search_jumps_and_the_look_is_kept(own: Service, browser: Browser, people: dict[str, str]) -> None:
     with tab(browser, own.console_url) as one:
-        one.sign_in_well(people["owner"])
-        one.open(f"/keys/{made['id']}")
-        expect(one.page.locator(".cmg-banner")).to_be_visible()
-        assert "theirs" not in one.page.content()
-
-
-def test_the_search_jumps_and_the_look_is_kept(admin: Tab) -> None:
-    admin.open("/")
-    admin.page.keyboard.press("Control+k")
-    admin.page.get_by_role("combobox", name="Page").fill("api")
-    assert admin.serious() == []
-    admin.page.keyboard.press("Enter")
-    expect(admin.page.locator("h1")).to_have_text("API keys")
-    dark = "document.body.classList.contains('body--dark')"
-    before = admin.page.evaluate(dark)
-    admin.page.get_by_role("button", name="Light or dark").click()
-    admin.page.wait_for_function(f"{dark} !== {str(before).lower()}")
-    admin.open("/")
-    admin.page.wait_for_function(f"{dark} !== {str(before).lower()}")
-    assert admin.serious() == []
+        one.sign_in_well(people["admin"])
+        one.open("/")
+        one.page.keyboard.press("Control+k")
+        one.page.get_by_role("combobox", name="Page").fill("api")
+        assert one.serious() == []
+        one.page.keyboard.press("Enter")
+        expect(one.page.locator("h1")).to_have_text("API keys")
+        dark = "document.body.classList.contains('body--dark')"
+        before = one.page.evaluate(dark)
+        one.page.get_by_role("button", name="Light or dark").click()
+        one.page.wait_for_function(f"{dark} !== {str(before).lower()}")
+        one.open("/")
+        one.page.wait_for_function(f"{dark} !== {str(before).lower()}")
+        assert one.serious() == []
 
 
 def test_a_phone_shows_rows_as_cards(own: Service, browser: Browser, people: dict[str, str]) -> None:

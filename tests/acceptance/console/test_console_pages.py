@@ -1,7 +1,7 @@
 """More pages of the console in a real browser: each with real data, a silent browser, and nothing serious for axe."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -23,15 +23,6 @@ def said(own: Service) -> None:
     for model in ("sim/echo", "sim/memory"):
         chat = {"model": model, "user": "ada", "messages": [{"role": "user", "content": "What does Joan play?"}]}
         assert own.call("POST", "/v1/chat/completions", chat)[0] == 200
-
-
-@pytest.fixture
-def admin(own: Service, browser: Browser, people: dict[str, str]) -> Iterator[Tab]:
-    """A tab where an administrator signed in; at its end the browser must have been silent."""
-    with tab(browser, own.console_url) as one:
-        one.sign_in_well(people["admin"])
-        yield one
-        assert one.said == []
 
 
 def test_the_playground_answers_with_memory_and_without(own: Service, admin: Tab) -> None:
@@ -254,22 +245,21 @@ def test_jobs_are_shown_with_their_schedules(own: Service, admin: Tab) -> None:
     assert own.call("POST", "/admin/v1/jobs/1/retry")[0] == 404
 
 
-def test_a_member_is_refused_by_the_server(own: Service, browser: Browser, people: dict[str, str]) -> None:
-    with tab(browser, own.console_url) as one:
-        one.sign_in_well(people["member"])
-        for path in ("/audit", "/accounts", "/jobs"):
-            one.open(path)
-            expect(one.page.locator(".cmg-banner").first).to_contain_text("lacks the scope")
-            assert "example.org" not in one.page.locator(".cmg-page").inner_text()
-        one.open("/workspaces")
-        assert one.page.get_by_role("button", name="Change").count() == 0
-        refused = """async () => {
-            const csrf = (await (await fetch('/admin/v1/me')).json()).csrf;
-            const headers = {'x-cmg-csrf': csrf, 'content-type': 'application/json'};
-            const asked = {method: 'PATCH', headers, body: '{"name": "x"}'};
-            return (await fetch('/admin/v1/workspaces/default', asked)).status;
-        }"""
-        assert one.page.evaluate(refused) == 403
+def test_a_member_is_refused_by_the_server(seats: Callable[[str], Tab]) -> None:
+    one = seats("member")
+    for path in ("/audit", "/accounts", "/jobs"):
+        one.open(path)
+        expect(one.page.locator(".cmg-banner").first).to_contain_text("lacks the scope")
+        assert "example.org" not in one.page.locator(".cmg-page").inner_text()
+    one.open("/workspaces")
+    assert one.page.get_by_role("button", name="Change").count() == 0
+    refused = """async () => {
+        const csrf = (await (await fetch('/admin/v1/me')).json()).csrf;
+        const headers = {'x-cmg-csrf': csrf, 'content-type': 'application/json'};
+        const asked = {method: 'PATCH', headers, body: '{"name": "x"}'};
+        return (await fetch('/admin/v1/workspaces/default', asked)).status;
+    }"""
+    assert one.page.evaluate(refused) == 403
 
 
 def test_a_session_opens_no_memory(own: Service, admin: Tab) -> None:

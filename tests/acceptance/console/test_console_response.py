@@ -1,15 +1,14 @@
 """What people on duty do in a real browser: acknowledge an alert, silence one, declare an incident and read it."""
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from support.browser import Tab, tab
+from support.browser import Tab
 from support.processes import wait_until
 from support.service import Service
 
@@ -29,14 +28,6 @@ def reported(own: Service) -> None:
 
 def _groups(own: Service) -> list[dict[str, Any]]:
     return [one for one in own.call("GET", "/admin/v1/alert-groups")[1]["items"] if "DiskAlmostFull" in str(one)]
-
-
-@pytest.fixture(scope="module")
-def admin(own: Service, browser: Browser, people: dict[str, str]) -> Iterator[Tab]:
-    """A tab where an administrator signed in."""
-    with tab(browser, own.console_url) as one:
-        one.sign_in_well(people["admin"])
-        yield one
 
 
 def test_an_alert_is_acknowledged_and_says_why(own: Service, admin: Tab) -> None:

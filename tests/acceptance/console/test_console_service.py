@@ -1,24 +1,15 @@
 """Pages on the service itself, in a real browser: models with their prices, limits, settings."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from support.browser import Tab, tab
+from support.browser import Tab
 from support.processes import wait_until
 from support.service import Service
 
 pytestmark = pytest.mark.needs("chromium")
-
-
-@pytest.fixture
-def admin(own: Service, browser: Browser, people: dict[str, str]) -> Iterator[Tab]:
-    """A tab where an administrator signed in; at its end the browser must have been silent."""
-    with tab(browser, own.console_url) as one:
-        one.sign_in_well(people["admin"])
-        yield one
-        assert one.said == []
 
 
 def test_models_are_shown_with_upstreams_routes_and_prices(admin: Tab) -> None:
@@ -80,15 +71,14 @@ def test_a_wrong_share_is_told_at_its_field(own: Service, admin: Tab) -> None:
     expect(admin.page.locator(".q-field--error")).to_contain_text("is no number")
 
 
-def test_a_member_sees_limits_and_changes_none(own: Service, browser: Browser, people: dict[str, str]) -> None:
+def test_a_member_sees_limits_and_changes_none(own: Service, seats: Callable[[str], Tab]) -> None:
     own.new_key_full(name="seen", budget={"period": "day", "usd": 1})
-    with tab(browser, own.console_url) as one:
-        one.sign_in_well(people["member"])
-        one.open("/limits")
-        expect(one.page.locator("tr", has_text="seen").first).to_be_visible()
-        assert one.page.get_by_role("button", name="Change").count() == 0
-        one.open("/models")
-        expect(one.page.locator("tr", has_text="smart").first).to_be_visible()
+    one = seats("member")
+    one.open("/limits")
+    expect(one.page.locator("tr", has_text="seen").first).to_be_visible()
+    assert one.page.get_by_role("button", name="Change").count() == 0
+    one.open("/models")
+    expect(one.page.locator("tr", has_text="smart").first).to_be_visible()
 
 
 def test_settings_are_told_with_their_origin_and_without_secrets(own: Service, admin: Tab) -> None:
@@ -105,10 +95,10 @@ def test_settings_are_told_with_their_origin_and_without_secrets(own: Service, a
     assert own.key.rpartition("_")[2] not in str(own.call("GET", "/admin/v1/settings")[1])
 
 
-def test_settings_are_the_administrators_alone(own: Service, browser: Browser, people: dict[str, str]) -> None:
+def test_settings_are_the_administrators_alone(own: Service, seats: Callable[[str], Tab]) -> None:
     assert own.call("GET", "/admin/v1/settings", key=own.new_key(scopes=["admin"]))[0] == 403
-    with tab(browser, own.console_url) as one:
-        one.sign_in_well(people["owner"])
-        assert one.page.locator("nav a[href='/settings']").count() == 0
-        one.open("/settings")
-        expect(one.page.locator(".cmg-banner")).to_be_visible()
+    one = seats("owner")
+    one.open("/")
+    assert one.page.locator("nav a[href='/settings']").count() == 0
+    one.open("/settings")
+    expect(one.page.locator(".cmg-banner")).to_be_visible()
