@@ -158,6 +158,8 @@ async def test_a_stream_in_flight_finishes_when_the_service_stops(
         await eventually(lambda: _true(bool(upstream.calls_of(model))), 5, "the stream runs")
         assert own.process is not None
         own.process.send_signal(signal.SIGTERM)
+        await eventually(lambda: _refused(own.port), 5, "new connections are refused")
+        assert not running.done()
         stream = await running
         assert (stream.text, stream.done) == (TEXT, True)
         code = await asyncio.to_thread(own.process.wait, 30)
@@ -170,6 +172,16 @@ async def test_a_stream_in_flight_finishes_when_the_service_stops(
 
 async def _true(value: object) -> bool:
     return bool(value)
+
+
+async def _refused(port: int) -> bool:
+    """Not: left waiting for nobody until the last stream has ended."""
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
 
 
 async def test_a_frozen_database_degrades_memory_within_its_deadline_and_calls_go_on(own: Service, user: str) -> None:

@@ -9,7 +9,9 @@ import pytest
 from cmg.identity.models import ApiKey, Caller, Workspace
 from cmg.kit.asgi import Request
 from cmg.kit.errors import CmgError, Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
+from cmg.memory.api.control_schemas import AddRequest, EditRequest
 from cmg.memory.api.parameters import narrow_of
+from cmg.memory.api.reading import changes_of, item_of
 from cmg.memory.handlers import MemoryApi
 from rooms.memory.conftest import Memory, said, scope
 from support.access import access_on
@@ -246,6 +248,18 @@ async def test_the_first_and_last_moment_of_the_calendar_are_times_like_others(c
     found = {item["content"]: item["created_at"] for item in (await client.recall("wine"))["items"]}
     assert found["The wine list is long."].startswith(said[:4])
     assert len(found) == 2
+
+
+def test_what_ends_before_it_begins_is_refused() -> None:
+    times = {"valid_from": "2026-05-02", "valid_to": "2026-05-01T23:59:59+00:00"}
+    for read in (
+        lambda: item_of(AddRequest(user_id="u", content="x", **times), ("default", None)),
+        lambda: changes_of(EditRequest(**times)),
+    ):
+        with pytest.raises(InvalidRequest) as raised:
+            read()
+        assert raised.value.param == "valid_to"
+    assert changes_of(EditRequest(valid_from="2026-05-02", valid_to=None)).valid_to is None
 
 
 async def test_without_a_database_ingest_and_recall_say_so(client: Client) -> None:

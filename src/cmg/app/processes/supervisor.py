@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ Kind = Literal["gateway", "backstage", "notes", "embedder"]
 _BACKOFF_S = (0.1, 10.0)
 _STEADY_S = 30.0  # a child that lived this long begins again at the shortest back-off
 _EXTRA_S = 5.0  # beyond the streams' grace: writing what is queued, closing
+_LEAVE_S = 0.25  # within it the processes that accept connections have heard that they are to end
 _log = get_logger("cmg.app.supervisor")
 
 
@@ -54,9 +57,17 @@ class Supervisor:
         """Gateways first (their streams finish within the grace), then backstage, which writes what they left."""
         self._stopping = True
         grace = self.orders.settings.shutdown_grace_s + _EXTRA_S
+        refusing = asyncio.create_task(self._refuse())
         for kind in ("gateway", "notes", "backstage", "embedder"):
             posts = [post for post in self._tasks if post.kind == kind]
             await asyncio.gather(*(self._end(post, grace) for post in posts))
+        await refusing
+
+    async def _refuse(self) -> None:
+        """Have new connections refused: as long as one process holds the port, they would wait for nobody."""
+        await self._clock.sleep(_LEAVE_S)
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(self._listening)) as port:
+            port.shutdown(socket.SHUT_RDWR)
 
     async def _fill(self, post: Post, turn: asyncio.Event | None) -> None:
         backoff = _BACKOFF_S[0]

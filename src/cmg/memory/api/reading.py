@@ -77,6 +77,7 @@ def item_of(request: AddRequest, writer: Writer) -> NewItem:
     name = content_thread([content]) if request.thread_id is None else bounded_id(request.thread_id)
     owner = owner_of(writer[0], request.user_id)
     implicit = request.thread_id is None
+    begins, ends = _span(request.valid_from, request.valid_to)
     return NewItem(
         thread=Thread(owner, name, implicit, _id(request.agent_id), _id(request.app_id), writer[1]),
         kind=request.kind,
@@ -84,8 +85,8 @@ def item_of(request: AddRequest, writer: Writer) -> NewItem:
         origin="caller",
         importance=request.importance,
         created_at=moment(request.created_at, "created_at"),
-        valid_from=moment(request.valid_from, "valid_from"),
-        valid_to=moment(request.valid_to, "valid_to"),
+        valid_from=begins,
+        valid_to=ends,
         expires_at=moment(request.expires_at, "expires_at"),
         metadata=json_of(request.metadata, "metadata"),
     )
@@ -94,6 +95,8 @@ def item_of(request: AddRequest, writer: Writer) -> NewItem:
 def changes_of(request: EditRequest) -> Changes:
     """What an edit changes."""
     given = {name: getattr(request, name) for name in ("valid_from", "valid_to", "expires_at")}
+    if UNSET not in (given["valid_from"], given["valid_to"]):
+        _span(given["valid_from"], given["valid_to"])
     times = {name: value if value is UNSET else moment(value, name) for name, value in given.items()}
     metadata = request.metadata
     return Changes(
@@ -141,6 +144,14 @@ def moment(value: Moment | None, param: str) -> datetime | None:
     except (ValueError, OverflowError):
         pass
     raise InvalidRequest(f"`{param}` must be an RFC 3339 time or seconds since 1970", param=param)
+
+
+def _span(begins: Moment | None, ends: Moment | None) -> tuple[datetime | None, datetime | None]:
+    """When something is true. Raises `InvalidRequest` for an end before the begin."""
+    since, until = moment(begins, "valid_from"), moment(ends, "valid_to")
+    if since is not None and until is not None and until < since:
+        raise InvalidRequest("`valid_to` must not lie before `valid_from`", param="valid_to")
+    return since, until
 
 
 def json_of(value: dict[str, Any] | None, param: str) -> str | None:
