@@ -4,7 +4,7 @@ import calendar
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, groupby, pairwise
+from itertools import chain, groupby, pairwise, starmap
 from typing import Literal, NamedTuple
 
 from cmg.memory.models import Owner
@@ -28,6 +28,9 @@ _SAYING_WORDS = """
     proposed recommend recommended said say suggest suggested tell told
 """
 _SAYING = frozenset(_SAYING_WORDS.split())
+_OF_YOURS = frozenset({"", "by", "from", "in", "was", "were"})
+_BEING = frozenset({"are", "if", "were", "when"})
+_PAST = re.compile(r"\w+(?<!e)ed|chose|drew|made|showed|used|wrote")
 _SAID_WORDS = "advice answer answers explanation list recommendation recommendations reply suggestion suggestions"
 _SAID = frozenset(_SAID_WORDS.split())
 _AUXILIARY_WORDS = "can could did do does had has have is may might must shall should was were will would"
@@ -42,7 +45,9 @@ _STANDING = "always avoid hate never prefer rather stop whenever"
 # What asks for many things that were said, not for one.
 _BROAD = re.compile(
     r"\b(?:summar(?:y|ies|i[sz]e[ds]?|i[sz]ing)|sum(?:med)? up|overview|recap|timeline|chronolog\w+|sequence|everything"
-    r"|(?:in|the|what|which) order|walk me through|over (?:the )?(?:time|weeks|months|years?))\b",
+    r"|(?:in|the|what|which) order|^\W*order the"
+    r"|how (?:did|has|have) (?:[\w']+ ){2,6}?(?:change|develop|evolve|progress)(?:e?d)?"
+    r"|walk me through|over (?:the )?(?:time|weeks|months|years?))\b",
     re.IGNORECASE,
 )
 Speaker = Literal["user", "assistant"]
@@ -165,15 +170,24 @@ def _pattern(names: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def _speaker(folded: Sequence[str]) -> Speaker | None:
-    """Whose words: what the other said to me, else what I said of myself."""
-    said = set(folded)
-    if "your" in said and said & _SAID:
+    """Whose words: what I said, else what the other said or did to me, else what I tell of myself."""
+    places = list(zip(["", *folded], folded, [*folded[1:], ""], strict=False))
+    if any(word in _FIRST_PERSON and after in _SAYING for _, word, after in places):
+        return "user"
+    if any(starmap(_means_the_other, places)):
         return "assistant"
-    for before, word, after in zip(["", *folded], folded, [*folded[1:], ""], strict=False):
-        telling = word == "you" and before not in _POLITE and (before in _HAVING or after in _SAYING | _HAVING)
-        if (telling or word in {"you've", "you'd"}) and said & _SAYING:
-            return "assistant"
-    return "user" if said & _FIRST_PERSON else None
+    return "user" if not _FIRST_PERSON.isdisjoint(folded) else None
+
+
+def _means_the_other(before: str, word: str, after: str) -> bool:
+    """`Did you …`, `you suggested`, `in your answer`; not `can you …`, `if you need`, `your`, which is anybody's."""
+    if word == "your":
+        return before in _OF_YOURS or after in _SAID
+    if word != "you" or before in _POLITE:
+        return word == "you've"
+    if before in _HAVING or after in _SAYING | _HAVING:
+        return True
+    return before not in _BEING and _PAST.fullmatch(after) is not None
 
 
 def _dates(folded: Sequence[str]) -> Dates:

@@ -95,6 +95,14 @@ def test_dates_are_read_where_they_are_dates(text: str, dates: Dates):
         ("Could you please give me a summary of my trip?", "user"),
         ("Do you remember what I said about cheese?", "user"),
         ("What did I tell you about my dog?", "user"),
+        ("How did you define latency?", "assistant"),
+        ("Which pattern was in the example that you wrote?", "assistant"),
+        ("What was your take on it?", "assistant"),
+        ("In your response about fonts, which came first?", "assistant"),
+        ("What do you think of what I said?", "user"),
+        ("Did I ever tell you where my brother lives?", "user"),
+        ("If you need a table, where is one?", None),
+        ("Should somebody like you pay for that?", None),
         ("Would you describe the garden?", None),
         ("How are you?", None),
         ("What is the plan?", None),
@@ -127,6 +135,8 @@ def test_any_text_is_a_question(text: str, people: list[str]):
         "In which order did we visit the towns?",
         "List in order what I changed.",
         "How has the budget developed over the months?",
+        "How has my budget developed since May?",
+        "Order the things that went wrong with the roof.",
     ],
 )
 def test_a_question_for_much_of_what_was_said_is_broad(text: str):
@@ -139,6 +149,8 @@ def test_a_question_for_much_of_what_was_said_is_broad(text: str):
         "What did I order at the restaurant?",
         "Who is my doctor?",
         "Sum up the recap. " + "What I did then was this. " * 40 + "Who is my doctor?",
+        "How do I change a tyre?",
+        "What did I order the last time?",
     ],
 )
 def test_a_question_for_one_thing_is_not_broad(text: str):
