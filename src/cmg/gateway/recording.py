@@ -113,6 +113,9 @@ class Recorder:
             self.quota.settle(call.grant, usage.prompt + usage.completion, call.cost_nano)
         if usage.completion and call.status == "ok" and not call.replayed:
             self.estimator.learn(call.asked, usage.completion)
+            if call.cost_origin == "upstream" and call.candidate is not None:
+                price = self.prices.price(call.candidate.upstream.name, call.candidate.model)
+                self.estimator.learn_cost(call.asked, usage, price)
         trace.failed = call.status in {"error", "cut"} and call.http_status >= _OURS
         trace.answer_s = latency_s if call.ttft_s is None else call.ttft_s
         trace.own_s = latency_s - call.waited_s

@@ -1,7 +1,8 @@
 """What a call will take is estimated from what the request says, else from what the model used to answer."""
 
+from cmg.ledger.models import TokenUsage
 from cmg.ledger.prices import ModelPrice
-from cmg.ledger.quota.estimator import DEFAULT_PRICE, FIRST_COMPLETION, MARGIN, Estimator
+from cmg.ledger.quota.estimator import DEFAULT_PRICE, EXTRA_NANO_MAX, FIRST_COMPLETION, MARGIN, Estimator
 
 PRICE = ModelPrice(prompt=1_000_000, completion=2_000_000)  # pico-USD: 1 and 2 USD per million tokens
 
@@ -35,6 +36,28 @@ def test_one_odd_answer_does_not_turn_the_average() -> None:
     assert 100 * MARGIN < estimator.estimate("m", 0, None, PRICE)[0] < 2000
 
 
+def _told(cost_nano: int | None) -> TokenUsage:
+    return TokenUsage(100, 50, cost_nano=cost_nano)
+
+
+def test_what_an_upstream_takes_beyond_its_tokens_is_learned() -> None:
+    estimator = Estimator()
+    for cost in (1_200_000, 1_200_000, None):
+        estimator.learn("m", 50)
+        estimator.learn_cost("m", _told(cost), PRICE)
+    assert estimator.estimate("m", 100, 50, PRICE) == (150, 1_200_000)
+    assert estimator.estimate("other", 100, 50, PRICE) == (150, 200_000)
+
+
+def test_a_cheaper_answer_and_an_absurd_one_are_no_other_price() -> None:
+    estimator = Estimator()
+    estimator.learn("m", 50)
+    estimator.learn_cost("m", _told(0), PRICE)
+    assert estimator.estimate("m", 100, 50, PRICE) == (150, 200_000)
+    estimator.learn_cost("m", _told(10**18), PRICE)
+    assert estimator.estimate("m", 100, 50, PRICE) == (150, 200_000 + EXTRA_NANO_MAX)
+
+
 def test_an_unknown_price_is_taken_as_a_dear_one() -> None:
     _, cost = Estimator().estimate("m", 1000, 1000, None)
     assert cost == 1000 * (DEFAULT_PRICE.prompt + DEFAULT_PRICE.completion) // 1000
@@ -44,7 +67,8 @@ def test_clients_cannot_make_it_remember_models_without_end() -> None:
     estimator = Estimator(max_models=10)
     for number in range(1000):
         estimator.learn(f"m-{number}", 5)
-    assert len(estimator._completion) == 10
+        estimator.learn_cost(f"m-{number}", _told(1_000_000), PRICE)
+    assert len(estimator._completion) == len(estimator._extra) == 10
     assert estimator.estimate("m-999", 0, None, PRICE)[0] == int(5 * MARGIN)
 
 
