@@ -39,6 +39,8 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.DiskFullError,
+    asyncpg.OutOfMemoryError,
     asyncpg.PostgresConnectionError,
     # A migration ran beside us: the prepared statement is dropped, the next call prepares it anew.
     asyncpg.InvalidCachedStatementError,

@@ -1,6 +1,7 @@
 """When the disk fills: logs go first, then traces, then series, and come back one after the other."""
 
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,26 @@ def test_lines_are_shed_and_counted_while_the_disk_is_full(clock, instruments) -
     wait_until(lambda: b"kept" in spool.lines, 5, "lines are kept again")
     writer.close()
     assert b"shed" not in spool.lines
+
+
+def test_a_line_about_dropped_lines_is_no_reason_for_the_next(clock, instruments) -> None:
+    """It goes the same way, and may be dropped too."""
+    disk = Disk()
+    disk.free = GB
+    writer = LineWriter(Kept(), stream=-1, shedder=DiskGuard(Path(), clock, disk))
+    writer.report_to(instruments)
+    logger = logging.getLogger("cmg.telemetry.lines.writing")
+    logger.addHandler(writer)
+    try:
+        writer.start()
+        logger.warning("one")
+
+        def dropped() -> float:
+            return instruments.registry.get_sample_value("cmg_log_lines_dropped_total", {"reason": "disk"}) or 0
+
+        wait_until(lambda: dropped() >= 2, 5, "the line and what tells of it")
+        time.sleep(0.3)  # some thirty rounds of a writer that is woken by its own lines
+        assert dropped() == 2
+    finally:
+        logger.removeHandler(writer)
+        writer.close()

@@ -13,6 +13,7 @@ import os
 import select
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 from cmg.telemetry.disk import DiskGuard
@@ -23,6 +24,7 @@ QUEUED_LINES, QUEUED_BYTES = 50_000, 32 * 2**20
 GATHER_S = 0.01  # lines of this time go out together
 TICK_S = 1.0
 _CLOSE_S = 2.0
+_TELL_S = 10.0  # between two lines about dropped lines, which may be dropped too
 _AT_ONCE = 256 * 1024
 _PIPE = 4096  # a pipe that is ready takes this much without waiting (PIPE_BUF)
 _PATIENCE_S = 0.2  # for a reader of standard error, once a batch
@@ -53,6 +55,8 @@ class LineWriter(logging.Handler):
         self._bytes = 0
         self._dropped: dict[str, int] = {}
         self._untold: dict[str, int] = {}
+        self._unlogged: dict[str, int] = {}
+        self._logged_at = -_TELL_S
         self._written = 0
         self._instruments: Instruments | None = None
         self._ticks: list[Callable[[], None]] = []
@@ -164,10 +168,12 @@ class LineWriter(logging.Handler):
         dropped, self._dropped = self._dropped, {}
         for reason, lines in dropped.items():
             self._untold[reason] = self._untold.get(reason, 0) + lines
+            self._unlogged[reason] = self._unlogged.get(reason, 0) + lines
         if self._instruments is not None:
             self._count(self._instruments)
-        if dropped and set(dropped) != {"stderr"}:
-            logging.getLogger(__name__).error("log lines were dropped: %s", _told(dropped))
+        if self._unlogged.keys() - {"stderr"} and monotonic() - self._logged_at >= _TELL_S:
+            told, self._unlogged, self._logged_at = self._unlogged, {}, monotonic()
+            logging.getLogger(__name__).error("log lines were dropped: %s", _told(told))
 
     def _count(self, instruments: Instruments) -> None:
         for reason, lines in self._untold.items():
