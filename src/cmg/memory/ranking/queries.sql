@@ -95,7 +95,7 @@ FROM drawn;
 -- The $5 passages of a user that hold most of these words ($3), by what each is worth ($4); $6 of the places are for what
 -- the person said.
 WITH matched AS MATERIALIZED (
-    SELECT t.seq, t.own, sum(a.worth) AS worth
+    SELECT t.seq, bool_or(t.own) AS own
     FROM ROWS FROM (unnest($3::text::bigint[]), unnest($4::text::float8[])) AS a (term, worth)
     CROSS JOIN LATERAL (
         SELECT seq, role = 'user' AS own FROM memory_turns
@@ -103,12 +103,10 @@ WITH matched AS MATERIALIZED (
             AND user_no + 0 = (SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2)
         LIMIT 3000
     ) t
-    GROUP BY t.seq, t.own
+    GROUP BY t.seq ORDER BY sum(a.worth) DESC, t.seq DESC -- and in this order it is read
 )
 SELECT array_send(array_agg(seq)) FROM (
-    (SELECT seq FROM matched ORDER BY worth DESC, seq DESC LIMIT $5::bigint - $6::bigint)
-    UNION
-    (SELECT seq FROM matched WHERE own ORDER BY worth DESC, seq DESC LIMIT $6::bigint)
+    (SELECT seq FROM matched LIMIT $5::bigint - $6::bigint) UNION (SELECT seq FROM matched WHERE own LIMIT $6::bigint)
 ) best;
 
 -- name: by_neighbours
@@ -137,14 +135,14 @@ WITH owner AS MATERIALIZED (
 ), asked AS MATERIALIZED (
     SELECT term, place - 1 AS place FROM unnest($3::text::bigint[]) WITH ORDINALITY AS w (term, place)
 ), by_words AS MATERIALIZED (
-    SELECT t.at, t.seq, t.thread_no, t.own, sum(a.worth) AS worth
+    SELECT t.at, t.seq, t.thread_no, t.own
     FROM ROWS FROM (unnest($11::text::bigint[]), unnest($12::text::float8[])) AS a (term, worth)
     CROSS JOIN LATERAL (
         SELECT ctid AS at, seq, thread_no, role = 'user' AS own FROM memory_turns
         WHERE terms @> ARRAY[a.term] AND workspace_id = $1 AND user_no + 0 = (SELECT user_no FROM owner)
         LIMIT 3000
     ) t
-    GROUP BY t.at, t.seq, t.thread_no, t.own
+    GROUP BY t.at, t.seq, t.thread_no, t.own ORDER BY sum(a.worth) DESC, t.seq DESC -- and in this order it is read
 ), nearest AS MATERIALIZED (
     SELECT $15::text::bigint[] || ARRAY(
         SELECT seq FROM memory_vectors
@@ -152,16 +150,17 @@ WITH owner AS MATERIALIZED (
         ORDER BY turn <#> (SELECT vector FROM question) LIMIT $8::bigint * CASE WHEN $16::bigint > 0 THEN 2 ELSE 1 END
     ) AS seqs
 ), by_vector AS MATERIALIZED (
-    SELECT ctid AS at, seq, thread_no, role = 'user' AS own, array_position((SELECT seqs FROM nearest), seq) AS place
+    SELECT ctid AS at, seq, thread_no, role = 'user' AS own
     FROM memory_turns WHERE user_no = (SELECT user_no FROM owner) AND seq = ANY((SELECT seqs FROM nearest)::bigint[])
+    ORDER BY array_position((SELECT seqs FROM nearest), seq)
 ), found AS MATERIALIZED (
-    (SELECT at, seq, thread_no FROM by_words ORDER BY worth DESC, seq DESC LIMIT $8::bigint - $16::bigint)
+    (SELECT at, seq, thread_no FROM by_words LIMIT $8::bigint - $16::bigint)
     UNION
-    (SELECT at, seq, thread_no FROM by_words WHERE own ORDER BY worth DESC, seq DESC LIMIT $16::bigint)
+    (SELECT at, seq, thread_no FROM by_words WHERE own LIMIT $16::bigint)
     UNION
-    (SELECT at, seq, thread_no FROM by_vector ORDER BY place LIMIT $8::bigint - $16::bigint)
+    (SELECT at, seq, thread_no FROM by_vector LIMIT $8::bigint - $16::bigint)
     UNION
-    (SELECT at, seq, thread_no FROM by_vector WHERE own ORDER BY place LIMIT $16::bigint)
+    (SELECT at, seq, thread_no FROM by_vector WHERE own LIMIT $16::bigint)
     UNION
     SELECT ctid, seq, thread_no FROM memory_turns
     WHERE user_no = (SELECT user_no FROM owner) AND seq = ANY(ARRAY(SELECT unnest($13::text::bigint[])))
