@@ -13,7 +13,9 @@ from cmg.kit.clock import SystemClock
 from cmg.kit.turns import NOTE_MARK, Turn
 from cmg.ledger import tokens
 from cmg.ledger.spool.wakeup import Ear
+from cmg.memory import recent as recent_module
 from cmg.memory.models import owner_of
+from cmg.memory.notes import maker as maker_module
 from cmg.storage.database import Database
 from rooms.memory.conftest import START, Journal, Memory, said, scope, service_on
 
@@ -129,6 +131,20 @@ async def test_a_user_reads_what_was_just_written(memory: Memory) -> None:
     await asyncio.sleep(0.005)
     await memory.drain()
     assert (await recall).items == 1
+
+
+async def test_who_waits_for_its_own_words_is_in_nobodys_way(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maker_module, "MADE_AT_ONCE", 1)
+    monkeypatch.setattr(recent_module, "_OWN_WRITES_S", 20.0)
+    alone = Memory(memory.database, memory.clock, memory.service.instruments, memory.spool)
+    await alone.keep(scope(user="ben"), said("My cat is called Mia."))
+    alone.remember(scope(), said(DOG))
+    waiting = asyncio.create_task(alone.recall(scope(thread="x"), ASK))
+    await asyncio.sleep(0.05)
+    assert (await alone.recall(scope(user="ben", thread="x"), "What is my cat called?")).items == 1
+    assert not waiting.done()
+    await alone.drain()
+    assert (await waiting).items == 1
 
 
 async def test_who_reads_its_own_words_wakes_the_drain(memory: Memory) -> None:

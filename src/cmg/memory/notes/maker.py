@@ -1,6 +1,7 @@
 """Makes a note: the passages that answer a question, as lines that fit the budget, oldest first."""
 
 import asyncio
+import os
 from collections.abc import Collection, Sequence
 
 import msgspec
@@ -10,6 +11,7 @@ from cmg.ledger import tokens
 from cmg.memory.condensing.condenser import Condensed, Condenser, of_turns
 from cmg.memory.models import Filters, Hit, Owner, Thread, UserOfAnotherKey
 from cmg.memory.notes.messages import LeftOut, Wish, digest, digests
+from cmg.memory.notes.turns import NewestFirst
 from cmg.memory.packing import pack
 from cmg.memory.ranking.finder import NO_FILTERS, Finder, Wanted
 from cmg.memory.recent import RecentWriters
@@ -17,6 +19,8 @@ from cmg.memory.text.note import frame_tokens, line, note, note_for, said
 
 NOTE_FLOOR = 0.3  # of the best score: what is injected costs tokens on every call, so weak matches stay out
 NOTE_LINES = 64
+# So many are made at the same time; more would only make each slower until none is done within its deadline.
+MADE_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
 _SPARE = 1.2  # more than the budget is fetched: repeated contents and those in the request fall out
 _SPARE_TOKENS = 100
 NOTHING = Recollection(None, 0, 0, "ok")
@@ -28,18 +32,24 @@ class NoteMaker:
 
     def __init__(self, finder: Finder, recent: RecentWriters, condenser: Condenser) -> None:
         self._finder, self._recent, self._condenser = finder, recent, condenser
+        self._turns = NewestFirst(MADE_AT_ONCE)
 
     async def make(self, wish: Wish, timeout_s: float) -> Recollection:
         """The note, with the user's own last turn in it if that is in the database in time. Raises `DatabaseAway`."""
         room = wish.token_budget - frame_tokens()
         if room <= 0:
             return NOTHING
-        try:
-            if wish.left_out is not None:
-                return await self._standing_for(wish, wish.left_out, timeout_s)
-            return _noted(await self._found(wish, room, timeout_s), room, wish.present)
-        except UserOfAnotherKey:
-            return OF_ANOTHER_KEY
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        await self._recent.settle(Owner(wish.workspace_id, wish.user_id))  # meanwhile others' notes are made
+        async with self._turns:
+            left = until - loop.time()
+            try:
+                if wish.left_out is not None:
+                    return await self._standing_for(wish, wish.left_out, left)
+                return _noted(await self._found(wish, room, left), room, wish.present)
+            except UserOfAnotherKey:
+                return OF_ANOTHER_KEY
 
     async def _standing_for(self, wish: Wish, left_out: LeftOut, timeout_s: float) -> Recollection:
         """The note that stands for what a call leaves out: a summary, and what was recalled."""
@@ -63,7 +73,6 @@ class NoteMaker:
             filters=NO_FILTERS if wish.kinds is None else Filters(kinds=wish.kinds),
             key_id=wish.key_id,
         )
-        await self._recent.settle(owner)
         return await self._finder.find(wanted, timeout_s)
 
 

@@ -1,7 +1,6 @@
 """The process that makes notes: answers the gateways of a machine, never more at once than its bounds hold."""
 
 import asyncio
-import os
 from pathlib import Path
 
 import msgspec
@@ -10,15 +9,12 @@ from cmg.memory.frames.connection import FrameConnection
 from cmg.memory.frames.server import FrameServer
 from cmg.memory.notes.maker import NoteMaker
 from cmg.memory.notes.messages import Answer, Wish
-from cmg.memory.notes.turns import NewestFirst
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 from cmg.telemetry.tracing.trace import Trace, enter
 
 WAITING = 512  # notes at once: what their calls' deadline lets one process make, and a little more
-# Of these so many are made at the same time; more would only make each slower until none is done within its deadline.
-MADE_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Wish).decode
 _log = get_logger("cmg.memory.notes")
@@ -33,7 +29,6 @@ class NoteServer:
         self._maker, self._loop = maker, asyncio.get_running_loop()
         self._refused = instruments.series("cmg_memory_notes_refused_total")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turns = NewestFirst(MADE_AT_ONCE)
 
     async def open(self) -> None:
         """Listen, for this user alone."""
@@ -65,8 +60,9 @@ class NoteServer:
         trace = Trace(_CALLERS, None, 0.0, 0.0)
         enter(trace)
         try:
-            async with asyncio.timeout(max(wish.until - self._loop.time(), 0)), self._turns:
-                found = await self._maker.make(wish, wish.until - self._loop.time())
+            left = max(wish.until - self._loop.time(), 0)
+            async with asyncio.timeout(left):
+                found = await self._maker.make(wish, left)
             told = (found.text, found.items, found.tokens)
             answer = Answer(wish.number, *told, ids=found.ids, status=found.status, marks=trace.marks)
         except (DatabaseAway, TimeoutError) as error:

@@ -14,7 +14,7 @@ from cmg.memory.ranking.answers import Likely, holding
 from cmg.memory.ranking.corpus import Corpus, Flags, Ints
 from cmg.memory.ranking.purposes import kinds_for, steered
 from cmg.memory.ranking.question import Question, asked
-from cmg.memory.ranking.sampling import Sample, leads, persons_words_are_few
+from cmg.memory.ranking.sampling import Sample, leads
 from cmg.memory.ranking.scoring import Scores, score
 from cmg.memory.ranking.store import ALL_RANKED, Asked, Found, Profile, RankingStore, Search, Sizes, by_index
 from cmg.storage.database import Connection, Database
@@ -168,7 +168,8 @@ class Finder:
         owner, question = wanted.owner, asked_for.question
         sizes = _sizes(wanted, passages)
         sample = await self._sample(conn, owner, sizes.sample)
-        own = sizes.candidates // 2 if persons_words_are_few(sample, question) else 0
+        # What the person said would be lost among an assistant's long answers.
+        own = sizes.candidates // 2 if sample.assisted and question.speaker != "assistant" else 0
         search = Search(passages, sizes.candidates, own, sample, leads(question, sample, passages))
         if embedding is None:
             return await self._store.candidates(conn, owner, asked_for, search)

@@ -8,7 +8,6 @@ import numpy as np
 
 from cmg.memory.ranking.corpus import Corpus, Flags, Floats, Ints
 from cmg.memory.ranking.question import Question
-from cmg.memory.ranking.scoring import looks_assisted
 
 _ROWS = 3000  # that the words of a question lead to at most, the rarest words first
 _LEAST = 100.0  # what a word is counted for at least: the sample does not know better
@@ -18,7 +17,7 @@ Cosines = tuple[Floats, Floats]  # of passages, and of their windows
 class Sample(NamedTuple):
     """Passages by place, one entry each but for `terms`: those of passage after passage; `row` is whose each is.
 
-    `names`: hashes, None without a name. All other columns as in `Corpus`.
+    `names`: hashes, None without a name. `assisted`: a person talks to an assistant. All other columns as in `Corpus`.
     """
 
     seq: Ints
@@ -33,6 +32,7 @@ class Sample(NamedTuple):
     tokens: Ints
     terms: Ints
     row: Ints
+    assisted: bool
 
 
 class Postings(NamedTuple):
@@ -64,12 +64,6 @@ def leads(question: Question, sample: Sample, total: int) -> Leads:
         terms.append(term)
         worth.append(math.log1p(total / (count + 1)))
     return Leads(terms, worth, held)
-
-
-def persons_words_are_few(sample: Sample, question: Question) -> bool:
-    """Whether what the person said would be lost among an assistant's long answers, and is asked for."""
-    named = np.array([name is not None for name in sample.names], np.bool_)
-    return question.speaker != "assistant" and looks_assisted(sample.by_user, named, sample.length)
 
 
 def completed(

@@ -12,6 +12,7 @@ from cmg.memory.models import Filters, Hit, Owner
 from cmg.memory.ranking.corpus import Corpus, Floats, Ints, column, rows_of
 from cmg.memory.ranking.question import Question, standing_terms
 from cmg.memory.ranking.sampling import Leads, Sample, completed
+from cmg.memory.ranking.scoring import looks_assisted
 from cmg.storage.database import Connection
 from cmg.storage.named_sql import load, variant
 
@@ -94,12 +95,16 @@ class RankingStore:
         kinds = (">i8", ">i8", ">i8", ">i4", "?", "?", ">f4", ">i4")
         seq, thread, said_at, length, by_user, asks, salience, tokens = map(column, row[:8], kinds)
         names = [None if name is None else hash(name) for name in _names_or_none.decode(row[8])]
+        assisted = looks_assisted(by_user, np.array([name is not None for name in names], np.bool_), length)
         terms, counts = column(row[10], ">i8"), column(row[9], ">i4")
         rows = np.repeat(np.arange(len(seq)), counts)
         wishes = np.zeros(len(seq), np.bool_)
         wishes[rows[np.isin(terms, standing_terms(owner))]] = True
         said, standing = said_at / 1e6 + _EPOCH_S, wishes & by_user
-        return Sample(seq, thread, said, length, by_user, names, asks, standing, salience, tokens, terms, rows)
+        assisted = looks_assisted(by_user, np.array([name is not None for name in names], np.bool_), length)
+        return Sample(
+            seq, thread, said, length, by_user, names, asks, standing, salience, tokens, terms, rows, assisted
+        )
 
     async def by_words(self, conn: Connection, owner: Owner, search: Search) -> list[int]:
         """The numbers of the passages that hold most of what is asked for."""
