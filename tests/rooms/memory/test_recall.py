@@ -80,7 +80,7 @@ async def test_rare_words_decide_and_common_ones_do_not(memory: Memory) -> None:
     filler = [f"The plan of the week is plan number {number}." for number in range(400)]
     await memory.keep(scope(), said(*filler, "The zeppelin plan is from Ada."))
     found = await memory.recall(scope(thread="x"), "what is the zeppelin plan")
-    assert found.items == 1
+    assert 1 <= found.items <= 2  # it, and the turn beside it
     assert found.text is not None
     assert "Ada" in found.text
 

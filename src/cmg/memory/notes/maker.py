@@ -17,7 +17,7 @@ from cmg.memory.ranking.finder import NO_FILTERS, Finder, Wanted
 from cmg.memory.recent import RecentWriters
 from cmg.memory.text.note import frame_tokens, line, note, note_for, said
 
-NOTE_FLOOR = 0.3  # of the best score: what is injected costs tokens on every call, so weak matches stay out
+NOTE_FLOOR = 0.4  # of the best score: what is injected costs tokens on every call, so weak matches stay out
 NOTE_LINES = 64
 # So many are made at the same time; more would only make each slower until none is done within its deadline.
 MADE_AT_ONCE = max(4, 2 * (os.cpu_count() or 1))

@@ -33,14 +33,15 @@ _ANSWER = 0.8  # of score, for what holds a time, a number, a name … where a q
 _MORE = 20  # passages that are looked at for that beyond those given out
 _LOOKED_THROUGH = 120  # of the best, a millisecond
 _COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
-_CLOSE = 0.35  # a cosine from which a passage is about the same without a word in common
-_NEAR_BEST = 0.75  # of the best cosine
+_CLOSE = 0.3  # a cosine from which a passage is about the same without a word in common
+_MOST_WORDS = 0.3  # of those that the best passage holds
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """One search. `limit`: passages at most; `token_budget` bounds their tokens, with `for_note` those of their lines.
 
-    `floor`: leave out what holds less than this share of the best passage's words, unless it means nearly the same.
+    `floor`: leave out what scores less than this share of the best; and if nothing means nearly what is asked, what
+    holds few of its words.
     `key_id`: the key that asks, where it reads its own users alone.
     """
 
@@ -267,10 +268,9 @@ def _answers_first(hits: list[Hit], likely: Likely, near: set[int], wanted: Want
 
 def _strong(corpus: Corpus, scores: Scores, floor: float) -> Flags:
     """What a note may hold: each of its lines costs tokens on every call."""
-    best = float(scores.words.max())
-    strong = (scores.words >= floor * best) & (scores.words > 0)
-    if corpus.cosine is not None:
-        known = np.nan_to_num(corpus.cosine, nan=-1.0)
-        strong = strong | (known >= max(_CLOSE, _NEAR_BEST * float(known.max())))
-    found: Flags = strong
-    return found
+    best = float(scores.total.max(where=corpus.fits, initial=-np.inf))
+    near: Flags = scores.total >= best * (floor if best > 0 else 1.0)
+    closest = np.nan if corpus.cosine is None else float(np.fmax.reduce(corpus.cosine, initial=np.nan))
+    if closest < _CLOSE:  # nothing was said about this: then it must be a matter of words
+        near = near & (scores.words > 0) & (scores.words >= _MOST_WORDS * float(scores.words.max()))
+    return near

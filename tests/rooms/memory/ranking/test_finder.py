@@ -190,6 +190,18 @@ async def test_what_the_person_said_is_a_candidate_among_many_longer_answers(
     assert said in await contents(finder, "what about the garden, the winter market and the doctor", limit=30)
 
 
+async def test_a_note_holds_what_ranks_near_the_best_and_nothing_where_nothing_was_said(desk: Desk):
+    question, answer = "Which day do I see the doctor?", "On Monday at nine."
+    await desk.write(question, answer, thread="doctor")
+    for word in WORDS[:9]:
+        await desk.write(f"There is a {word}.", thread=word)
+    await desk.work()
+    finder, _ = await finder_of(desk)
+    assert await contents(finder, "when is the doctor", limit=20, floor=0.4) == [question, answer]
+    assert await contents(finder, "when is the doctor", limit=20, floor=0.9) == [question]
+    assert await contents(finder, "hello and thanks", limit=20, floor=0.4) == []
+
+
 @pytest.mark.parametrize("by", ["words and vectors", "words"])
 async def test_a_note_finds_among_candidates_what_it_finds_among_all(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, by: str
