@@ -8,9 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 PYTEST := $(BIN)/python -m pytest -q
-# Tests run side by side in this many processes, one more than the cores that they need: many of them wait. Those of a
+# Tests run side by side in this many processes, two more than the cores that they need: many of them wait. Those of a
 # file stay in one, and those of a folder that shares a service (tests/support/file_order.py); the long ones come first.
-TEST_WORKERS ?= 3
+TEST_WORKERS ?= 4
 SIDE_BY_SIDE := -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 # pytest keeps what it makes of the tests' files, or each process makes it anew.
 unexport PYTHONDONTWRITEBYTECODE
