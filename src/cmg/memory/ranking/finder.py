@@ -29,7 +29,6 @@ SEARCH = Sizes(every=ALL_RANKED, candidates=150, sample=200)
 LARGE = Sizes(every=ALL_RANKED, candidates=100, sample=100)  # 2 of 17 ms less, where a vector is a page each
 # A note holds a few lines, and only what has the question's words or its meaning.
 NOTE = Sizes(every=500, candidates=64, sample=64)
-_ANSWER = 0.8  # of score, for what holds a time, a number, a name … where a question asks for one
 _MORE = 20  # passages that are looked at for that beyond those given out
 _LOOKED_THROUGH = 120  # of the best, a millisecond
 _COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
@@ -126,7 +125,7 @@ class Finder:
         if likely is None:
             return hits, known
         near = set(corpus.seq[chosen[~scores.hit[chosen]]].tolist())
-        return _answers_first(hits, likely, near, wanted), known
+        return _answers_first(hits, lambda *held: scores.answer * likely(*held), near, wanted), known
 
     async def warm_up(self, connections: int, timeout_s: float) -> None:
         """Prepare the statements on so many connections: on a new one the first search takes 15 ms more.
@@ -258,7 +257,7 @@ def _answers_first(hits: list[Hit], likely: Likely, near: set[int], wanted: Want
     """The hits again, those raised that hold the kind of answer which the question asks for; `near` stay behind."""
     cost = 0.0 if wanted.token_budget is None else _COST
     raised = [
-        msgspec.structs.replace(hit, score=hit.score + _ANSWER * likely(hit.content, hit.tokens))
+        msgspec.structs.replace(hit, score=hit.score + likely(hit.content, hit.tokens))
         for hit in hits[:_LOOKED_THROUGH]
     ]
     raised += hits[_LOOKED_THROUGH:]

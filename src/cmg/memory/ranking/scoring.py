@@ -44,6 +44,7 @@ class Weights(NamedTuple):
     salience: float = 0.4
     lift: float = 0.3
     spread: float = 0.0  # what each passage loses for every better one of its thread
+    answer: float = 0.8  # what holds a time, a number, a name … where a question asks for one
     reply: float = 0.1  # an assistant's answer: of the score of what it answers; twice if the question is after answers
 
 
@@ -51,7 +52,15 @@ BETWEEN_PEOPLE = Weights()
 # People say in few words what matters about them, often in a question; an assistant's answers are long and general, so
 # beside them, and in one thread with them, stands more that has the question's words than what was asked for.
 ASSISTED = Weights(
-    window_words=0.12, thread_words=0.05, vector=0.5, asker=2.0, answerer=0.6, length=0.0, asks=0.0, lift=0.1
+    window_words=0.12,
+    thread_words=0.05,
+    vector=0.5,
+    asker=2.0,
+    answerer=0.6,
+    length=0.0,
+    asks=0.0,
+    lift=0.1,
+    answer=0.4,
 )
 BROAD = ASSISTED._replace(words=0.05, thread_words=0.0, asker=2.5, lift=0.0, spread=0.12)
 _UNDECIDED_SPEAKER = 0.6  # share of the person's prior when the question does not say whose words
@@ -61,13 +70,14 @@ class Scores(NamedTuple):
     """`total` ranks; `words` is BM25 of the passage alone.
 
     `hit`: it has a word or a meaning in common with the question, and precedes what has not; `related`: it or one of
-    its neighbours has.
+    its neighbours has. `answer`: what it adds to hold the kind of answer that is asked for.
     """
 
     total: Floats
     words: Floats
     hit: Flags
     related: Flags
+    answer: float
 
 
 def score(corpus: Corpus, question: Question) -> Scores:
@@ -99,7 +109,7 @@ def score(corpus: Corpus, question: Question) -> Scores:
         total -= weights.spread * _places(total, corpus.thread)
     if assisted:
         total = _answered(total, corpus, weights.reply * (2.0 if question.speaker == "assistant" else 1.0))
-    return Scores(total, own, related if assisted else hit, related)
+    return Scores(total, own, related if assisted else hit, related, weights.answer)
 
 
 def looks_assisted(by_user: Flags, named: Flags, length: Ints) -> bool:

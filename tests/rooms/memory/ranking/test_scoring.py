@@ -132,6 +132,11 @@ def assisted(passages):
     return looks_assisted(passages.by_user, passages.person >= 0, passages.length)
 
 
+def test_beside_long_answers_what_looks_like_an_answer_counts_less():
+    people = score(corpus(20, person=np.ones(20, np.int64)), question())
+    assert 0 < score(corpus(20), question()).answer < people.answer
+
+
 def test_people_who_talk_with_each_other_have_names():
     assert assisted(corpus(20))
     assert not assisted(corpus(20, person=np.array([0, 1] * 10)))
