@@ -23,11 +23,10 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import memory_rows as made  # noqa: E402
-from memory_seed import Crowd, fill, sizes, topics_of  # noqa: E402
+from memory_seed import MANY_TOPICS_FROM, Crowd, fill, sizes, topics_of  # noqa: E402
 
 from cmg.identity.models import DEFAULT_WORKSPACE  # noqa: E402
 from cmg.memory.embedding.minilm import MiniLm  # noqa: E402
-from cmg.memory.vectors.backlog import INDEXED_FROM  # noqa: E402
 from support.models import models_folder  # noqa: E402
 from support.processes import wait_until  # noqa: E402
 from support.service import Service, ServiceOptions  # noqa: E402
@@ -70,7 +69,7 @@ def questions(crowd: Crowd, size: int, language: made.Language, seed: int) -> It
     users = [number for number, turns in enumerate(crowd.turns) if turns == size]
     while True:
         user = source.choice(users)
-        topic = source.randrange(made.TOPICS) if size >= INDEXED_FROM else int(source.choice(topics[user]))
+        topic = source.randrange(made.TOPICS) if size >= MANY_TOPICS_FROM else int(source.choice(topics[user]))
         yield crowd.users[user], made.question(language, topic, source)
 
 

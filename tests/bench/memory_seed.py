@@ -12,6 +12,7 @@ import numpy as np
 from cmg.memory.vectors.backlog import INDEXED_FROM
 
 _CHUNK = 2500  # sessions
+MANY_TOPICS_FROM = 5000  # turns of a user who speaks about everything
 _TOPICS_EACH = 12
 _BUILD_MEMORY = "1500MB"
 
@@ -124,7 +125,7 @@ async def _sessions(connection: asyncpg.Connection, crowd: Crowd) -> made.Sessio
         topics_of(crowd)[user, source.integers(0, _TOPICS_EACH, len(user))],
         source.integers(0, made.TOPICS, len(user)),
     )
-    topics = np.where(np.array(crowd.turns)[user] >= INDEXED_FROM, anything, few)
+    topics = np.where(np.array(crowd.turns)[user] >= MANY_TOPICS_FROM, anything, few)
     user_no = np.array([number_of[name] for name in crowd.users])[user]
     threads = await connection.fetch(
         "INSERT INTO memory_threads (workspace_id, user_no, thread_id, implicit, created_at, updated_at) "

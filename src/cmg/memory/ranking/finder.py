@@ -16,7 +16,7 @@ from cmg.memory.ranking.purposes import kinds_for, steered
 from cmg.memory.ranking.question import Question, asked
 from cmg.memory.ranking.sampling import Sample, leads
 from cmg.memory.ranking.scoring import Scores, score
-from cmg.memory.ranking.store import ALL_RANKED, Asked, Found, Profile, RankingStore, Search, Sizes, by_index
+from cmg.memory.ranking.store import ALL_RANKED, VERY_MANY, Asked, Found, Profile, RankingStore, Search, Sizes
 from cmg.storage.database import Connection, Database
 
 NO_FILTERS = Filters()
@@ -25,6 +25,7 @@ _PROFILES = 4096
 _PROFILE_S = 600.0  # each search brings what is known by now, and asks again where that changes the question
 _SAMPLE_S = 600.0  # a conversation does not change its nature faster
 _SAMPLES = 1024  # of 10 KB for notes, of 40 KB for searches
+_INDEX_S = 60.0  # the index of neighbours grows, and a user's vectors move into it
 SEARCH = Sizes(every=ALL_RANKED, candidates=150, sample=200)
 LARGE = Sizes(every=ALL_RANKED, candidates=100, sample=100)  # 2 of 17 ms less, where a vector is a page each
 # A note holds a few lines, and only what has the question's words or its meaning.
@@ -62,6 +63,7 @@ class Finder:
         self._clock, self._embed_s = clock, embed_s
         self._profiles: OrderedDict[Owner, tuple[float, Profile]] = OrderedDict()
         self._samples: OrderedDict[tuple[Owner, int], tuple[float, Sample]] = OrderedDict()
+        self._by_index: OrderedDict[tuple[Owner, int], tuple[float, bool]] = OrderedDict()
 
     async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
         """The passages, best first. Raises `UserOfAnotherKey`, `DatabaseAway`.
@@ -173,11 +175,25 @@ class Finder:
         search = Search(passages, sizes.candidates, own, sample, leads(question, sample, passages))
         if embedding is None:
             return await self._store.candidates(conn, owner, asked_for, search)
-        by_words, nearest = await self._store.by_words(conn, owner, search), []
+        found = Found(await self._store.by_words(conn, owner, search))
         vector = await embedding
-        if vector is not None and by_index(passages):
-            nearest = await self._store.by_neighbours(conn, owner, vector, search)
-        return await self._store.candidates(conn, owner, asked_for, search, vector, Found(by_words, nearest))
+        if vector is not None and await self._index_pays(conn, owner, passages, vector.model_no):
+            found = found._replace(nearest=await self._store.by_neighbours(conn, owner, vector, search))
+        return await self._store.candidates(conn, owner, asked_for, search, vector, found)
+
+    async def _index_pays(self, conn: Connection, owner: Owner, passages: int, model_no: int) -> bool:
+        if passages < VERY_MANY:
+            return False
+        now = self._clock.monotonic()
+        held = self._by_index.get((owner, model_no))
+        if held is not None and held[0] > now:
+            return held[1]
+        pays = await self._store.index_pays(conn, owner, passages, model_no)
+        self._by_index[owner, model_no] = (now + _INDEX_S, pays)
+        self._by_index.move_to_end((owner, model_no))
+        if len(self._by_index) > _SAMPLES:
+            self._by_index.popitem(last=False)
+        return pays
 
     async def _sample(self, conn: Connection, owner: Owner, size: int) -> Sample:
         now = self._clock.monotonic()
@@ -228,7 +244,7 @@ class Finder:
 def _sizes(wanted: Wanted, passages: int) -> Sizes:
     if wanted.floor:
         return NOTE
-    return LARGE if by_index(passages) else SEARCH
+    return LARGE if passages >= VERY_MANY else SEARCH
 
 
 def _few_are_enough(wanted: Wanted, passages: int) -> bool:

@@ -122,6 +122,13 @@ SELECT array_send(array_agg(near.seq)) FROM (
     ORDER BY turn::halfvec(384) <=> (SELECT $3::text::halfvec(384)) LIMIT $4 -- read once, not for each row found
 ) near;
 
+-- name: index_of_neighbours
+-- Whether all of a user's vectors are in an index of neighbours ($3), and how many of everybody's it holds: as its last
+-- vacuum counted. No row where there is no such index, or not yet.
+SELECT u.vectors_indexed = 2, c.reltuples::float8
+FROM memory_users u CROSS JOIN pg_class c JOIN pg_index i ON i.indexrelid = c.oid AND i.indisvalid
+WHERE u.workspace_id = $1 AND u.user_id = $2 AND c.oid = to_regclass($3);
+
 -- name: candidates
 -- As `corpus` without filters, of those passages alone that may rank high, with their neighbours; and the distances of the
 -- sample ($10). $8 is how many of each list at most, $16 of them for what the person said; $9: vectors are compared one by

@@ -13,12 +13,13 @@ from cmg.memory.ranking.corpus import Corpus, Floats, Ints, column, rows_of
 from cmg.memory.ranking.question import Question, standing_terms
 from cmg.memory.ranking.sampling import Leads, Sample, completed
 from cmg.memory.ranking.scoring import looks_assisted
+from cmg.memory.vectors.index_store import index_name
 from cmg.storage.database import Connection
 from cmg.storage.named_sql import load, variant
 
 ALL_RANKED = 4000  # of a user with more passages candidates are ranked, or what fits the filters
-# From so many passages on the index of neighbours is quicker than all of the user's distances (4 ms for 10,000).
-NEAREST_BY_INDEX = 20_000
+VERY_MANY = 20_000  # passages of a user, from which on comparing all vectors takes longer than the index of neighbours
+_WORTH_AN_INDEX = 2200.0  # vectors that are compared in the time the index takes for a user who is alone in it
 _EPOCH_S = 946_684_800  # PostgreSQL counts microseconds from the year 2000
 _profiles = msgspec.json.Decoder(tuple[int, list[str], int, str | None])
 _names_or_none = msgspec.json.Decoder(list[str | None])
@@ -73,10 +74,13 @@ class Search(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Numbers of passages: what has the words that were asked for, and what the index of neighbours finds nearest."""
+    """Numbers of passages: what has the words that were asked for, and what the index of neighbours finds nearest.
+
+    `nearest`: None where it was not asked.
+    """
 
     by_words: list[int]
-    nearest: list[int]
+    nearest: list[int] | None = None
 
 
 class RankingStore:
@@ -111,6 +115,17 @@ class RankingStore:
         given = (*_led(search.lead), search.most, search.own)
         return _listed(await conn.fetchval(self._sql["by_words"], *owner, *given))
 
+    async def index_pays(self, conn: Connection, owner: Owner, passages: int, model_no: int) -> bool:
+        """Whether the index of neighbours finds what is nearest sooner than comparing all of the user's vectors.
+
+        It is one for all large users, and goes through others' vectors too.
+        """
+        row: Any = await conn.fetchrow(self._sql["index_of_neighbours"], *owner, index_name(model_no))
+        if row is None or not row[0]:
+            return False
+        share: float = passages / max(row[1], passages)
+        return passages * share > _WORTH_AN_INDEX
+
     async def by_neighbours(self, conn: Connection, owner: Owner, vector: QueryVector, search: Search) -> list[int]:
         """The numbers of the passages that the index of neighbours finds nearest, the nearest first.
 
@@ -139,11 +154,11 @@ class RankingStore:
         `found`: what was looked up before. Beside the passages what is known of the user now.
         """
         question, (total, most, own, sample, lead) = asked.question, search
-        one_by_one = vector is not None and not by_index(total)
+        one_by_one = vector is not None and (found is None or found.nearest is None)
         drawn = array(() if vector is None else sample.seq.tolist())
-        led, known = (_led(lead), Found([], [])) if found is None else (("{}", "{}"), found)
+        led, known = (_led(lead), Found([])) if found is None else (("{}", "{}"), found)
         asked_for = (array(question.terms), *_given(vector), question.named, asked.now, most, one_by_one, drawn)
-        before = (array(known.by_words), array(standing_terms(owner)), array(known.nearest))
+        before = (array(known.by_words), array(standing_terms(owner)), array(known.nearest or ()))
         given = (*asked_for, *led, *before, own)
         row: Any = await conn.fetchrow(self._sql["candidates"], *owner, *given)  # one, whatever there is
         if row[0] is None:
@@ -199,11 +214,6 @@ class RankingStore:
         if not seqs:
             return []
         return _hits.decode(await conn.fetchval(self._sql["passages"], *owner, array(seqs), key_id, now))
-
-
-def by_index(passages: int) -> bool:
-    """Whether the vectors of so many passages are looked up in the index of neighbours."""
-    return passages >= NEAREST_BY_INDEX
 
 
 def array(values: Sequence[float]) -> str:

@@ -23,7 +23,7 @@ from cmg.telemetry.logs import get_logger
 
 BATCH = 32  # passages: about a second of one core
 ATTEMPTS = 3
-INDEXED_FROM = 5000  # turns of a user from which on an index is quicker than comparing one by one
+INDEXED_FROM = 15_000  # turns of a user from which on vectors go into the index, to be there when there are very many
 POLL_S = 0.25
 _LEASE = timedelta(seconds=60)
 _EMBED_S = 30.0

@@ -11,6 +11,7 @@ from cmg.memory.models import Filters, Owner, UserOfAnotherKey
 from cmg.memory.ranking import finder as finder_module
 from cmg.memory.ranking import store as store_module
 from cmg.memory.ranking.finder import Finder, Wanted
+from cmg.memory.vectors.index_store import index_name
 from rooms.memory.vectors.conftest import Desk
 
 ANA = Owner("default", "ana")
@@ -146,15 +147,40 @@ async def test_another_user_is_never_searched(desk: Desk):
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user with more than 100 passages has very many."""
     monkeypatch.setattr(finder_module, "SEARCH", finder_module.SEARCH._replace(every=100))
+    monkeypatch.setattr(finder_module, "LARGE", finder_module.LARGE._replace(every=100))
     monkeypatch.setattr(store_module, "ALL_RANKED", 100)
-    monkeypatch.setattr(store_module, "NEAREST_BY_INDEX", 300)
+    monkeypatch.setattr(finder_module, "VERY_MANY", 300)
 
 
-async def fill(desk: Desk, count: int) -> None:
+async def nearest_of(desk: Desk) -> str:
+    return index_name(await desk.database.fetchval("SELECT max(model_no) FROM memory_models"))
+
+
+async def indexed(desk: Desk) -> None:
+    """Put all vectors into the index of neighbours, and have it counted."""
+    await desk.database.execute("UPDATE memory_vectors SET indexed = true")
+    await desk.database.execute("UPDATE memory_users SET vectors_indexed = 2")
+    await desk.database.execute("ANALYZE memory_vectors")
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[Owner]:
+    """Whose neighbours the index is asked for."""
+    asked: list[Owner] = []
+    by_neighbours = store_module.RankingStore.by_neighbours
+
+    async def watching(store, conn, owner, vector, search):
+        asked.append(owner)
+        return await by_neighbours(store, conn, owner, vector, search)
+
+    monkeypatch.setattr(store_module.RankingStore, "by_neighbours", watching)
+    return asked
+
+
+async def fill(desk: Desk, count: int, user: str = "ana") -> None:
     draw = random.Random(7)
     for thread in range(count // 20):
         texts = [f"The {' '.join(draw.sample(WORDS, 4))} of the year {draw.randrange(9999)}." for _ in range(20)]
-        await desk.write(*texts, thread=f"t{thread}")
+        await desk.write(*texts, user=user, thread=f"t{thread}")
 
 
 @pytest.mark.usefixtures("few")
@@ -178,13 +204,14 @@ async def test_what_the_person_said_is_a_candidate_among_many_longer_answers(
     monkeypatch.setattr(finder_module, "SEARCH", finder_module.SEARCH._replace(every=100, candidates=10, sample=4))
     monkeypatch.setattr(finder_module, "LARGE", finder_module.LARGE._replace(every=100, candidates=10, sample=4))
     if by == "the index":
-        monkeypatch.setattr(store_module, "NEAREST_BY_INDEX", 100)
+        monkeypatch.setattr(finder_module, "VERY_MANY", 100)
+        monkeypatch.setattr(store_module, "_WORTH_AN_INDEX", 100.0)
     said = "The doctor said the garden is mine."
     await desk.write(said, *[f"Tell me about the river, part {number}." for number in range(40)], name=None)
     answers = [f"In winter a garden and its market need a doctor, rule {number}." for number in range(80)]
     await desk.write(*answers, name=None, role="assistant", thread="answers")
     await desk.work()
-    await desk.database.execute("UPDATE memory_vectors SET indexed = true")
+    await indexed(desk)
     desk.embedder.away = by == "words"
     finder, _ = await finder_of(desk)
     assert said in await contents(finder, "what about the garden, the winter market and the doctor", limit=30)
@@ -221,13 +248,38 @@ async def test_a_note_finds_among_candidates_what_it_finds_among_all(
 
 
 @pytest.mark.usefixtures("few")
-async def test_a_large_user_is_found_by_meaning_through_the_index(desk: Desk):
+async def test_a_large_user_is_found_by_meaning_through_the_index(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(store_module, "_WORTH_AN_INDEX", 100.0)
     await fill(desk, 320)
     await desk.write("A sonata for violin and piano.", thread="needle")
     await desk.work()
-    await desk.database.execute("UPDATE memory_vectors SET indexed = true")
+    await indexed(desk)
     finder, _ = await finder_of(desk)
+    asked_index = watched(monkeypatch)
     assert "A sonata for violin and piano." in await contents(finder, "orchestra music by a composer", limit=10)
+    assert asked_index == [ANA]
+
+
+@pytest.mark.parametrize("why", ["others fill it", "vectors are being moved", "there is none"])
+@pytest.mark.usefixtures("few")
+async def test_the_index_is_not_asked_where_comparing_all_is_quicker_or_it_is_not_whole(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, why: str
+):
+    monkeypatch.setattr(store_module, "_WORTH_AN_INDEX", 250.0)
+    await fill(desk, 320)
+    await desk.write("A sonata for violin and piano.", thread="needle")
+    if why == "others fill it":
+        await fill(desk, 320, user="ben")
+    await desk.work()
+    await indexed(desk)
+    if why == "vectors are being moved":
+        await desk.database.execute("UPDATE memory_users SET vectors_indexed = 1")
+    elif why == "there is none":
+        await desk.database.execute(f"DROP INDEX {await nearest_of(desk)}")
+    finder, _ = await finder_of(desk)
+    asked_index = watched(monkeypatch)
+    assert "A sonata for violin and piano." in await contents(finder, "orchestra music by a composer", limit=10)
+    assert asked_index == []
 
 
 @pytest.mark.usefixtures("few")
