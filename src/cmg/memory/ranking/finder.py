@@ -33,7 +33,7 @@ NOTE = Sizes(every=500, candidates=64, sample=64)
 _MORE = 20  # passages that are looked at for that beyond those given out
 _LOOKED_THROUGH = 120  # of the best, a millisecond
 _COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
-_CLOSE = 0.3  # a cosine from which a passage is about the same without a word in common
+_CLOSE = 0.28  # a cosine from which a passage is about the same without a word in common
 _MOST_WORDS = 0.3  # of those that the best passage holds
 
 
