@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import time
 import urllib.error
@@ -156,11 +157,18 @@ def test_the_command_line_searches_and_follows(service: Service) -> None:
     assert "request" in command(service, "logs", "patterns").stdout
     told = [str(CMG), "logs", "tail", "--logger", "cmg.access", "--json"]
     with subprocess.Popen(told, env=environ(service), stdout=subprocess.PIPE, text=True) as tail:
-        assert tail.stdout is not None
-        time.sleep(4)
-        refused_call(service, service.key)
-        assert json.loads(tail.stdout.readline())["log.logger"] == "cmg.access"
-        tail.terminate()
+        try:
+            assert tail.stdout is not None
+            wait_until(lambda: _called_and_told(service, tail), 60, "a line is told")
+            assert json.loads(tail.stdout.readline())["log.logger"] == "cmg.access"
+        finally:
+            tail.terminate()
+
+
+def _called_and_told(service: Service, tail: subprocess.Popen[str]) -> bool:
+    """What was called before the command began to follow is not told, so it is called again."""
+    refused_call(service, service.key)
+    return bool(select.select([tail.stdout], [], [], 0.3)[0])
 
 
 def test_a_hold_is_placed_seen_and_released(service: Service) -> None:
