@@ -94,7 +94,7 @@ def test_a_line_about_dropped_lines_is_no_reason_for_the_next(clock, instruments
         def dropped() -> float:
             return instruments.registry.get_sample_value("cmg_log_lines_dropped_total", {"reason": "disk"}) or 0
 
-        wait_until(lambda: dropped() >= 2, 5, "the line and what tells of it")
+        wait_until(lambda: dropped() >= 2, 30, "the line and what tells of it")
         time.sleep(0.3)  # some thirty rounds of a writer that is woken by its own lines
         assert dropped() == 2
     finally:
