@@ -61,7 +61,8 @@ class Routes:
         return next((one for wanted, prefix, one in self._below if wanted == method and path.startswith(prefix)), None)
 
     def find_open(self, method: str, path: str) -> Handler | None:
-        """The open route of a request; a slash at its end makes no difference."""
+        """The open route of a request; a slash at its end makes no difference, nor does HEAD: monitors ask so."""
+        method = "GET" if method == "HEAD" else method
         return self._open.get((method, path)) or self._open.get((method, path.removesuffix("/")))
 
     def methods(self, path: str) -> list[str]:

@@ -59,7 +59,7 @@ def used(usage: Usage | None, texts: Sequence[str], answered: str, other_bytes: 
         return counted
     prompt = sum(tokens.count(text) + _PER_MESSAGE for text in texts)
     completion = tokens.count(answered) + other_bytes // _BYTES_PER_TOKEN if answered or other_bytes else 0
-    return TokenUsage(prompt, completion, estimated=True)
+    return TokenUsage(prompt, completion, cost_nano=None if usage is None else usage.cost_nano, estimated=True)
 
 
 def _printable(text: str) -> bytes:

@@ -7,7 +7,7 @@ import msgspec
 from cmg.gateway.answering import answer_headers, closing_headers, used
 from cmg.gateway.answers.replaying import Keeper, Replays
 from cmg.gateway.calls.admission import Estimate, admit, check_room, trace_of
-from cmg.gateway.calls.answer import read_chat_answer
+from cmg.gateway.calls.answer import beside_text, read_chat_answer
 from cmg.gateway.calls.attempts import Recorded, first_good
 from cmg.gateway.calls.client_watch import ClientWatch
 from cmg.gateway.calls.description import recalled, spoken
@@ -102,7 +102,8 @@ class ChatHandler:
             read_chat_answer,
         )
         call.model_answered, call.finish_reason = answer.model, answer.finish_reason
-        self._account(call, chat, answer.usage, answer.text)
+        usage = answer.usage
+        self._account(call, chat, usage, answer.text, 0 if usage is not None and usage.counts else beside_text(body))
         self._parts.recorder.write(call)
         headers = answer_headers(call, _JSON) + closing_headers(call, self._parts.clock.monotonic())
         if keeper is not None:
@@ -139,7 +140,7 @@ class ChatHandler:
 
     def _account(self, call: Call, chat: ChatRequest, usage: Usage | None, said: str, other_bytes: int = 0) -> None:
         """Price what was used; the answer is remembered as it was said."""
-        texts = () if usage is not None else chat.texts(call.left_out)
+        texts = () if usage is not None and usage.counts else chat.texts(call.left_out)
         call.said = said if call.keeps_answer else ""
         if self._parts.settings.capture_content:
             call.content = spoken(chat.messages, said)

@@ -70,12 +70,16 @@ def test_an_answer_is_dated_once_also_when_it_was_passed_on(service: Service, pa
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/health"])
-async def test_probes_answer_without_a_key(api: Api, path: str) -> None:
+async def test_probes_answer_without_a_key(service: Service, api: Api, path: str) -> None:
     answer = await api.get(path, key="")
     assert answer.status == 200
     if path == "/health":
         assert answer.headers["content-type"].startswith("application/health+json")
         assert set(answer.json) == {"status", "level", "serviceId"}, "a stranger sees the level alone"
+    else:
+        asked = urllib.request.Request(service.url + path, method="HEAD")
+        with await asyncio.to_thread(urllib.request.urlopen, asked, timeout=30) as head:
+            assert (head.status, head.read()) == (200, b"")
 
 
 async def test_detailed_health_tells_every_part_and_dependencies_what_is_outside(api: Api, model: str) -> None:

@@ -44,7 +44,7 @@ USAGES = [
     ({"prompt_tokens": None, "completion_tokens": None}, 1),
     ([1], 1),
     ("?", 1),
-    ({"prompt_tokens": -5, "completion_tokens": 1e300, "cost": -1}, 0),
+    ({"prompt_tokens": -5, "completion_tokens": 1e300, "cost": -1}, 1),
     ({"prompt_tokens": 7, "completion_tokens": 3, "cost": 1e300}, 3),
     ({"prompt_tokens": 7, "completion_tokens": 3, "cost": "1e40"}, 3),
     ({"prompt_tokens": 7, "completion_tokens": 9_007_199_254_740_000}, 0),
@@ -57,6 +57,19 @@ async def test_odd_figures_never_fail_an_answer(gateway: GatewayCalls, usage: ob
     assert (await gateway.call()).status == 200
     assert gateway.row().completion_tokens == completion
     assert 0 <= gateway.row().cost_nano <= CALL_NANO_MAX
+
+
+@pytest.mark.parametrize("told", [{}, {"prompt_tokens": -5, "completion_tokens": None}, {"cost": 0.25}, {"cost": -3}])
+async def test_a_usage_that_counts_nothing_is_estimated_and_its_cost_believed(
+    gateway: GatewayCalls, told: dict[str, float]
+) -> None:
+    gateway.transport.script("one", whole(usage=told))
+    await gateway.call(messages=[{"role": "user", "content": "What is my dog called?"}])
+    row = gateway.row()
+    assert row.prompt_tokens > 5
+    assert row.completion_tokens > 0
+    believed = told.get("cost", -1) >= 0
+    assert (row.cost_origin, row.cost_nano == 250_000_000) == ("upstream" if believed else "estimate", believed)
 
 
 NONSENSE = [{"completion_tokens": 2**31 - 1}, {"completion_tokens": 3, "cost": 1e300}]
@@ -342,3 +355,26 @@ async def test_fifty_at_once_are_answered_each_by_itself(gateway: GatewayCalls) 
     replies = await asyncio.gather(*(gateway.call() for _ in range(50)))
     assert len({reply.body for reply in replies}) == 50
     assert len(gateway.journal.usage) == 50
+
+
+def _answers(*told: tuple[dict, str]) -> list[dict]:
+    return [{"index": place, "message": one, "finish_reason": why} for place, (one, why) in enumerate(told)]
+
+
+async def test_without_usage_tool_calls_and_further_answers_are_estimated_too(gateway: GatewayCalls) -> None:
+    tool = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "x" * 400}}
+    first = {"role": "assistant", "content": None, "tool_calls": [tool]}
+    second = {"role": "assistant", "content": "y" * 400}
+    answers = _answers((first, "tool_calls"), (second, "stop"))
+    gateway.transport.script("one", whole(usage=None, choices=answers))
+    assert (await gateway.call(n=2)).status == 200
+    row = gateway.row()
+    assert row.cost_origin == "estimate"
+    assert row.completion_tokens >= 200
+
+
+async def test_an_error_in_a_further_answer_is_a_failed_attempt(gateway: GatewayCalls) -> None:
+    good = {"role": "assistant", "content": "hello"}
+    gateway.transport.script("one", whole(choices=_answers((good, "stop"), (good, "error"))))
+    gateway.transport.script("two", whole(content="from two"))
+    assert b"from two" in (await gateway.call(n=2, models=["two/m"])).body

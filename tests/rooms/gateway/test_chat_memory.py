@@ -7,7 +7,7 @@ import pytest
 
 from cmg.kit.turns import NOTE_MARK
 from support.gateway_calls import KEY, Client, GatewayCalls, chat_body
-from support.scripted_transport import DONE, ROLE, STOP, error, stream, text, whole
+from support.scripted_transport import DONE, ROLE, STOP, chunk, error, stream, text, whole
 
 
 def _user(content: Any = "What is my dog called?", **more: Any) -> dict[str, Any]:
@@ -60,6 +60,16 @@ async def test_question_and_answer_are_left_in_the_same_append_as_the_row(knowin
     ]
     assert [kind for kind, _ in knowing.journal.appends[0]] == ["usage", "turns", "turns", "told"]
     assert len(knowing.memory.positions) == 1
+
+
+async def test_of_several_streamed_answers_the_first_is_left_as_it_was_said(knowing: GatewayCalls) -> None:
+    """As without a stream; the chunks of all come in between each other."""
+    said = [event for one in ("Bru", "no") for index in (0, 1) for event in text(one, index=index)]
+    knowing.transport.script("one", stream(ROLE, *said, STOP, chunk(finish="stop", index=1), DONE))
+    await knowing.stream(messages=[_user()], user="ana", n=2)
+    ((_, turns),) = knowing.memory.remembered
+    assert [turn.content for turn in turns] == ["What is my dog called?", "Bruno"]
+    assert knowing.row().completion_tokens > 1
 
 
 async def test_a_streamed_answer_is_left_too(knowing: GatewayCalls) -> None:

@@ -112,13 +112,34 @@ async def test_any_printable_key_works(calls, key):
     assert await calls.begin(*call, BODY) == ANSWER
 
 
-async def test_a_call_whose_process_died_is_taken_over_after_a_quarter_of_an_hour(calls, elsewhere, clock):
+async def test_a_call_whose_process_died_is_taken_over_after_half_a_minute(calls, elsewhere, clock):
     await calls.begin(*CALL, BODY)
-    clock.advance(15 * 60 - 1)
+    clock.advance(29)
     with pytest.raises(Conflict):
         await elsewhere.begin(*CALL, BODY)
     clock.advance(2)
     assert await elsewhere.begin(*CALL, BODY) is None
+
+
+async def test_a_call_in_flight_is_not_taken_over_as_long_as_its_process_says_so(calls, elsewhere, clock):
+    await calls.begin(*CALL, BODY)
+    for _ in range(100):
+        clock.advance(8)
+        await calls.renew()
+        with pytest.raises(Conflict):
+            await elsewhere.begin(*CALL, BODY)
+    assert await calls.finish(*CALL, ANSWER) is True
+    assert await elsewhere.begin(*CALL, BODY) == ANSWER
+
+
+async def test_who_forgot_a_call_does_not_reserve_its_key_for_ever(calls, elsewhere, clock):
+    await calls.begin(*CALL, BODY)
+    for _ in range(200):
+        clock.advance(8)
+        await calls.renew()
+    assert await elsewhere.begin(*CALL, BODY) is None
+    await calls.renew()
+    assert await elsewhere.finish(*CALL, ANSWER) is True
 
 
 async def test_whoever_was_taken_over_neither_finishes_nor_frees_the_call(calls, elsewhere, clock):

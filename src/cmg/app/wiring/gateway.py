@@ -112,7 +112,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     plane = DataPlane(routes, authenticator, forward, instruments, base.tracer, settings.trusted_proxies)
     plane.practice = DRILL_KEY if settings.drills.enabled else None
     watching = sample([process_figures("gateway", resources, instruments)], clock)
-    return Built(plane, [base.changes.run(), parts.breakers.run(), base.outbox.run(), watching])
+    return Built(plane, [base.changes.run(), parts.breakers.run(), parts.idempotent.run(), base.outbox.run(), watching])
 
 
 def _add_pages(routes: Routes, orders: Orders) -> None:

@@ -1,7 +1,7 @@
 """`Idempotency-Key`: the same call again gets the stored answer, or a 409 while the first is in flight."""
 
 from collections.abc import Awaitable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID, uuid4
 
@@ -21,7 +21,9 @@ __all__ = ["IdempotentCalls", "Stored"]
 _PARAM = "Idempotency-Key"
 _CHARACTERS_MAX = 255
 BODY_BYTES_MAX = 4 * 2**20
-_GIVEN_UP = timedelta(minutes=15)  # a call in flight for longer died with its process
+_RENEW_S = 5.0  # so often a process says that its calls are in flight
+_GIVEN_UP = timedelta(seconds=30)  # a call of which nobody said so for longer died with its process
+_LONGEST = timedelta(minutes=15)  # no call takes longer, so nobody says so any more
 _RETRY_AFTER_S = 2
 _HELD_MAX = 10_000
 _log = get_logger("cmg.gateway.idempotency")
@@ -31,7 +33,8 @@ class IdempotentCalls:
     """Reservations and stored answers, by workspace, API key and idempotency key, for `hours`.
 
     Whoever gets None from `begin` calls `finish` or `give_up` once, whatever happens; else the key stays reserved for
-    15 minutes. Only good answers belong into `finish`: a call that failed may be tried again with the same key.
+    15 minutes, or half a minute after the process died. Only good answers belong into `finish`: a call that failed may
+    be tried again with the same key.
     """
 
     name = "stored_answers"  # in the receipt of an erasure
@@ -39,7 +42,20 @@ class IdempotentCalls:
     def __init__(self, database: Database, clock: Clock, hours: int) -> None:
         self._database, self._clock = database, clock
         self._kept = timedelta(hours=hours)
-        self._held: dict[Place, UUID] = {}
+        self._held: dict[Place, tuple[UUID, datetime]] = {}
+
+    async def run(self) -> None:
+        """Keep what is in flight reserved, until cancelled."""
+        while True:
+            await self._clock.sleep(_RENEW_S)
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Say which calls are in flight. Never raises."""
+        now = self._clock.now()
+        held = [(place, reservation) for place, (reservation, since) in self._held.items() if now - since < _LONGEST]
+        if held:
+            await _quietly(store.renew(self._database, held, now))
 
     async def begin(
         self, workspace_id: str, key_id: str, idempotency_key: str, body: bytes, user_id: str | None = None
@@ -58,7 +74,7 @@ class IdempotentCalls:
             reservation = uuid4()
             times = (now, now - _GIVEN_UP, now - self._kept)
             if await store.reserve(self._database, place, user_id, body_hash, reservation, times):
-                self._hold(place, reservation)
+                self._hold(place, reservation, now)
                 return None
             found = await store.find(self._database, place)
             if found is not None:
@@ -74,7 +90,7 @@ class IdempotentCalls:
             await self.give_up(workspace_id, key_id, idempotency_key)
             return False
         place = Place(workspace_id, key_id, idempotency_key)
-        reservation = self._held.pop(place, None)
+        reservation, _ = self._held.pop(place, (None, None))
         if reservation is None:
             return False
         now = self._clock.now()
@@ -83,7 +99,7 @@ class IdempotentCalls:
     async def give_up(self, workspace_id: str, key_id: str, idempotency_key: str) -> None:
         """The call failed: let the next one with this key be a new call. Never raises."""
         place = Place(workspace_id, key_id, idempotency_key)
-        reservation = self._held.pop(place, None)
+        reservation, _ = self._held.pop(place, (None, None))
         if reservation is not None:
             await _quietly(store.drop(self._database, place, reservation))
 
@@ -99,9 +115,9 @@ class IdempotentCalls:
         """Delete what is older than `hours` (and no call in flight), in batches; returns how many."""
         return await store.purge(self._database, self._clock.now() - max(self._kept, _GIVEN_UP))
 
-    def _hold(self, place: Place, reservation: UUID) -> None:
+    def _hold(self, place: Place, reservation: UUID, now: datetime) -> None:
         """Remember what is ours to finish; bounded, should callers forget to."""
-        self._held[place] = reservation
+        self._held[place] = reservation, now
         if len(self._held) > _HELD_MAX:
             del self._held[next(iter(self._held))]
 

@@ -14,6 +14,13 @@ RETURNING reservation;
 SELECT state, body_hash, status, stream, headers::text AS headers, body, created_at FROM idempotent_calls
 WHERE workspace_id = $1 AND key_id = $2 AND idempotency_key = $3;
 
+-- name: renew_calls
+-- Calls in flight are so still: `created_at` is when somebody last said so.
+UPDATE idempotent_calls AS c SET created_at = $5
+FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[]) AS held (workspace_id, key_id, idempotency_key, reservation)
+WHERE c.workspace_id = held.workspace_id AND c.key_id = held.key_id AND c.idempotency_key = held.idempotency_key
+    AND c.reservation = held.reservation AND c.state = 'pending';
+
 -- name: finish_call
 -- Store the answer under the reservation that was made for it; nothing when somebody else took that over.
 UPDATE idempotent_calls

@@ -1,5 +1,6 @@
 """Idempotent calls in the database. The only caller of this sub-room's SQL."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -67,6 +68,19 @@ async def find(database: Database, place: Place) -> FoundCall | None:
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs]
         stored = Stored(row["status"], headers, row["body"], row["stream"])
     return FoundCall(row["body_hash"], row["created_at"].timestamp(), stored)
+
+
+async def renew(database: Database, held: Sequence[tuple[Place, UUID]], now: datetime) -> None:
+    """Note that these calls are still in flight, but for those that were taken over."""
+    places = [place for place, _ in held]
+    await database.execute(
+        _SQL["renew_calls"],
+        [place.workspace_id for place in places],
+        [place.key_id for place in places],
+        [place.idempotency_key for place in places],
+        [reservation for _, reservation in held],
+        now,
+    )
 
 
 async def finish(database: Database, place: Place, reservation: UUID, stored: Stored, now: datetime) -> bool:

@@ -73,14 +73,30 @@ def read_chat_answer(body: bytes, candidate: Candidate) -> ChatAnswer:
         answer = _chat.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         refuse(body, candidate, f"no chat completion ({error})")
-    if not answer.choices or not is_null(answer.error) or answer.finish_reason == "error":
+    if not answer.choices or not is_null(answer.error):
         refuse(body, candidate, "a chat completion without choices")
     for choice in answer.choices:
+        if choice.finish_reason == "error" and is_null(choice.error):
+            refuse(body, candidate, "a chat completion that finished with an error")
         if not is_null(choice.error):
             refuse(b'{"error":%b}' % bytes(choice.error), candidate, "a choice with an error")
         if choice.message is None:
             refuse(body, candidate, "a choice without a message")
     return answer
+
+
+def beside_text(body: bytes) -> int:
+    """Bytes of what a completion holds beside its first text: tool calls, reasoning, further answers.
+
+    For an estimate, where the upstream told no usage.
+    """
+    size = 0
+    for place, choice in enumerate(msgspec.json.decode(body)["choices"]):
+        told = {name: value for name, value in choice["message"].items() if value and name != "role"}
+        if place == 0:
+            told.pop("content", None)
+        size += sum(len(msgspec.json.encode(value)) for value in told.values())
+    return size
 
 
 def read_embeddings_answer(body: bytes, candidate: Candidate) -> EmbeddingsAnswer:

@@ -36,9 +36,20 @@ class Usage(msgspec.Struct):
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether it tells numbers of tokens that can be believed."""
+        told = (self.prompt_tokens, self.completion_tokens, self.total_tokens)
+        return any(one is not None and 0 <= one < _TOKENS_MAX for one in told)
+
+    @property
+    def cost_nano(self) -> int | None:
+        """What the upstream says that the call cost."""
+        return _cost(self.cost)
+
     def tokens(self) -> TokenUsage | None:
         """In our words; None when it counts nothing."""
-        if self.prompt_tokens is None and self.completion_tokens is None and self.total_tokens is None:
+        if not self.counts:
             return None
         prompt, completion = _whole(self.prompt_tokens), _whole(self.completion_tokens)
         if self.prompt_tokens is None:
@@ -50,7 +61,7 @@ class Usage(msgspec.Struct):
             _whole(details.cached_tokens) if details else 0,
             _whole(details.cache_write_tokens) if details else 0,
             _whole(parts.reasoning_tokens) if parts else 0,
-            _cost(self.cost),
+            self.cost_nano,
         )
 
 
@@ -90,6 +101,7 @@ def _cost(value: Any) -> int | None:
     if isinstance(value, float) and 0 <= value < _EXACT_USD:
         return round(value * NANO)
     try:
-        return max(0, usd_to_nano(value))
+        nano = usd_to_nano(value)
     except (ValueError, TypeError):
         return None
+    return nano if nano >= 0 else None

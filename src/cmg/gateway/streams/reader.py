@@ -72,7 +72,7 @@ class StreamReader:
         self.name = name
         self._open = set(range(choices))
         self.text: list[str] = []
-        self.other = 0  # bytes of what is no content: tool calls, reasoning
+        self.other = 0  # bytes of what is no content of choice 0: tool calls, reasoning, further choices
         self.began = self.done = self.heard = self.told_usage = False
         self.plain = choices == 1
         self.finish_reason: str | None = None
@@ -137,11 +137,9 @@ class StreamReader:
         content = delta.content
         if content:
             self.began = True
-            if isinstance(content, str):
+            if isinstance(content, str) and not index:
                 self.text.append(content)
-                if index:
-                    self.plain = False
-            else:
+            else:  # another choice's text stays out of the first one's
                 self._other(len(msgspec.json.encode(content)))
         for field in (
             delta.tool_calls,
