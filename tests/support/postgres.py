@@ -1,13 +1,17 @@
 """One embedded PostgreSQL for a whole test run, shared by its worker processes; a migrated database per test."""
 
+import asyncio
 import fcntl
 import hashlib
 import os
 import shutil
 import signal
 import tempfile
+import threading
 import uuid
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -37,9 +41,11 @@ class TestServer:
         self._migrated: set[str] = set()
         self.free: list[str] = []
         run_apart(self.server.start())
+        self._admin = _Admin(self.dsn("postgres"))
 
     def close(self) -> None:
         """Let it go; the last worker process of the run stops it and removes its files."""
+        self._admin.close()
         if run_apart(self.server.stop()):
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -50,16 +56,12 @@ class TestServer:
     async def create(self, *, migrated: bool = True) -> str:
         """A fresh database (empty, or with the present schema); returns its DSN, which is no other test's."""
         name = f"test_{uuid.uuid4().hex[:16]}"
-        admin = await asyncpg.connect(self.dsn("postgres"))
-        try:
-            if migrated and self.free:
-                await admin.execute(f'ALTER DATABASE "{self.free.pop()}" RENAME TO "{name}"')
-            else:
-                template = await self._template(admin) if migrated else "template0"
-                # Its files are copied: page by page through the log takes five times as long.
-                await admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
-        finally:
-            await admin.close()
+        if migrated and self.free:
+            await self._admin.execute(f'ALTER DATABASE "{self.free.pop()}" RENAME TO "{name}"')
+        else:
+            template = await self._admin.run(self._template()) if migrated else "template0"
+            # Its files are copied: page by page through the log takes five times as long.
+            await self._admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
         if migrated:
             self._migrated.add(name)
             self._pristine = self._pristine or await Pristine.read(self.dsn(name))
@@ -73,13 +75,10 @@ class TestServer:
             if self._pristine and await self._pristine.restore(dsn):
                 self.free.append(name)
                 return
-        admin = await asyncpg.connect(self.dsn("postgres"))
-        try:
-            await admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        finally:
-            await admin.close()
+        await self._admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    async def _template(self, admin: asyncpg.Connection) -> str:
+    async def _template(self) -> str:
+        admin = await self._admin.connection()
         digest = hashlib.sha256("".join(f"{one.name}{one.sha256}" for one in migrations()).encode())
         name = f"template_{digest.hexdigest()[:16]}"
         exists = "SELECT 1 FROM pg_database WHERE datname = $1"
@@ -96,6 +95,43 @@ class TestServer:
         finally:
             await admin.execute("SELECT pg_advisory_unlock($1)", _TEMPLATE_LOCK)
         return name
+
+
+class _Admin:
+    """One connection that makes and drops every database, in a loop of its own, since each test has another loop."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: asyncpg.Connection | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    async def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """What it returns, run in that loop."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+    async def execute(self, statement: str) -> None:
+        """Run a statement, one at a time."""
+
+        async def executed() -> None:
+            await (await self.connection()).execute(statement)
+
+        await self.run(executed())
+
+    async def connection(self) -> asyncpg.Connection:
+        """The connection; only for that loop."""
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(self._dsn)
+        return self._connection
+
+    def close(self) -> None:
+        """Close it and end the loop."""
+        if self._connection is not None:
+            asyncio.run_coroutine_threadsafe(self._connection.close(), self._loop).result(20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(20)
+        self._loop.close()
 
 
 class OwnPostgres:
