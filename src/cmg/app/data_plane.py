@@ -258,7 +258,9 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message["headers"], (b"traceparent", self._trace.traceparent().encode())]
-            said = {name for name, _ in headers}
+            said = dict(headers)
+            if _REQUEST_ID in said:
+                headers.append((b"x-request-id", said[_REQUEST_ID]))  # where OpenAI's clients look for it
             message["headers"] = headers + [one for one in self._protection if one[0] not in said]
         return self._send(message)
 

@@ -26,6 +26,7 @@ async def test_a_callers_trace_goes_on_through_the_gateway_to_the_upstream(
     raw = await asyncio.to_thread(
         lambda: client.chat.completions.with_raw_response.create(model=model, messages=HELLO, extra_headers=headers)
     )
+    assert raw.parse()._request_id == raw.headers["x-cmg-request-id"]
     trace = await trace_of(service, raw.headers["x-cmg-request-id"])
     assert trace["trace_id"] == TRACE
     root = next(one for one in trace["spans"] if raw.headers["traceparent"] == f"00-{TRACE}-{one['span_id']}-01")

@@ -25,7 +25,7 @@ FULL = {
     "user_prefix": "app-",
     "models_allow": ["sim/*"],
     "models_block": ["sim/cut"],
-    "ip_allow": ["10.1.2.3/8", "::1"],
+    "ip_allow": ["10.1.2.3/8", "::1", "::ffff:192.0.2.7", "::ffff:198.51.100.0/120"],
     "default_model": "sim/echo",
     "response_cache_s": 60,
     "limits": {"rpm": 5, "concurrency": 2},
@@ -41,7 +41,7 @@ async def test_a_key_keeps_every_setting(keys: Keys, admin: Actor, clock: Manual
     assert view["tags"] == ["a", "b"]
     assert view["scopes"] == ["chat", "models"]
     assert view["user_prefix"] == "app-"
-    assert view["ip_allow"] == ["10.0.0.0/8", "::1/128"]
+    assert view["ip_allow"] == ["10.0.0.0/8", "::1/128", "192.0.2.7/32", "198.51.100.0/24"]
     assert view["budget"] == {"period": "month", "usd": 12.5, "alert_at": [0.5, 1.0], "auto_suspend": True}
     assert view["limits"] == {"rpm": 5, "rph": None, "tpm": None, "burst": None, "concurrency": 2}
     assert view["expires_at"] == "2026-12-31T23:00:00.000Z"

@@ -18,6 +18,7 @@ GLOBS_MAX = 200
 NETWORKS_MAX = 200
 NAME_MAX = 100
 CACHE_S_MAX = 86_400
+_MAPPED = 96  # bits before an IPv4 address in an IPv6 one (::ffff:0:0/96)
 PERIODS = ("day", "week", "month", "lifetime")
 _BUDGET_FIELDS = ("period", "usd", "alert_at", "auto_suspend")
 _DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(ApiKey)}
@@ -80,9 +81,13 @@ def _networks(value: Any, _key: ApiKey, _now: float) -> tuple[str, ...]:
 def _network(value: Any, field: str) -> str:
     given = text(value, field, least=1, most=50)
     try:
-        return str(ipaddress.ip_network(given, strict=False))
+        network = ipaddress.ip_network(given, strict=False)
     except ValueError:
         raise wrong(field, "must be an address or a network as in 192.0.2.0/24 or 2001:db8::/32") from None
+    if network.version == 6 and network.prefixlen >= _MAPPED and network.network_address.ipv4_mapped is not None:
+        mapped = network.network_address.ipv4_mapped  # as which a client's address is looked at
+        network = ipaddress.ip_network((mapped, network.prefixlen - _MAPPED))
+    return str(network)
 
 
 def _limits(value: Any, key: ApiKey, _now: float) -> Limits:
