@@ -186,8 +186,8 @@ WITH owner AS MATERIALIZED (
         CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
         t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
         t.role = 'user' AND t.terms && (SELECT $14::text::bigint[]) AS standing
-    FROM wanted w JOIN memory_turns t ON t.ctid = w.at
-    WHERE t.workspace_id = $1 AND t.user_no = (SELECT user_no FROM owner) AND t.retired_at IS NULL
+    FROM wanted w JOIN memory_turns t ON t.ctid = w.at -- and by no index: a plan of a small table would take all of a user's
+    WHERE t.workspace_id = $1 AND t.user_no + 0 = (SELECT user_no FROM owner) AND t.retired_at IS NULL
         AND (t.valid_to IS NULL OR t.valid_to > $7) AND (t.expires_at IS NULL OR t.expires_at > $7)
         AND (t.kind IN ('message', 'document', 'diff', 'log', 'memory') OR EXISTS (
             SELECT FROM memory_facts f WHERE f.item_id = t.id AND f.workspace_id = $1 AND f.origin = 'caller'))
@@ -218,11 +218,13 @@ FROM passages;
 -- name: passages
 -- The given passages ($3) of one user, in the given order, with what is given out of them, as one JSON value; of a user
 -- whom another key than the one that asks ($4, if it matters) stored, none; nor what has ended by now ($5, if it matters).
+WITH given AS MATERIALIZED (
+    SELECT $3::text::bigint[] AS seqs
+)
 SELECT coalesce(json_agg(json_build_array(t.id, 0, t.tokens, t.note_tokens, t.kind, t.role, t.name, h.thread_id, h.implicit,
-    t.message_id, t.seq, extract(epoch FROM t.created_at), t.content) ORDER BY given.place), '[]')
+    t.message_id, t.seq, extract(epoch FROM t.created_at), t.content) ORDER BY array_position((SELECT seqs FROM given), t.seq)), '[]')
 FROM memory_users u
-CROSS JOIN unnest($3::text::bigint[]) WITH ORDINALITY AS given (seq, place)
-JOIN memory_turns t ON t.user_no = u.user_no AND t.seq = given.seq
+JOIN memory_turns t ON t.user_no = u.user_no AND t.seq = ANY((SELECT seqs FROM given)::bigint[])
 JOIN memory_threads h ON h.thread_no = t.thread_no
 WHERE u.workspace_id = $1 AND u.user_id = $2
     AND ($4::text IS NULL OR u.key_id IS NULL OR u.key_id = $4)
