@@ -14,7 +14,8 @@ from cmg.incidents.desk import position
 from cmg.incidents.forms import fields as forms
 from cmg.incidents.models import Maintenance, Marker
 from cmg.kit.clock import Clock
-from cmg.kit.errors import Conflict, InvalidRequest, NotFound
+from cmg.kit.errors import Conflict, NotFound
+from cmg.kit.parameters.texts import without_nul
 from cmg.storage.database import Database
 
 _STARTS = 200
@@ -57,9 +58,8 @@ class Operation:
 
     async def markers(self, cursor: str | None, kind: str | None, limit: int) -> tuple[list[Marker], str | None]:
         """A page, newest told first, and the cursor of the next. Raises `InvalidRequest`."""
-        if kind is not None and "\x00" in kind:
-            raise InvalidRequest("`kind` must not hold a NUL character", param="kind")
-        found = await store.markers_page(self._database, position(cursor), kind, limit + 1)
+        wanted = without_nul("kind", kind)
+        found = await store.markers_page(self._database, position(cursor), wanted, limit + 1)
         return found[:limit], str(found[limit - 1].id) if len(found) > limit else None
 
     async def announce(self, by: Actor, fields: Mapping[str, Any]) -> Maintenance:

@@ -8,6 +8,7 @@ import asyncpg
 from cmg.jobs import store
 from cmg.kit.clock import Clock, rfc3339
 from cmg.kit.errors import Conflict, InvalidRequest, NotFound
+from cmg.kit.parameters.texts import without_nul
 from cmg.storage.database import Connection, Database
 
 LIMIT_MOST = 500
@@ -27,11 +28,10 @@ class JobDesk:
 
     async def page(self, asked: Mapping[str, str | None]) -> dict[str, Any]:
         """Jobs, newest first, and the cursor of the next page. Raises `InvalidRequest` naming the parameter."""
-        state, name = asked.get("state"), asked.get("name")
+        state = asked.get("state")
         if state is not None and state not in _STATES:
             raise InvalidRequest(f"`state` is one of {', '.join(_STATES)}", param="state")
-        if name is not None and "\x00" in name:
-            raise InvalidRequest("`name` must not hold a NUL character", param="name")
+        name = without_nul("name", asked.get("name"))
         limit = _whole("limit", asked.get("limit"), LIMIT_MOST) or 100
         before = _whole("cursor", asked.get("cursor"), 2**63 - 1)
         row_state = None if state is None else _STATES[state]

@@ -8,6 +8,7 @@ from uuid import UUID
 from cmg.kit.clock import Clock, rfc3339
 from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.kit.parameters.pages import page_size
+from cmg.kit.parameters.texts import without_nul
 from cmg.traces.rows import decode
 from cmg.traces.store import TraceStore, Wanted
 from cmg.traces.tree import tree, where
@@ -60,11 +61,11 @@ class TraceReader:
         if order not in _ORDERS:
             raise InvalidRequest("`order` is newest or slowest", param="order")
         return Wanted(
-            workspace=_clean("workspace", workspace) or only,
+            workspace=without_nul("workspace", workspace) or only,
             since=_moment("from", asked.get("from")) or datetime(_YEARS[0], 1, 1, tzinfo=UTC),
             until=_moment("to", asked.get("to")) or now + _AHEAD,
             failed=None if status is None else _STATUSES[status],
-            model=_clean("model", asked.get("model")),
+            model=without_nul("model", asked.get("model")),
             min_ms=_number("min_ms", asked.get("min_ms")),
             slowest=order == "slowest",
             after=_after(asked.get("cursor")),
@@ -108,12 +109,6 @@ def _after(text: str | None) -> tuple[UUID, float] | None:
         return UUID(first), float.fromhex(rest)
     except (ValueError, OverflowError) as error:
         raise InvalidRequest("`cursor` is the `next` of a page", param="cursor") from error
-
-
-def _clean(name: str, text: str | None) -> str | None:
-    if text is not None and "\x00" in text:
-        raise InvalidRequest(f"`{name}` must not hold a NUL character", param=name)
-    return text
 
 
 def _moment(name: str, text: str | None) -> datetime | None:
