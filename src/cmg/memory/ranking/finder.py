@@ -1,7 +1,6 @@
 """Finds one user's passages for a question: who takes part, what the question means, how every passage ranks."""
 
 import asyncio
-from collections import OrderedDict
 from typing import TypeAlias
 
 import msgspec
@@ -12,6 +11,7 @@ from cmg.memory.embedding.query_embedder import QueryEmbedder, QueryVector
 from cmg.memory.models import Filters, Hit, Owner, UserOfAnotherKey, walled
 from cmg.memory.ranking.answers import Likely, holding
 from cmg.memory.ranking.corpus import Corpus, Flags, Ints
+from cmg.memory.ranking.held import Held
 from cmg.memory.ranking.purposes import kinds_for, steered
 from cmg.memory.ranking.question import Question, asked
 from cmg.memory.ranking.sampling import Sample, leads
@@ -61,9 +61,9 @@ class Finder:
     def __init__(self, database: Database, embedder: QueryEmbedder | None, clock: Clock, embed_s: float) -> None:
         self._database, self._store, self._embedder = database, RankingStore(), embedder
         self._clock, self._embed_s = clock, embed_s
-        self._profiles: OrderedDict[Owner, tuple[float, Profile]] = OrderedDict()
-        self._samples: OrderedDict[tuple[Owner, int], tuple[float, Sample]] = OrderedDict()
-        self._by_index: OrderedDict[tuple[Owner, int], tuple[float, bool]] = OrderedDict()
+        self._profiles: Held[Owner, Profile] = Held(clock, _PROFILES, _PROFILE_S)
+        self._samples: Held[tuple[Owner, int], Sample] = Held(clock, _SAMPLES, _SAMPLE_S)
+        self._by_index: Held[tuple[Owner, int], bool] = Held(clock, _SAMPLES, _INDEX_S)
 
     async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
         """The passages, best first. Raises `UserOfAnotherKey`, `DatabaseAway`.
@@ -184,27 +184,17 @@ class Finder:
     async def _index_pays(self, conn: Connection, owner: Owner, passages: int, model_no: int) -> bool:
         if passages < VERY_MANY:
             return False
-        now = self._clock.monotonic()
-        held = self._by_index.get((owner, model_no))
-        if held is not None and held[0] > now:
-            return held[1]
-        pays = await self._store.index_pays(conn, owner, passages, model_no)
-        self._by_index[owner, model_no] = (now + _INDEX_S, pays)
-        self._by_index.move_to_end((owner, model_no))
-        if len(self._by_index) > _SAMPLES:
-            self._by_index.popitem(last=False)
+        pays = self._by_index.get((owner, model_no))
+        if pays is None:
+            pays = await self._store.index_pays(conn, owner, passages, model_no)
+            self._by_index.put((owner, model_no), pays)
         return pays
 
     async def _sample(self, conn: Connection, owner: Owner, size: int) -> Sample:
-        now = self._clock.monotonic()
-        held = self._samples.get((owner, size))
-        if held is not None and held[0] > now:
-            return held[1]
-        sample = await self._store.sample(conn, owner, size)
-        self._samples[owner, size] = (now + _SAMPLE_S, sample)
-        self._samples.move_to_end((owner, size))
-        if len(self._samples) > _SAMPLES:
-            self._samples.popitem(last=False)
+        sample = self._samples.get((owner, size))
+        if sample is None:
+            sample = await self._store.sample(conn, owner, size)
+            self._samples.put((owner, size), sample)
         return sample
 
     def _embedding(self, text: str, profile: Profile, timeout_s: float) -> Embedding | None:
@@ -222,10 +212,9 @@ class Finder:
         return next((one for one in vectors if one.model_no == profile.model_no), None)
 
     async def _profile(self, owner: Owner, timeout_s: float, *, anew: bool = False) -> Profile | None:
-        now = self._clock.monotonic()
         held = None if anew else self._profiles.get(owner)
-        if held is not None and held[0] > now:
-            return held[1]
+        if held is not None:
+            return held
         async with self._database.connection(timeout_s, keeps_plans=True) as conn:
             found = await self._store.profile(conn, owner)
         self._keep(owner, found)
@@ -233,12 +222,9 @@ class Finder:
 
     def _keep(self, owner: Owner, profile: Profile | None) -> None:
         if profile is None:
-            self._profiles.pop(owner, None)
-            return
-        self._profiles[owner] = (self._clock.monotonic() + _PROFILE_S, profile)
-        self._profiles.move_to_end(owner)
-        if len(self._profiles) > _PROFILES:
-            self._profiles.popitem(last=False)
+            self._profiles.drop(owner)
+        else:
+            self._profiles.put(owner, profile)
 
 
 def _sizes(wanted: Wanted, passages: int) -> Sizes:

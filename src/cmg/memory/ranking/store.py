@@ -99,7 +99,6 @@ class RankingStore:
         kinds = (">i8", ">i8", ">i8", ">i4", "?", "?", ">f4", ">i4")
         seq, thread, said_at, length, by_user, asks, salience, tokens = map(column, row[:8], kinds)
         names = [None if name is None else hash(name) for name in _names_or_none.decode(row[8])]
-        assisted = looks_assisted(by_user, np.array([name is not None for name in names], np.bool_), length)
         terms, counts = column(row[10], ">i8"), column(row[9], ">i4")
         rows = np.repeat(np.arange(len(seq)), counts)
         wishes = np.zeros(len(seq), np.bool_)

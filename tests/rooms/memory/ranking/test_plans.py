@@ -2,20 +2,18 @@
 
 import pytest
 
-from cmg.storage.database import _KEEPS_PLANS, Database
+from cmg.storage.database import Database
 from cmg.storage.named_sql import load
 
 
 @pytest.mark.parametrize("name", ["profile", "sample", "by_words", "candidates", "passages"])
 async def test_a_plan_of_empty_tables_compares_no_two_lists_row_by_row(database: Database, name: str):
     sql = load("cmg.memory.ranking")[name]
-    async with database.transaction() as conn:
+    async with database.connection(keeps_plans=True) as conn:
         # As a new service finds them: not counted yet, and not before there are a thousand rows.
         await conn.execute(
             "UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE relname LIKE 'memory%' AND relkind IN ('r', 'i')"
         )
-        for setting, value in _KEEPS_PLANS.items():
-            await conn.execute(f"SET LOCAL {setting} = '{value}'")
         types = [one.name for one in (await conn.prepare(sql)).get_parameters()]
         await conn.execute(f"PREPARE kept ({', '.join(types)}) AS {sql}")
         try:
