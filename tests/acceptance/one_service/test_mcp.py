@@ -5,9 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from httpx2 import AsyncClient
-from mcp.client.client import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from support.api import Api
 from support.service import Service
@@ -25,7 +22,11 @@ TOOLS = [
 
 @asynccontextmanager
 async def connected(service: Service, key: str | None = None, mode: str = "auto", **headers: str) -> AsyncIterator[Any]:
-    """A client with a key, in a mode of the protocol."""
+    """A client with a key, in a mode of the protocol. It is loaded here: that takes a third of a second."""
+    from httpx2 import AsyncClient
+    from mcp.client.client import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     own = {"authorization": f"Bearer {key or service.key}", **headers}
     async with (
         AsyncClient(headers=own, timeout=20) as http,

@@ -1,12 +1,13 @@
-"""Clients that nobody here wrote: LangChain's ChatOpenAI, and Node's own fetch."""
+"""Clients that nobody here wrote: LangChain's ChatOpenAI, and Node's own fetch.
+
+LangChain is loaded by the tests that use it: that takes half a second, and every process collects every test.
+"""
 
 import json
 import subprocess
+from typing import Any
 
 import pytest
-from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
-from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 
 from support.faulty_plan import TEXT
 from support.service import Service
@@ -32,42 +33,51 @@ console.log(JSON.stringify({ status: answer.status, text, done }));
 
 
 @pytest.fixture
-def langchain(service: Service, model: str) -> ChatOpenAI:
-    """LangChain's client on a model of this test alone."""
+def langchain(service: Service, model: str) -> Any:
+    """LangChain's client, a `ChatOpenAI`, on a model of this test alone."""
+    from langchain_openai import ChatOpenAI
+
     return ChatOpenAI(model=model, base_url=f"{service.url}/v1", api_key=service.key, max_retries=0)
 
 
-@tool
 def weather(city: str) -> str:
     """The weather of a city."""
     return f"sunny in {city}"
 
 
-def test_langchain_invokes(langchain: ChatOpenAI) -> None:
+def test_langchain_invokes(langchain: Any) -> None:
+    from langchain_core.messages import HumanMessage, SystemMessage
+
     answer = langchain.invoke([SystemMessage("Be short."), HumanMessage("Hello")])
     assert answer.content == TEXT
     assert answer.usage_metadata["output_tokens"] == 9
 
 
-def test_langchain_streams(langchain: ChatOpenAI) -> None:
+def test_langchain_streams(langchain: Any) -> None:
     pieces = [chunk.content for chunk in langchain.stream("Hello")]
     assert "".join(pieces) == TEXT
     assert len([piece for piece in pieces if piece]) == 9
 
 
-async def test_langchain_streams_asynchronously(langchain: ChatOpenAI) -> None:
+async def test_langchain_streams_asynchronously(langchain: Any) -> None:
     assert "".join([chunk.content async for chunk in langchain.astream("Hello")]) == TEXT
 
 
-def test_langchain_calls_a_tool_and_reads_its_result(langchain: ChatOpenAI) -> None:
-    bound = langchain.bind_tools([weather])
+def test_langchain_calls_a_tool_and_reads_its_result(langchain: Any) -> None:
+    from langchain_core.messages import HumanMessage, ToolMessage
+    from langchain_core.tools import tool
+
+    reported = tool(weather)
+    bound = langchain.bind_tools([reported])
     asked = bound.invoke("How is the weather in Paris?")
     assert asked.tool_calls[0]["args"] == {"city": "Paris"}
-    result = ToolMessage(weather.invoke(asked.tool_calls[0]["args"]), tool_call_id=asked.tool_calls[0]["id"])
+    result = ToolMessage(reported.invoke(asked.tool_calls[0]["args"]), tool_call_id=asked.tool_calls[0]["id"])
     assert bound.invoke([HumanMessage("How is the weather?"), asked, result]).content == TEXT
 
 
 def test_langchain_embeds(service: Service) -> None:
+    from langchain_openai import OpenAIEmbeddings
+
     embed = OpenAIEmbeddings(
         model="embed-lc", base_url=f"{service.url}/v1", api_key=service.key, check_embedding_ctx_length=False
     )

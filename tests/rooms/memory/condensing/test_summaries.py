@@ -140,9 +140,9 @@ async def test_picked_sentences_stand_in_for_a_model_that_fails(memory: Memory, 
 async def test_a_model_is_not_asked_beyond_the_days_ceiling(memory: Memory) -> None:
     model = Model("One.", "Two.")
     writer = ModelWriter(model, memory.database, memory.clock, policies(MemorySettings(extraction_usd_per_day=1)))
-    for user in ("ana", "bob"):
+    for user in ("ana", "bob"):  # one after the other: those that are read together are asked for together
         await memory.keep(scope(user), said(*LONG))
-    await read(memory, writer)
+        await read(memory, writer)
     assert len(model.asked) == 1
     assert len(await kept(memory)) == 2
 
