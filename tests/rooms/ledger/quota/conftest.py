@@ -7,6 +7,7 @@ import pytest
 
 from cmg.identity.models import ApiKey, Budget, Limits
 from cmg.kit.money import usd_to_nano
+from cmg.ledger.quota.cluster import link
 from cmg.ledger.quota.models import Demand
 from cmg.ledger.quota.shared_memory import SharedMemoryQuota, create_file
 from cmg.telemetry.instruments import Instruments
@@ -50,6 +51,12 @@ def demand() -> Callable[..., Demand]:
         return Demand(key, timezone, tokens, usd_to_nano(usd))
 
     return make
+
+
+@pytest.fixture
+def redis_may_take(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """`redis_may_take(10)` seconds for an answer: where no test is about a late one, a busy machine is no reason."""
+    return lambda seconds: monkeypatch.setattr(link, "TIMEOUT_S", seconds)
 
 
 @pytest.fixture

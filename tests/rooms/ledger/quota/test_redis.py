@@ -260,8 +260,9 @@ async def test_without_redis_each_machine_keeps_to_its_share(
 
 
 async def test_a_budget_holds_while_redis_goes_and_comes_back(
-    mortal: list[RedisQuota], server: RedisServer, ledger: Ledger, make_key, demand: MakeDemand
+    mortal: list[RedisQuota], server: RedisServer, ledger: Ledger, make_key, demand: MakeDemand, redis_may_take
 ) -> None:
+    redis_may_take(10)
     asked = demand(make_key(usd=0.20), usd=0.01)
 
     async def spend(quota: RedisQuota, calls: int) -> None:
@@ -278,16 +279,21 @@ async def test_a_budget_holds_while_redis_goes_and_comes_back(
     await spend(mortal[1], 3)
     assert 12 * CENT <= ledger.spent <= 15 * CENT, "half of the 10 cents that are left is set aside for the two"
     server.start()
-    await until(lambda: _back(mortal))
-    for _ in range(5):
+    await until(lambda: _back(mortal), 20)
+
+    async def all_of_it() -> bool:
         await asyncio.gather(*(spend(quota, 10) for quota in mortal))
-        await asyncio.sleep(0.1)
+        return ledger.spent >= 20 * CENT
+
+    await until(all_of_it, 20)
+    await asyncio.gather(*(spend(quota, 10) for quota in mortal))
     assert ledger.spent == 20 * CENT
 
 
 async def test_without_redis_a_machine_spends_what_was_set_aside_for_it(
-    mortal: list[RedisQuota], server: RedisServer, ledger: Ledger, make_key, demand: MakeDemand
+    mortal: list[RedisQuota], server: RedisServer, ledger: Ledger, make_key, demand: MakeDemand, redis_may_take
 ) -> None:
+    redis_may_take(10)
     asked = demand(make_key(usd=0.20), usd=0.01)
     for quota in (*mortal, *mortal):
         ledger.settle(quota, await quota.acquire(asked), CENT)
