@@ -19,7 +19,8 @@ class EventTooLarge(Exception):
 class SseEvent(msgspec.Struct, gc=False):
     r"""One block of a stream. `data`: its data lines joined by \n; `name`: its `event:` field (empty: message).
 
-    `raw`: its bytes as they came, blank line included: the raws of all events joined are the stream (but see `finish`).
+    `raw`: its bytes as they came, blank line included: the raws of all events joined are the stream, without its byte
+    order mark, which clients take for a part of the first field's name (but see `finish`).
     `comment`: the block has no data line (keep-alive comments, a lone `retry:`), so it is no content.
     """
 
@@ -81,7 +82,8 @@ class SseParser:
         kept += chunk
         begin = self._line_at
         if not self._begun:
-            begin = scan_from = self._after_bom()
+            self._take_bom()
+            scan_from = 0
         if self._skip_lf and len(kept) > scan_from:
             self._skip_lf = False
             if kept[scan_from] == 0x0A:
@@ -100,13 +102,13 @@ class SseParser:
         self._bounded(len(kept))
         return events
 
-    def _after_bom(self) -> int:
-        """Where the first line begins: after a byte order mark. Undecided while the bytes may become one."""
+    def _take_bom(self) -> None:
+        """Take a byte order mark off the first line. Undecided while the bytes may become one."""
         if self._kept.startswith(_BOM):
             self._begun = True
-            return len(_BOM)
+            del self._kept[: len(_BOM)]
+            return
         self._begun = not _BOM.startswith(self._kept)
-        return 0
 
     def _bounded(self, size: int) -> None:
         if size > self._max:
