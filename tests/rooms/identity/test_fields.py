@@ -50,6 +50,8 @@ WRONG = [
     ({"limits": {"concurrency": 10**30}}, "limits.concurrency"),
     ({"limits": {"rpd": 1}}, "limits.rpd"),
     ({"limits": [1]}, "limits"),
+    ({"limits": {"burst": 5}}, "limits.burst"),
+    ({"limits": {"burst": 5, "tpm": 100, "concurrency": 2}}, "limits.burst"),
     ({"budget": {"usd": 1}}, "budget.period"),
     ({"budget": {"period": "day"}}, "budget.usd"),
     ({"budget": {"period": "year", "usd": 1}}, "budget.period"),

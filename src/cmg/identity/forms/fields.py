@@ -95,7 +95,12 @@ def _limits(value: Any, key: ApiKey, _now: float) -> Limits:
     read = {
         name: None if one is None else integer(one, f"limits.{name}", 1, LIMIT_MAX[name]) for name, one in given.items()
     }
-    return msgspec.structs.replace(key.limits, **read)
+    limits = msgspec.structs.replace(key.limits, **read)
+    if limits.burst is not None and limits.rpm is None and limits.rph is None:
+        raise wrong(
+            "limits.burst", "says how many of `limits.rpm` or `limits.rph` may come at once; give one of them too"
+        )
+    return limits
 
 
 def _budget(value: Any, key: ApiKey, _now: float) -> Budget:
