@@ -35,7 +35,8 @@ WITH owner AS MATERIALIZED (
                 SELECT thread_no FROM memory_threads WHERE user_no = (SELECT user_no FROM owner) AND thread_id = $9))
             AND (t.expires_at IS NULL OR t.expires_at > $5)
             AND CASE WHEN $6::timestamptz IS NULL THEN t.retired_at IS NULL AND (t.valid_to IS NULL OR t.valid_to > $5)
-                ELSE t.recorded_at <= $6 AND (t.retired_at IS NULL OR t.retired_at > $6) END
+                WHEN t.retired_at IS NULL THEN t.recorded_at <= $6 AND (t.valid_to IS NULL OR t.valid_to > $6)
+                ELSE t.recorded_at <= $6 AND t.retired_at > $6 END -- until when it was true, it was told at its end alone
     ) judged
     WHERE NOT $16 OR fits
     ORDER BY seq DESC LIMIT 10000

@@ -1,7 +1,7 @@
 """Finding on the real database: everything of a usual user, candidates of one with very many passages."""
 
 import random
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -125,6 +125,20 @@ async def test_what_was_known_then_leaves_out_what_came_later(desk: Desk):
     finder, _ = await finder_of(desk)
     assert set(await contents(finder, "which colour has the fence")) == {"The fence is green.", "The fence is red."}
     assert await contents(finder, "the fence", filters=Filters(as_of=before)) == ["The fence is green."]
+
+
+async def test_what_was_known_then_leaves_out_what_had_ended_and_holds_what_was_not_known_to_end(desk: Desk):
+    await desk.write("The fence is green.", "The fence is red.")
+    written = desk.clock.now()
+    desk.clock.advance(3600)
+    now = desk.clock.now()
+    ended = "UPDATE memory_turns SET valid_to = $1, retired_at = $2 WHERE content LIKE $3"
+    await desk.database.execute(ended, now, None, "%green.")
+    await desk.database.execute(ended, written - timedelta(days=9), now, "%red.")  # a word about the past came now
+    finder, _ = await finder_of(desk)
+    before, after = Filters(as_of=now - timedelta(minutes=1)), Filters(as_of=now + timedelta(minutes=1))
+    assert set(await contents(finder, "the fence", filters=before)) == {"The fence is green.", "The fence is red."}
+    assert await contents(finder, "the fence", filters=after) == await contents(finder, "the fence") == []
 
 
 async def test_what_expired_or_was_replaced_is_not_found(desk: Desk):
