@@ -9,7 +9,7 @@ from cmg.app.visitors import Visitors
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
 from cmg.kit.asgi import CLIENT_GONE, ClientGone, Handler, Headers, Message, Receive, Request, Scope, Send, send_error
-from cmg.kit.errors import CmgError, InvalidRequest
+from cmg.kit.errors import CmgError, InvalidRequest, Unavailable
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.lines.request import REQUEST
 from cmg.telemetry.lines.request import request_id as id_of_scope
@@ -19,6 +19,7 @@ from cmg.telemetry.tracing.tracer import Ended, Tracer
 
 CallerHandler = Callable[[Request, Send, Caller], Awaitable[None]]
 _REQUEST_ID = b"x-cmg-request-id"
+_STOPPING = Unavailable("the service is stopping; ask again", code="stopping", headers={"retry-after": "1"})
 _log = get_logger("cmg.app.data_plane")
 _ACCESS = "cmg.access"  # a line for each request: failed ones at info and warning, good ones at debug
 _access, _access_lines = get_logger(_ACCESS), logging.getLogger(_ACCESS)
@@ -139,9 +140,11 @@ class DataPlane:
             error.__traceback__ = error.__context__ = error.__cause__ = None
         except ClientGone:
             route, answer.status = self._label(request), CLIENT_GONE
-        except asyncio.CancelledError:
-            route, answer.status = self._label(request), answer.status or CLIENT_GONE
-            raise
+        except asyncio.CancelledError:  # the process stops, and waits no longer
+            route = self._label(request)
+            if answer.status:
+                raise
+            await self._refuse(request, answer, _STOPPING)
         except Exception as error:  # noqa: BLE001  the outermost place: log with its trace, answer 500
             route = self._label(request)
             await self._crashed(request, answer, error)

@@ -23,10 +23,12 @@ from cmg.gateway.streams.relay import PATH, Cut, Outgoing, Relay
 from cmg.identity.models import Caller
 from cmg.identity.speaking.rules import USER_TOKEN
 from cmg.kit.asgi import ClientGone, Request, Send, send_response
+from cmg.kit.errors import CmgError, Unavailable
 from cmg.kit.scopes import require
 from cmg.kit.turns import Turn
 
 _JSON = b"application/json"
+_STOPPING = Unavailable("the service stopped before the answer was whole; ask again", code="stopping")
 
 
 class _Asked(msgspec.Struct, gc=False):
@@ -36,6 +38,7 @@ class _Asked(msgspec.Struct, gc=False):
     chat: ChatRequest
     candidates: list[Candidate]
     models: list[str] | None
+    watch: ClientWatch
     injected: Injected = UNCHANGED
     admission: int = 0  # the trace's mark
 
@@ -62,10 +65,10 @@ class ChatHandler:
         check_room(self._parts)
         call = Call(caller, "chat", chat.model, started, trace)
         call.stream = chat.stream
-        asked = _asked(call, chat, candidates)
-        asked.admission = admission
         self._remembering.prepare(call, chat, candidates, request.header(USER_TOKEN))
         with ClientWatch(request, send) as watch:
+            asked = _asked(call, chat, candidates, watch)
+            asked.admission = admission
             await self._replays.around(
                 request, watch.send, call, body, lambda keeper: self._run(asked, watch.send, keeper)
             )
@@ -124,15 +127,25 @@ class ChatHandler:
         try:
             await relay.run(finish)
         except Cut as cut:
-            call.status = "cut"
-            self._streamed(call, chat, out, relay.reader)
-            call.error_type = call.error_type or cut.error.code
-            self._parts.recorder.write(call)
-            await out.error(cut.error)
-        except (asyncio.CancelledError, ClientGone):
-            if not call.written:
+            await self._cut(asked, out, relay, cut.error)
+        except (asyncio.CancelledError, ClientGone) as ended:
+            if call.written:
+                raise
+            if out.begun and not asked.watch.gone and isinstance(ended, asyncio.CancelledError):
+                call.error_type = _STOPPING.code
+                await self._cut(asked, out, relay, _STOPPING)
+            else:
                 self._streamed(call, chat, out, relay.reader)
             raise
+
+    async def _cut(self, asked: _Asked, out: Outgoing, relay: Relay, error: CmgError) -> None:
+        """Record what the client got, and tell it within the stream that this is not all."""
+        call = asked.call
+        call.status = "cut"
+        self._streamed(call, asked.chat, out, relay.reader)
+        call.error_type = call.error_type or error.code
+        self._parts.recorder.write(call)
+        await out.error(error)
 
     def _streamed(self, call: Call, chat: ChatRequest, out: Outgoing, reader: StreamReader) -> None:
         """Account for what reached the client so far."""
@@ -157,8 +170,8 @@ def _size(call: Call, chat: ChatRequest) -> int:
     return chat.size - sum(sizes[place] for place in call.left_out)
 
 
-def _asked(call: Call, chat: ChatRequest, candidates: list[Candidate]) -> _Asked:
+def _asked(call: Call, chat: ChatRequest, candidates: list[Candidate], watch: ClientWatch) -> _Asked:
     """OpenRouter falls back by itself: its list is passed on when every candidate is its own."""
     if chat.models and all(candidate.upstream.openrouter for candidate in candidates):
-        return _Asked(call, chat, candidates[:1], [candidate.model for candidate in candidates[1:]])
-    return _Asked(call, chat, candidates, None)
+        return _Asked(call, chat, candidates[:1], [candidate.model for candidate in candidates[1:]], watch)
+    return _Asked(call, chat, candidates, None, watch)

@@ -1,12 +1,14 @@
 """The outermost place of a request."""
 
+import asyncio
 import gc
+import json
 import weakref
 from typing import Any
 
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.config import TraceSettings
-from cmg.kit.asgi import Message, Request, Send
+from cmg.kit.asgi import Message, Request, Scope, Send
 from cmg.kit.clock import SystemClock
 from cmg.kit.errors import InvalidRequest
 from cmg.telemetry.instruments import Instruments
@@ -15,6 +17,20 @@ from cmg.telemetry.tracing.tracer import Tracer
 
 class Held:
     """Stands for a request's megabytes."""
+
+
+async def nothing_more() -> Message:
+    return {"type": "http.request", "body": b""}
+
+
+def plane_of(routes: Routes) -> DataPlane:
+    nobody: Any = None
+    tracer = Tracer(TraceSettings(), None, SystemClock(), Instruments())
+    return DataPlane(routes, nobody, nowhere, Instruments(), tracer, [])
+
+
+def scope_of(path: str) -> Scope:
+    return {"type": "http", "method": "GET", "path": path, "headers": [], "client": ("127.0.0.1", 1)}
 
 
 async def nowhere(_request: Request, _send: Send) -> None:
@@ -30,9 +46,6 @@ async def test_a_refused_request_lets_go_of_what_it_held_without_waiting_for_the
         errors = [InvalidRequest("no")]  # kept where its own traceback leads, as the last failure of a call's attempts
         raise errors[0]
 
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b""}
-
     sent: list[Message] = []
 
     async def send(message: Message) -> None:
@@ -40,14 +53,32 @@ async def test_a_refused_request_lets_go_of_what_it_held_without_waiting_for_the
 
     routes = Routes()
     routes.add_open("GET", "/refused", refuse)
-    nobody: Any = None
-    tracer = Tracer(TraceSettings(), None, SystemClock(), Instruments())
-    plane = DataPlane(routes, nobody, nowhere, Instruments(), tracer, [])
-    scope = {"type": "http", "method": "GET", "path": "/refused", "headers": [], "client": ("127.0.0.1", 1)}
+    plane = plane_of(routes)
     gc.disable()
     try:
-        await plane(scope, receive, send)
+        await plane(scope_of("/refused"), nothing_more, send)
         assert sent[0]["status"] == 400
         assert held[0]() is None
     finally:
         gc.enable()
+
+
+async def test_a_request_that_a_stop_waits_for_no_longer_is_told_so():
+    """Uvicorn cancels what runs at the end of the grace, and would answer `Internal Server Error`."""
+
+    async def hang(_request: Request, _send: Send) -> None:
+        await asyncio.Event().wait()
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    routes = Routes()
+    routes.add_open("GET", "/slow", hang)
+    running = asyncio.create_task(plane_of(routes)(scope_of("/slow"), nothing_more, send))
+    await asyncio.sleep(0)
+    running.cancel()
+    await running
+    assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"]) == (503, b"1")
+    assert json.loads(sent[1]["body"])["error"]["code"] == "stopping"

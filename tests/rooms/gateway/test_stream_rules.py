@@ -395,6 +395,29 @@ async def test_a_slow_end_of_the_body_is_no_client_that_left(gateway: GatewayCal
     assert gateway.row().status == "ok"
 
 
+async def test_a_stream_that_a_stop_waits_for_no_longer_ends_with_an_error_event(gateway: GatewayCalls) -> None:
+    gateway.transport.script("one", stream(ROLE, *text("The", " quick"), 30.0), model="m-priced")
+    client = Client(chat_body(stream=True, model="m-priced"))
+    call = asyncio.create_task(gateway.call(client=client))
+    await client.sent.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    _cut(client.reply, client.reply.text)
+    assert client.reply.errors[0]["code"] == "stopping"
+    assert gateway.transport.asked[0].cancelled
+    row = gateway.row()
+    assert (row.status, row.error_type, row.cost_origin) == ("cut", "stopping", "estimate")
+    assert row.cost_nano > 0
+
+
+async def test_a_byte_order_mark_before_the_first_event_is_no_part_of_it(gateway: GatewayCalls) -> None:
+    gateway.transport.script("one", stream(b"\xef\xbb\xbf" + text("The")[0], *text(*WORDS[1:]), STOP, DONE))
+    reply = await gateway.stream()
+    _whole(reply)
+    assert reply.body.startswith(b"data: ")
+
+
 async def test_the_row_lies_in_the_journal_before_the_last_byte(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", good(*WORDS))
     rows_at: list[int] = []

@@ -40,6 +40,11 @@ class ClientWatch:
         if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError) and not self._task.uncancel():
             raise ClientGone
 
+    @property
+    def gone(self) -> bool:
+        """Whether the client went away before its answer was whole."""
+        return self._gone
+
     def send(self, message: Message) -> Awaitable[None]:
         """Send a part of the answer."""
         if not message.get("more_body", False) and message["type"] == "http.response.body":
