@@ -86,7 +86,9 @@ def _on_call(own: Service) -> None:
     for name in ("ada", "bob"):
         status, told = own.call("PUT", f"/admin/v1/responders/{name}", {"name": name.capitalize()})
         assert status == 200, told
-    layer = {"people": ["ada"], "kind": "daily", "starts_on": "2026-01-01", "hours": "00:00-23:00"}
+    nobodys = (datetime.now(UTC).hour + 12) % 24
+    hours = f"{(nobodys + 1) % 24:02}:00-{nobodys:02}:00"
+    layer = {"people": ["ada"], "kind": "daily", "starts_on": "2026-01-01", "hours": hours}
     schedule = {"name": "First line", "timezone": "UTC", "layers": [layer]}
     status, told = own.call("PUT", "/admin/v1/schedules/first", schedule)
     assert status == 200, told
