@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 import cmg
@@ -19,6 +20,7 @@ from cmg.identity.models import Caller
 from cmg.identity.sessions.door import SessionDoor
 from cmg.kit.asgi import Application, Receive, Scope, Send, send_error
 from cmg.kit.errors import CmgError, Forbidden, InvalidRequest, NotFound, Unauthenticated
+from cmg.kit.parameters.declared import guard
 from cmg.kit.permissions import PUBLIC, SIGNED, permission_of, routes_of
 from cmg.telemetry.lines.request import REQUEST
 from cmg.telemetry.logs import get_logger
@@ -63,6 +65,7 @@ def documented(routers: Iterable[APIRouter]) -> FastAPI:
     )
     for router in (*routers, api_docs_router(app)):
         app.router.routes.extend(router.routes)  # `include_router` would build every route a second time: 0.2 s
+        guard((one for one in router.routes if isinstance(one, APIRoute)), "/admin/v1/")
     app.add_exception_handler(CmgError, _told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _plain)

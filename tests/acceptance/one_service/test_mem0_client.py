@@ -95,6 +95,17 @@ def test_delete_all_touches_that_user_alone(client: Any, user: str, mem0: Any) -
         client.delete_all()
 
 
+def test_delete_all_knows_the_workspaces_names_and_no_filter_that_it_would_ignore(
+    client: Any, user: str, mem0: Any
+) -> None:
+    client.add("Keep this", user_id=user, infer=False)
+    with pytest.raises(mem0.exceptions.ValidationError):
+        client.delete_all(user_id=user, categories=["food"])
+    assert client.get_all(filters={"user_id": user})["count"] == 1
+    client.delete_all(user_id=user, org_id="o", project_id="p")
+    assert client.get_all(filters={"user_id": user})["count"] == 0
+
+
 def test_batches_change_and_delete_several(client: Any, user: str) -> None:
     ids = [client.add(text, user_id=user)["results"][0]["id"] for text in ("One", "Two", "Three")]
     client.batch_update([{"memory_id": ids[0], "text": "First"}, {"memory_id": ids[1], "text": "Second"}])

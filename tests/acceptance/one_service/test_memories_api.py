@@ -63,6 +63,23 @@ async def test_the_list_is_paged_and_narrowed(api: Api, user: str) -> None:
     assert len(await contents(api, user, "&thread_id=t")) == 5
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/v1/memories?user_id={user}&agent_di=a1"),
+        ("GET", "/v1/memories?user_id={user}&kind=task"),
+        ("GET", "/v1/threads?user_id={user}&before=2"),
+        ("DELETE", "/v1/threads/t?user_id={user}&agent_id=a1"),
+    ],
+)
+async def test_a_mistyped_filter_is_told_and_nothing_is_deleted(api: Api, user: str, method: str, path: str) -> None:
+    await say(api, user, "Stays where it is")
+    answer = await api.request(method, path.format(user=user))
+    name = path.rpartition("&")[2].partition("=")[0]
+    assert (answer.status, answer.json["error"]["param"]) == (400, name)
+    assert await contents(api, user) == ["Stays where it is"]
+
+
 async def test_an_expired_memory_is_neither_listed_nor_found(api: Api, user: str) -> None:
     await add(api, user, "Yesterday's password is plum", expires_at="2026-01-01T00:00:00Z")
     await add(api, user, "Tomorrow's password is fig", expires_at="2099-01-01T00:00:00Z")

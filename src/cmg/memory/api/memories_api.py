@@ -16,6 +16,7 @@ from cmg.memory.api.parameters import (
     limit_of,
     narrow_of,
     optional_id,
+    query_of,
     speaks_mem0,
     user_of,
 )
@@ -44,7 +45,7 @@ class MemoriesApi:
     async def list(self, request: Request, send: Send, caller: Caller) -> None:
         """A user's memories, newest first. Raises `InvalidRequest`."""
         self._access.read(caller)
-        query = request.query()
+        query = query_of(request, "user_id", "kinds", "thread_id", "agent_id", "app_id", "limit", "cursor")
         owner = user_of(query, caller.workspace_id)
         await self._access.see(request, caller, owner.user_id, "list")
         page = await self._memories.page(owner, narrow_of(query), cursor_of(query), limit_of(query))
@@ -84,8 +85,9 @@ class MemoriesApi:
     async def delete_all(self, request: Request, send: Send, caller: Caller) -> None:
         """Delete what belongs to a user, an agent, an application or a thread. Raises `InvalidRequest` without any."""
         self._access.write(caller)
-        query = request.query()
-        ids = {name: optional_id(query, name) for name in ("user_id", "agent_id", "app_id", "thread_id", "run_id")}
+        names = ("user_id", "agent_id", "app_id", "thread_id", "run_id")
+        query = query_of(request, *names)
+        ids = {name: optional_id(query, name) for name in names}
         if not any(ids.values()):
             raise InvalidRequest(
                 "say what to delete: `user_id`, `agent_id`, `app_id` or `thread_id`; without one nothing is deleted",

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from cmg.kit.asgi import Request
 from cmg.kit.errors import InvalidRequest, NotFound
+from cmg.kit.parameters.queries import refuse_unknown
 from cmg.kit.turns import known_kinds
 from cmg.memory.api.schemas import USER_CHARACTERS
 from cmg.memory.control.models import Narrow
@@ -13,6 +14,7 @@ from cmg.memory.text.cleaning import bounded_id
 PAGE, PAGE_MAX = 50, 500
 _PLACE_MAX = 2**63 - 1
 _KINDS_MAX = 20
+_OF_MEM0 = ("org_id", "project_id")
 
 
 def speaks_mem0(request: Request) -> bool:
@@ -26,6 +28,16 @@ def item_id(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise NotFound("there is no such item", param="id") from None
+
+
+def query_of(request: Request, *known: str) -> dict[str, str]:
+    """The query string. Raises `InvalidRequest` for a parameter that is not known.
+
+    Clients of mem0 may name the organisation and the project, which are the workspace.
+    """
+    query = request.query()
+    refuse_unknown(query, (*known, *_OF_MEM0) if speaks_mem0(request) else known)
+    return query
 
 
 def user_of(query: dict[str, str], workspace_id: str) -> Owner:

@@ -22,7 +22,7 @@ from cmg.memory.api.control_schemas import (
     ThreadView,
     UserRequest,
 )
-from cmg.memory.api.parameters import cursor_of, item_id, limit_of, user_of
+from cmg.memory.api.parameters import cursor_of, item_id, limit_of, query_of, user_of
 from cmg.memory.api.views import item_view, source_view, thread_view, time_of
 from cmg.memory.control.erasure import Erasure
 from cmg.memory.control.export import Export
@@ -34,6 +34,7 @@ from cmg.memory.text.cleaning import bounded_id
 
 EXPAND, THREADS = "/v1/expand/", "/v1/threads/"
 _SOURCES = 100
+_PAGED = ("user_id", "limit", "cursor")
 _feedback = msgspec.json.Decoder(FeedbackRequest)
 _user = msgspec.json.Decoder(UserRequest)
 
@@ -74,7 +75,7 @@ class PeopleApi:
     async def threads(self, request: Request, send: Send, caller: Caller) -> None:
         """A user's threads, newest first. Raises `InvalidRequest`."""
         self._access.read(caller)
-        query = request.query()
+        query = query_of(request, *_PAGED)
         owner, limit = user_of(query, caller.workspace_id), limit_of(query)
         await self._access.see(request, caller, owner.user_id, "threads")
         found = await self._memories.store.threads(owner, cursor_of(query), None, limit + 1)
@@ -85,7 +86,7 @@ class PeopleApi:
     async def thread(self, request: Request, send: Send, caller: Caller) -> None:
         """One thread of a user with its items, oldest first. Raises `NotFound`, `InvalidRequest`."""
         self._access.read(caller)
-        query = request.query()
+        query = query_of(request, *_PAGED)
         owner, limit = user_of(query, caller.workspace_id), limit_of(query)
         await self._access.see(request, caller, owner.user_id, "thread")
         thread = await self._memories.thread(owner, _thread_name(request))
@@ -102,7 +103,7 @@ class PeopleApi:
     async def delete_thread(self, request: Request, send: Send, caller: Caller) -> None:
         """Delete one thread of a user, with what was drawn from it alone. Raises `NotFound`, `InvalidRequest`."""
         self._access.write(caller)
-        owner = user_of(request.query(), caller.workspace_id)
+        owner = user_of(query_of(request, "user_id"), caller.workspace_id)
         await self._access.meet(request, caller, owner.user_id)
         thread = await self._memories.thread(owner, _thread_name(request))
         gone = await self._memories.delete_all(owner, Doomed(thread_id=thread.thread_id))

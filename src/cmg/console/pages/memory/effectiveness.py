@@ -39,12 +39,13 @@ _FEEDBACK = (
     Column("Duplicate", lambda row: number(row["duplicate"]), right=True),
     Column("Per injected item", lambda row: _share(row["rate"]), right=True),
 )
+_ASKED = ("from", "to", "workspace")
 
 
 @page("/memory/effectiveness", title="Memory's effect", icon="insights", group="Memory")
 async def effectiveness(view: View) -> None:
     """Of the days that the address names, else of the last ones."""
-    told = await view.get("/admin/v1/memory/effectiveness", dict(view.query))
+    told = await view.get("/admin/v1/memory/effectiveness", {name: view.query.get(name) for name in _ASKED})
     ui.label(f"{told['from']} to {told['to']} (UTC)").classes("cmg-quiet")
     for one in told["items"]:
         with card(one["workspace"], wide=True):

@@ -5,7 +5,7 @@ from cmg.console.parts.figures import card
 from cmg.console.parts.frame import page
 from cmg.console.parts.markup import Tone, badge, code, link, moment
 from cmg.console.parts.refusals import done
-from cmg.console.parts.tables import Action, Column, Filter, Row, paged
+from cmg.console.parts.tables import Action, Column, Filter, Row, listed, paged
 from cmg.console.visit import View
 from cmg.kit.scopes import EVERYTHING
 
@@ -49,7 +49,7 @@ async def jobs(view: View) -> None:
     with card("Queue"):
         await paged(view, "/admin/v1/jobs", _COLUMNS, filters=_FILTERS, actions=actions)
     with card("By the clock"):
-        await paged(view, "/admin/v1/jobs/schedules", _SCHEDULES)
+        listed(_SCHEDULES, (await view.get("/admin/v1/jobs/schedules"))["items"])
 
 
 def _held(row: Row) -> bool:
