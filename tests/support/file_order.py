@@ -12,24 +12,21 @@ LONG = (
     "acceptance/one_service",
     "acceptance/test_alerting_cluster.py",  # W
     "acceptance/dashboards",
+    "acceptance/killed",
     "acceptance/callers",
-    "acceptance/test_control_plane_openapi.py",
     "acceptance/test_drill.py",  # W
+    "acceptance/observed",  # W
     "rooms/storage/test_crash.py",  # W
     "rooms/catalogue/test_rule_files.py",
     "acceptance/test_alerting.py",
-    "acceptance/test_metrics_over_crashes.py",
     "acceptance/test_database_away.py",
     "acceptance/test_vectors.py",  # W
-    "acceptance/test_crash.py",
     "rooms/ledger/quota/test_redis_late.py",  # W
     "acceptance/test_erasure.py",
     "acceptance/test_roles.py",
     "acceptance/test_health.py",  # W
     "acceptance/test_facts.py",
-    "acceptance/test_logs.py",
     "acceptance/test_status_page.py",  # W
-    "acceptance/test_timeseries.py",
     "rooms/timeseries/test_costs.py",
     "rooms/storage/test_embedded.py",
     "rooms/storage/test_figures.py",

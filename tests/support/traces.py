@@ -20,7 +20,7 @@ async def trace_of(service: Service, id_: str, key: str | None = None) -> dict[s
         status, answer = await asyncio.to_thread(service.call, "GET", f"/admin/v1/traces/{id_}", None, key)
         return answer if status == 200 else None
 
-    return dict(await eventually(look, 15, f"the trace {id_} is stored"))
+    return dict(await eventually(look, 60, f"the trace {id_} is stored"))
 
 
 def parts(trace: dict[str, Any], part: str) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ import pytest
 import redis.asyncio
 
 from cmg.identity.models import ApiKey
-from cmg.kit.clock import SystemClock
 from cmg.kit.errors import BudgetExceeded, CmgError, RateLimited
 from cmg.ledger.quota.cluster import upkeep
 from cmg.ledger.quota.cluster.quota import RedisQuota
@@ -16,6 +15,7 @@ from cmg.ledger.quota.models import NOTHING, Demand, Grant
 from cmg.ledger.quota.periods import Starts
 from cmg.ledger.quota.shared_memory import SharedMemoryQuota, create_file
 from cmg.telemetry.instruments import Instruments
+from support.noon_clock import NoonClock
 from support.redis_server import RedisServer
 
 pytestmark = pytest.mark.needs("redis-server")
@@ -38,7 +38,7 @@ class Ledger:
         return sums[0], sums[1], sums[2], sums[3]
 
     def settle(self, quota: RedisQuota, grant: Grant, nano: int) -> None:
-        self.records.append((SystemClock().time(), nano))
+        self.records.append((NoonClock().time(), nano))
         quota.settle(grant, 1, nano)
 
     @property
@@ -50,8 +50,8 @@ def machine(folder: Path, url: str, ledger: Ledger | None = None, **options: int
     """A gateway process on a machine of its own."""
     seeder = ledger.before if ledger else None
     create_file(folder / "quota", slots=64, workers=2)
-    local = SharedMemoryQuota(folder / "quota", 0, SystemClock(), Instruments(), seeder=seeder)
-    return RedisQuota(url, local, SystemClock(), Instruments(), seeder=seeder, **options)
+    local = SharedMemoryQuota(folder / "quota", 0, NoonClock(), Instruments(), seeder=seeder)
+    return RedisQuota(url, local, NoonClock(), Instruments(), seeder=seeder, **options)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
@@ -187,7 +187,7 @@ async def test_a_refused_call_consumes_nothing(pair: list[RedisQuota], make_key,
 async def test_what_the_ledger_knows_is_counted_once(
     pair: list[RedisQuota], ledger: Ledger, make_key, demand: MakeDemand
 ) -> None:
-    ledger.records = [(SystemClock().time() - 1, 3 * CENT)]
+    ledger.records = [(NoonClock().time() - 1, 3 * CENT)]
     grants = await _spread(pair, demand(make_key(usd=0.05), usd=0.01), 20)
     assert sum(grant is not None for grant in grants) == 2
 

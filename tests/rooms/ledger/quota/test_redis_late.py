@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from cmg.kit.clock import SystemClock
 from cmg.kit.errors import CmgError
 from cmg.ledger.quota.cluster import link
 from cmg.ledger.quota.cluster.link import RedisAway
@@ -18,6 +17,7 @@ from cmg.ledger.quota.models import Demand, Grant
 from cmg.ledger.quota.shared_memory import SharedMemoryQuota, create_file
 from cmg.telemetry.instruments import Instruments
 from support.late_proxy import LateProxy
+from support.noon_clock import NoonClock
 from support.redis_server import RedisServer
 
 pytestmark = pytest.mark.needs("redis-server")
@@ -31,9 +31,9 @@ class Machine:
     def __init__(self, folder: Path, way: LateProxy, ledger: list[tuple[float, int]]) -> None:
         self.way, self._ledger, self.instruments = way, ledger, Instruments()
         create_file(folder / "quota", slots=64, workers=2)
-        local = SharedMemoryQuota(folder / "quota", 0, SystemClock(), self.instruments, seeder=self._before)
+        local = SharedMemoryQuota(folder / "quota", 0, NoonClock(), self.instruments, seeder=self._before)
         self.quota = RedisQuota(
-            f"redis://127.0.0.1:{way.port}/0", local, SystemClock(), self.instruments, seeder=self._before, machines=2
+            f"redis://127.0.0.1:{way.port}/0", local, NoonClock(), self.instruments, seeder=self._before, machines=2
         )
 
     async def _before(self, key, starts, until: float) -> tuple[int, int, int, int]:
@@ -54,7 +54,7 @@ class Machine:
 
     def settle(self, grants: list[Grant], nano: int = CENT) -> None:
         for grant in grants:
-            self._ledger.append((SystemClock().time(), nano))
+            self._ledger.append((NoonClock().time(), nano))
             self.quota.settle(grant, grant.tokens, nano)
 
     @property

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from cmg.identity.models import ApiKey, Budget, Limits
-from cmg.kit.clock import SystemClock
 from cmg.kit.errors import BudgetExceeded, RateLimited
 from cmg.ledger.quota.cluster import scripts
 from cmg.ledger.quota.cluster.quota import RedisQuota
@@ -15,13 +14,14 @@ from cmg.ledger.quota.models import Demand, Grant
 from cmg.ledger.quota.shared_memory import SharedMemoryQuota, create_file
 from cmg.ledger.quota.terms import digest_of
 from cmg.telemetry.instruments import Instruments
+from support.noon_clock import NoonClock
 
 pytestmark = pytest.mark.needs("redis-server")
 
 
 def _file(folder: Path, name: str) -> SharedMemoryQuota:
     create_file(folder / name, slots=64, workers=1)
-    return SharedMemoryQuota(folder / name, 0, SystemClock(), Instruments())
+    return SharedMemoryQuota(folder / name, 0, NoonClock(), Instruments())
 
 
 async def _ask(quota: RedisQuota | SharedMemoryQuota, demand: Demand) -> Grant | str:
@@ -38,7 +38,7 @@ async def test_redis_and_the_machine_decide_alike(tmp_path: Path, redis_url: str
     limits = Limits(rph=dice.choice([None, 25]), concurrency=dice.choice([None, 4]), tpm=dice.choice([None, 1]))
     budget = Budget(period=dice.choice(["day", "lifetime"]), usd_nano=300)
     key = ApiKey(id=f"k{seed}", workspace_id="w", name="n", limits=limits, budget=budget)
-    one, cluster = _file(tmp_path, "one"), RedisQuota(redis_url, _file(tmp_path, "two"), SystemClock(), Instruments())
+    one, cluster = _file(tmp_path, "one"), RedisQuota(redis_url, _file(tmp_path, "two"), NoonClock(), Instruments())
     flights: list[tuple[Grant, Grant]] = []
     for _ in range(80):
         if flights and dice.random() < 0.4:
@@ -47,7 +47,7 @@ async def test_redis_and_the_machine_decide_alike(tmp_path: Path, redis_url: str
             one.settle(mine, 0, cost)
             cluster.settle(theirs, 0, cost)
             while cluster._upkeep._queue:
-                await SystemClock().sleep(0.001)
+                await NoonClock().sleep(0.001)
             continue
         demand = Demand(key, "UTC", 0, dice.randrange(60))
         here, there = await _ask(one, demand), await _ask(cluster, demand)
@@ -62,11 +62,11 @@ async def test_redis_and_the_machine_decide_alike(tmp_path: Path, redis_url: str
 
 async def test_a_repeated_settlement_counts_once(tmp_path: Path, redis_url: str) -> None:
     """An answer that was lost makes the process send a settlement again."""
-    quota = RedisQuota(redis_url, _file(tmp_path, "file"), SystemClock(), Instruments())
+    quota = RedisQuota(redis_url, _file(tmp_path, "file"), NoonClock(), Instruments())
     key = ApiKey(id="k", workspace_id="w", name="n", budget=Budget(period="day", usd_nano=100))
     grant = await quota.acquire(Demand(key, "UTC", 0, 50))
     names = names_of(digest_of("k"))
-    now = int(SystemClock().time() * 1_000_000)
+    now = int(NoonClock().time() * 1_000_000)
     args = [str(grant.id), 30, 50, 0, now, 0, 0, 0, grant.given, "m", 0, 0, 0]
     answers = [await quota._link.run(scripts.SETTLE, (*names, f"{names[0]}:settled:x"), args) for _ in range(3)]
     assert answers == [1, 0, 0]

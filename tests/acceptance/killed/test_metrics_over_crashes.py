@@ -1,26 +1,20 @@
-"""Counters over kill -9 of a worker and of backstage, and over a restart: none falls, and nothing counts twice."""
+"""Counters over kill -9 of a worker and of backstage, and over a restart: none falls, and nothing counts twice.
+
+Each test looks at what is counted from its begin on.
+"""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from cmg.app.processes.metrics import POLL_S
 from support.api import Api
-from support.faulty_upstream import FaultyUpstream
 from support.processes import kill
-from support.service import Service, ServiceOptions, eventually, upstream_toml
+from support.service import Service, eventually
 
 Counters = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 _COUNTING = ("_total", "_count", "_bucket", "_sum")
-
-
-@pytest.fixture(scope="module")
-def crashing(upstream: FaultyUpstream) -> Iterator[Service]:
-    """A service with two workers to kill; each test looks at what is counted from its begin on."""
-    with Service(ServiceOptions(toml=upstream_toml("faulty", upstream.url), workers=2)) as running:
-        yield running
 
 
 async def _counters(api: Api) -> Counters:

@@ -8,23 +8,15 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from support.processes import kill, wait_until
-from support.service import CMG, Service, ServiceOptions
+from support.service import CMG, Service
 
 CHAT = {"model": "sim/echo", "messages": [{"role": "user", "content": "Hello"}]}
 LOGS = "/admin/v1/logs"
-
-
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    """One service for these tests."""
-    with Service(ServiceOptions(workers=2)) as one:
-        yield one
 
 
 def found(at: Service, key: str | None = None, **asked: object) -> list[dict[str, Any]]:

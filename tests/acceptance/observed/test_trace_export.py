@@ -5,45 +5,18 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Iterator
-
-import pytest
 
 from support.api import Api
 from support.otlp_receiver import OtlpReceiver
-from support.service import Service, ServiceOptions, eventually
+from support.service import Service, eventually
 from support.traces import trace_of, traceparent
-
-TOML = """
-[traces]
-per_second = 1000
-baggage = ["team"]
-"""
-
-
-@pytest.fixture(scope="module")
-def receiver() -> Iterator[OtlpReceiver]:
-    """A collector."""
-    with OtlpReceiver() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def exporting(receiver: OtlpReceiver) -> Iterator[Service]:
-    """A service that sends every trace to it, with its words."""
-    environ = {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
-        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true",
-    }
-    with Service(ServiceOptions(toml=TOML, environ=environ)) as running:
-        yield running
 
 
 async def test_a_collector_gets_the_call_with_its_attempt_its_words_and_the_wanted_baggage(
-    exporting: Service, receiver: OtlpReceiver
+    service: Service, receiver: OtlpReceiver
 ) -> None:
     id_ = uuid.uuid4().hex
-    async with Api(exporting.url, exporting.key) as api:
+    async with Api(service.url, service.key) as api:
         baggage = {"baggage": "team=blue%20one;x=1,person=ottilie"}
         await api.chat("sim/echo", "Hello words", headers={**traceparent(id_), **baggage})
     spans = await asyncio.to_thread(receiver.wait_for, id_)
@@ -60,18 +33,18 @@ async def test_a_collector_gets_the_call_with_its_attempt_its_words_and_the_want
     assert "ottilie" not in str(root.attributes)
 
 
-async def test_words_in_traces_go_when_their_user_is_erased(exporting: Service) -> None:
+async def test_words_in_traces_go_when_their_user_is_erased(service: Service) -> None:
     user, canary, id_ = f"user-{uuid.uuid4().hex[:8]}", f"canary-{uuid.uuid4().hex}", uuid.uuid4().hex
-    async with Api(exporting.url, exporting.key) as api:
+    async with Api(service.url, service.key) as api:
         await api.chat("sim/echo", f"I am {canary}", user=user, headers=traceparent(id_))
-        assert canary in str(await trace_of(exporting, id_))
+        assert canary in str(await trace_of(service, id_))
         receipt = (await api.post("/v1/erase", {"user_id": user})).json
         assert receipt["erased"]["traces"] >= 1
         assert (await api.get(f"/admin/v1/traces/{id_}")).status == 404
 
 
-async def test_a_slow_or_failing_collector_slows_no_call_down(exporting: Service, receiver: OtlpReceiver) -> None:
-    async with Api(exporting.url, exporting.key) as api:
+async def test_a_slow_or_failing_collector_slows_no_call_down(service: Service, receiver: OtlpReceiver) -> None:
+    async with Api(service.url, service.key) as api:
         for status, delay_s in ((200, 3.0), (500, 0.0)):
             receiver.status, receiver.delay_s = status, delay_s
             await api.chat("sim/echo", headers=traceparent(uuid.uuid4().hex))
@@ -84,13 +57,13 @@ async def test_a_slow_or_failing_collector_slows_no_call_down(exporting: Service
         await asyncio.to_thread(receiver.wait_for, id_, 30)
 
 
-async def test_what_was_kept_survives_the_kill_of_every_process_and_new_ones_go_on(exporting: Service) -> None:
-    async with Api(exporting.url, exporting.key) as api:
+async def test_what_was_kept_survives_the_kill_of_every_process_and_new_ones_go_on(service: Service) -> None:
+    async with Api(service.url, service.key) as api:
         before, after = uuid.uuid4().hex, uuid.uuid4().hex
         await api.chat("sim/echo", headers=traceparent(before))
-        await trace_of(exporting, before)
+        await trace_of(service, before)
         for kind in ("gateway", "backstage"):
-            for pid in exporting.pids(kind):
+            for pid in service.pids(kind):
                 os.kill(pid, signal.SIGKILL)
 
         async def answered() -> bool:
@@ -100,18 +73,18 @@ async def test_what_was_kept_survives_the_kill_of_every_process_and_new_ones_go_
                 return False
 
         await eventually(answered, 30, "calls are answered again")
-        assert (await trace_of(exporting, after))["trace_id"] == after
-        assert (await trace_of(exporting, before))["trace_id"] == before
+        assert (await trace_of(service, after))["trace_id"] == after
+        assert (await trace_of(service, before))["trace_id"] == before
 
 
-async def test_jobs_leave_traces_with_their_queries(exporting: Service) -> None:
+async def test_jobs_leave_traces_with_their_queries(service: Service) -> None:
     async def job() -> object:
-        status, page = await asyncio.to_thread(exporting.call, "GET", "/admin/v1/traces?limit=1000")
+        status, page = await asyncio.to_thread(service.call, "GET", "/admin/v1/traces?limit=1000")
         found = [item for item in page["items"] if item["kind"] == "job"] if status == 200 else []
         return found[0] if found else None
 
     item = await eventually(job, 400, "a job of every five minutes ran")
-    trace = await trace_of(exporting, item["trace_id"])
+    trace = await trace_of(service, item["trace_id"])
     (root,) = trace["spans"]
     assert root["part"] == "job"
     assert root["attributes"]["cmg.outcome"] == "done"

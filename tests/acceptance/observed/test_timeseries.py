@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from support.prometheus_server import PrometheusServer, ask
 from support.service import CMG, Service, ServiceOptions
 
 QUERY, RANGE = "/api/v1/query", "/api/v1/query_range"
-FAST = "[timeseries]\nscrape_interval_s = 1\n"
 
 
 def command(service: Service, *words: str) -> subprocess.CompletedProcess[str]:
@@ -32,16 +30,14 @@ def value(service: Service, expression: str, **parameters: object) -> list[Any]:
     return [one["value"][1] for one in answer["data"]["result"]]
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service with the world of metrics imported while it runs."""
+@pytest.fixture(scope="module", autouse=True)
+def world(service: Service, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The world of metrics, imported while the service runs."""
     file = tmp_path_factory.mktemp("world") / "world.om"
     file.write_text(openmetrics())
-    with Service(ServiceOptions(FAST)) as one:
-        done = command(one, "timeseries", "import", str(file), "--json")
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["samples"] > 50_000
-        yield one
+    done = command(service, "timeseries", "import", str(file), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["samples"] > 50_000
 
 
 def test_imported_samples_answer_at_once(service: Service):

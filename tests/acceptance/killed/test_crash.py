@@ -9,7 +9,7 @@ import asyncio
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 import pytest
@@ -23,23 +23,6 @@ from support.processes import alive, descendants, kill
 from support.service import Service, ServiceOptions, eventually, upstream_toml
 
 SETTLED_S = 20.0
-
-
-@pytest.fixture(scope="module")
-def killed(upstream: FaultyUpstream) -> Iterator[Service]:
-    """A service with two workers to kill parts of; what one test killed is there again for the next."""
-    options = ServiceOptions(toml=upstream_toml("faulty", upstream.url, retries=0), workers=2)
-    with Service(options) as running:
-        yield running
-
-
-@pytest.fixture
-def crashing(killed: Service) -> Service:
-    """The same, running."""
-    assert killed.process is not None
-    if killed.process.poll() is not None:
-        killed.start()
-    return killed
 
 
 @pytest.fixture
