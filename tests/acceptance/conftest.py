@@ -1,13 +1,15 @@
 """Fixtures of the acceptance tests: a faulty upstream, its backup, clients of the service of a folder or a file."""
 
+from __future__ import annotations
+
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
-import openai
 import pytest
 
 from support.api import Api
 from support.faulty_upstream import FaultyUpstream
+from support.late import openai
 from support.postgres import OwnPostgres
 from support.redis_server import RedisServer
 from support.service import Service

@@ -15,7 +15,7 @@ import pytest
 from cmg.alerting.models import fingerprint
 from support.fake_receivers import Receivers, channels_at, receiving
 from support.processes import kill, wait_until
-from support.service import CMG, Service, ServiceOptions, free_port
+from support.service import CMG, WITHOUT_EMBEDDER, Service, ServiceOptions, free_port
 
 RULES = """
 groups:
@@ -80,6 +80,7 @@ def cmg(service: Service, *words: str) -> subprocess.CompletedProcess[str]:
 async def test_a_rule_fires_and_a_phone_rings_over_a_kill(receivers: Receivers, tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text(RULES)
     toml = f'[timeseries]\nscrape_interval_s = 1\nrule_files = ["{tmp_path / "rules.yml"}"]\n'
+    toml += WITHOUT_EMBEDDER
     service = Service(ServiceOptions(toml=toml))
     await asyncio.to_thread(service.start)
     try:
@@ -119,7 +120,7 @@ async def test_a_rule_fires_and_a_phone_rings_over_a_kill(receivers: Receivers, 
 @pytest.fixture(scope="module")
 def own() -> Iterator[Service]:
     """A service as it comes; each test has people and an alert of its own there."""
-    with Service(ServiceOptions()) as running:
+    with Service(ServiceOptions(WITHOUT_EMBEDDER)) as running:
         yield running
 
 

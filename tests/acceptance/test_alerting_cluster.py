@@ -14,7 +14,7 @@ from cmg.catalogue.rendering.prometheus import compose
 from support.fake_receivers import Receivers, receiving
 from support.postgres import OwnPostgres
 from support.prometheus_server import ScrapingPrometheus
-from support.service import Service, ServiceOptions, eventually
+from support.service import WITHOUT_EMBEDDER, Service, ServiceOptions, eventually
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ class WorkspacePrometheus(ScrapingPrometheus):
 @pytest.mark.needs("prometheus", "promtool")
 async def test_a_prometheus_elsewhere_evaluates_a_workspaces_rule(receivers: Receivers) -> None:
     prometheus = WorkspacePrometheus("", "", {})
-    service = Service(ServiceOptions(environ={"CMG_PROMETHEUS_URL": prometheus.url}))
+    service = Service(ServiceOptions(WITHOUT_EMBEDDER, environ={"CMG_PROMETHEUS_URL": prometheus.url}))
     prometheus.aim(service.url, service.key)
     with prometheus:
         await asyncio.to_thread(service.start)
@@ -68,7 +68,7 @@ async def test_while_the_only_pager_stands_still_the_auditor_on_another_machine_
     machines: list[Service] = []
 
     def machine(role: str) -> Service:
-        made = Service(ServiceOptions(environ={"CMG_DATABASE_URL": database.dsn}, role=role))
+        made = Service(ServiceOptions(WITHOUT_EMBEDDER, environ={"CMG_DATABASE_URL": database.dsn}, role=role))
         machines.append(made)
         made.key = machines[0].key
         made.start()

@@ -19,7 +19,7 @@ import pytest
 from support.fake_receivers import Got, Receivers, channels_at, receiving
 from support.postgres import OwnPostgres
 from support.processes import kill, wait_until
-from support.service import Service, ServiceOptions, eventually
+from support.service import WITHOUT_EMBEDDER, Service, ServiceOptions, eventually
 
 NAMES = [f"Kill{letter}" for letter in "ABCDE"]
 TIERS = ["ada", "bob", "mia", "sam"]
@@ -133,7 +133,7 @@ def told(case: str, pages: dict[Page, list[str]], tiers: list[str], counted: int
 
 @pytest.fixture
 async def lab(own_postgres: OwnPostgres) -> AsyncIterator[Lab]:
-    service = Service(ServiceOptions(environ={"CMG_DATABASE_URL": own_postgres.dsn}))
+    service = Service(ServiceOptions(WITHOUT_EMBEDDER, environ={"CMG_DATABASE_URL": own_postgres.dsn}))
     await asyncio.to_thread(service.start)
     try:
         async with receiving() as receivers:

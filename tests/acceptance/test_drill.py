@@ -12,7 +12,7 @@ import pytest
 
 from cmg.app.drills.scenarios import SCENARIOS
 from support.fake_receivers import channels_at, receiving
-from support.service import CMG, Service, ServiceOptions
+from support.service import CMG, WITHOUT_EMBEDDER, Service, ServiceOptions
 
 # The catalogue's rules wait for minutes; these notice the same quantities within seconds.
 RULES = """
@@ -56,7 +56,7 @@ def toml(folder: Path, enabled: str) -> str:
     file = folder / "rules.yml"
     file.write_text(RULES)
     quick = f'[health]\ninterval_s = 2\n[timeseries]\nscrape_interval_s = 1\nrule_files = ["{file}"]\n'
-    return f"[drills]\nenabled = {enabled}\n{quick}"
+    return f"[drills]\nenabled = {enabled}\n{quick}{WITHOUT_EMBEDDER}"
 
 
 @pytest.fixture(scope="module")

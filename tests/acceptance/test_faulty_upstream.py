@@ -1,12 +1,14 @@
 """The tests' own upstream does what its plans say; otherwise every fault test would prove nothing."""
 
+from __future__ import annotations
+
 import time
 
-import openai
 import pytest
 
 from support.faulty_plan import TEXT, Plan, error_plan
 from support.faulty_upstream import FaultyUpstream
+from support.late import openai
 
 HELLO = [{"role": "user", "content": "Hello there"}]
 

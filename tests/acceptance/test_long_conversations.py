@@ -1,12 +1,13 @@
 """A conversation longer than the window is answered: its older part gives way to a summary and recalled turns."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-import openai
 import pytest
 
 from cmg.gateway.remembering import is_held_out
@@ -15,6 +16,7 @@ from cmg.ledger import tokens
 from support.api import Api
 from support.faulty_plan import Plan
 from support.faulty_upstream import FaultyUpstream
+from support.late import openai
 from support.processes import kill
 from support.service import Service, ServiceOptions, eventually, upstream_toml
 

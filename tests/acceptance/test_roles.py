@@ -10,7 +10,7 @@ from support.api import Api
 from support.faulty_upstream import FaultyUpstream
 from support.ledger_rows import rows_of
 from support.postgres import OwnPostgres
-from support.service import Service, ServiceOptions, eventually, upstream_toml
+from support.service import WITHOUT_EMBEDDER, Service, ServiceOptions, eventually, upstream_toml
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Cluster:
 def cluster(upstream: FaultyUpstream) -> Iterator[Cluster]:
     """Four machines on one database."""
     database = OwnPostgres()
-    toml = upstream_toml("faulty", upstream.url)
+    toml = upstream_toml("faulty", upstream.url) + WITHOUT_EMBEDDER
     machines: list[Service] = []
 
     def machine(role: str, more: str = "", **environ: str) -> Service:

@@ -12,7 +12,7 @@ from support.faulty_plan import Plan
 from support.faulty_upstream import FaultyUpstream
 from support.postgres import TestServer
 from support.redis_server import RedisServer
-from support.service import Service, ServiceOptions, eventually, upstream_toml
+from support.service import WITHOUT_EMBEDDER, Service, ServiceOptions, eventually, upstream_toml
 
 pytestmark = pytest.mark.needs("redis-server")
 PRICES = '[[prices]]\nmodel = "faulty/m-priced*"\ncompletion_usd_per_mtok = 1000.0\n'
@@ -21,7 +21,7 @@ PRICES = '[[prices]]\nmodel = "faulty/m-priced*"\ncompletion_usd_per_mtok = 1000
 @pytest.fixture(scope="module")
 def pair(postgres: TestServer, upstream: FaultyUpstream) -> Iterator[tuple[Service, Service]]:
     """Two services as on two machines."""
-    toml = upstream_toml("faulty", upstream.url) + PRICES
+    toml = upstream_toml("faulty", upstream.url) + PRICES + WITHOUT_EMBEDDER
     dsn = asyncio.run(postgres.create(migrated=False))
     redis = RedisServer()
     redis.start()

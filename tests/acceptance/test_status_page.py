@@ -9,9 +9,10 @@ import pytest
 from support.api import Api
 from support.postgres import OwnPostgres
 from support.processes import kill
-from support.service import Service, ServiceOptions, eventually
+from support.service import WITHOUT_EMBEDDER, Service, ServiceOptions, eventually
 
 PAGE, SUMMARY = "/status", "/status/api/v2/summary.json"
+TOML = f'[status]\ntitle = "Example"\n{WITHOUT_EMBEDDER}'
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def database() -> Iterator[OwnPostgres]:
 @pytest.fixture(scope="module")
 def service(database: OwnPostgres) -> Iterator[Service]:
     """A service on it."""
-    options = ServiceOptions(environ={"CMG_DATABASE_URL": database.dsn}, toml='[status]\ntitle = "Example"\n')
+    options = ServiceOptions(environ={"CMG_DATABASE_URL": database.dsn}, toml=TOML)
     with Service(options) as running:
         yield running
 

@@ -1,15 +1,17 @@
 """The console in a real browser: signing in, the overview, keys, and that the server decides what a role may do."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable
 
 import httpx
-import openai
 import pyotp
 import pytest
 from playwright.sync_api import Browser, expect
 
 from support.browser import PASSWORD, Tab, invite, tab
+from support.late import openai
 from support.service import Service
 
 pytestmark = pytest.mark.needs("chromium")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.otlp_receiver import OtlpReceiver
-from support.service import Service, ServiceOptions
+from support.service import WITHOUT_EMBEDDER, Service, ServiceOptions
 
 TOML = """
 [timeseries]
@@ -31,5 +31,5 @@ def service(receiver: OtlpReceiver) -> Iterator[Service]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "true",
     }
-    with Service(ServiceOptions(toml=TOML, workers=2, environ=environ)) as running:
+    with Service(ServiceOptions(toml=TOML + WITHOUT_EMBEDDER, workers=2, environ=environ)) as running:
         yield running

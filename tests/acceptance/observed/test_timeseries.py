@@ -12,7 +12,7 @@ import pytest
 from support.metric_world import END_S, START_S, openmetrics
 from support.processes import command_line, descendants, kill, wait_until
 from support.prometheus_server import PrometheusServer, ask
-from support.service import CMG, Service, ServiceOptions
+from support.service import CMG, WITHOUT_EMBEDDER, Service, ServiceOptions
 
 QUERY, RANGE = "/api/v1/query", "/api/v1/query_range"
 
@@ -151,4 +151,4 @@ def test_a_real_prometheus_behind_it_answers_instead():
 
 def behind(server: PrometheusServer) -> Service:
     """A service that passes Prometheus' API on to a real one."""
-    return Service(ServiceOptions(environ={"CMG_PROMETHEUS_URL": server.url}))
+    return Service(ServiceOptions(WITHOUT_EMBEDDER, environ={"CMG_PROMETHEUS_URL": server.url}))

@@ -1,12 +1,14 @@
 """The catalogue of metrics against a running service: what is declared is shown, and nothing else."""
 
+from __future__ import annotations
+
 import asyncio
 
-import openai
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from cmg.catalogue.metrics import BY_NAME, METRICS
 from support.api import Api
+from support.late import openai
 from support.service import eventually
 
 

@@ -1,13 +1,15 @@
 """What a user said in one conversation is used in the next; what nobody said is never made up or stored."""
 
+from __future__ import annotations
+
 import asyncio
 import uuid
 
-import openai
 import pytest
 
 from support.api import Api
 from support.faulty_upstream import FaultyUpstream
+from support.late import openai
 from support.service import Service, eventually
 
 DOG = "My dog is called Bruno and he loves the lake."

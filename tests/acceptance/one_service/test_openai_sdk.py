@@ -1,12 +1,14 @@
 """The official `openai` SDK works against the gateway as against OpenAI: plain, streamed, tools, vision, embeddings."""
 
+from __future__ import annotations
+
 import json
 
-import openai
 import pytest
 
 from support.faulty_plan import TEXT, Plan
 from support.faulty_upstream import FaultyUpstream
+from support.late import openai
 
 HELLO = [{"role": "user", "content": "Hello there"}]
 WEATHER = {

@@ -1,14 +1,16 @@
 """The catalogue's rules in a real Prometheus that scrapes the real service, and on the service's own API."""
 
+from __future__ import annotations
+
 import asyncio
 from typing import Any
 
-import openai
 import pytest
 
 from cmg.catalogue.rendering.rendering import rule_files
 from cmg.timeseries.rules.files import RuleFile
 from support.api import Api
+from support.late import openai
 from support.prometheus_server import ScrapingPrometheus
 from support.service import Service, eventually
 

@@ -1,17 +1,19 @@
 """Why was this call slow? Traces of calls as an administrator reads them."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 import subprocess
 import uuid
 from typing import Any
 
-import openai
 import pytest
 
 from support.api import Api
 from support.faulty_plan import Plan, error_plan
 from support.faulty_upstream import FaultyUpstream
+from support.late import openai
 from support.service import CMG, Service, eventually
 from support.traces import CALLER, parts, trace_of, traceparent
 
