@@ -46,6 +46,7 @@ class TestServer:
     def close(self) -> None:
         """Let it go; the last worker process of the run stops it and removes its files."""
         self._admin.close()
+        (self.folder / _OWNER).write_text(str(os.getpid()))  # while it stops, another run could take it for abandoned
         if run_apart(self.server.stop()):
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -164,7 +165,7 @@ class OwnPostgres:
 
 
 def _owned(folder: Path) -> bool:
-    """Whether a test that runs means to start this server again."""
+    """Whether a test that runs means to start this server again, or to stop it."""
     file = folder / _OWNER
     return file.exists() and alive(int(file.read_text()))
 

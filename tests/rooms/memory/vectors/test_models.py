@@ -33,14 +33,15 @@ async def test_users_move_to_a_model_of_another_dimension_one_after_the_other(de
 
 
 async def test_until_a_user_has_moved_the_earlier_vectors_are_all_there(desk):
-    await desk.write(*(f"turn {number}" for number in range(40)))
+    many = 4 * backlog_module.BATCH  # with a turn go those around it, so that a step does more than its batch
+    await desk.write(*(f"turn {number}" for number in range(many)))
     await desk.work()
     new = Static(64)
     changed = desk.another(new)
     await changed.step()
     await changed.step()
-    assert 0 < await count(desk, "static-64") < 40
-    assert await count(desk, "static-256") == 40
+    assert 0 < await count(desk, "static-64") < many
+    assert await count(desk, "static-256") == many
     assert await desk.rows(STATE) == [("ana", "static-256", False)]
 
 
