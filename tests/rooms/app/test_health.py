@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cmg.app.processes.resources import Resource, Resources
+from cmg.app.wiring.gateway import begun
 from support.manual_clock import ManualClock
 
 
@@ -61,3 +63,22 @@ async def test_readiness_is_asked_at_most_once_a_second(clock: ManualClock) -> N
     clock.advance(1.1)
     await _ready(resources)
     assert len(asked) == 2
+
+
+async def test_readiness_waits_for_the_first_notes_but_not_for_long_and_never_again(
+    clock: ManualClock, tmp_path: Path
+) -> None:
+    socket = tmp_path / "notes"
+    for late in (False, True):
+        resources = Resources(clock)
+        resources.add(Resource("recall", _nothing, begun(socket, clock)))
+        assert await _ready(resources) == 503
+        if late:
+            clock.advance(5)
+        else:
+            socket.touch()
+            clock.advance(0.2)
+        assert await _ready(resources) == 200
+        socket.unlink(missing_ok=True)
+        clock.advance(5)
+        assert await _ready(resources) == 200

@@ -13,7 +13,7 @@ Work = Coroutine[Any, Any, None]
 
 _NO_STORE = (b"cache-control", b"no-store")
 _ASKED_S = 1.0
-_FRESH_S = 1.0
+_FRESH_S, _FAILED_S = 1.0, 0.1  # what failed is looked at again sooner: a start is over when it is
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,9 @@ class Resources:
             raise ExceptionGroup("resources that did not close", errors)
 
     async def failed(self) -> dict[str, str]:
-        """Name → what is wrong, of the resources that requests need (asked at most once a second)."""
+        """Name → what is wrong, of what requests need. Asked once a second at most, ten times while one fails."""
         async with self._looking:
-            if self._clock.monotonic() - self._looked_at >= _FRESH_S:
+            if self._clock.monotonic() - self._looked_at >= (_FAILED_S if self._failed else _FRESH_S):
                 needed = [(one.name, one.needed) for one in self._all if one.needed is not None]
                 told = await asyncio.gather(*(_ask(ask) for _, ask in needed))
                 self._failed = {name: what for (name, _), what in zip(needed, told, strict=True) if what is not None}

@@ -1,5 +1,9 @@
 """A gateway process: the data plane of one worker."""
 
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
 from cmg.app.console.building import add_console_redirect
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.app.drills.faulting import faults_of
@@ -52,6 +56,8 @@ from cmg.storage.errors import StorageError
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.machine.sampling import sample
 
+_NOTES_S = 5.0  # how long readiness waits for notes at most
+
 
 async def build_gateway(orders: Orders, resources: Resources) -> Built:
     """The data plane of one worker."""
@@ -73,8 +79,9 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     questions = questions_of(sources_of(orders, upstreams, resources), database, clock, instruments)
     estimator = Estimator()
     finder = Finder(database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
-    notes = NoteClient(orders.notes_socket(orders.worker % orders.note_makers))
-    resources.add(Resource("recall", notes.close))
+    notes_socket = orders.notes_socket(orders.worker % orders.note_makers)
+    notes = NoteClient(notes_socket)
+    resources.add(Resource("recall", notes.close, begun(notes_socket, clock)))
     policies = policies_of(settings, feed)
     memory = MemoryService(finder, notes, journal, policies, clock, instruments)
     counting = (clock, instruments, base.tracer, catalogue.lists)
@@ -113,6 +120,20 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     plane.practice = DRILL_KEY if settings.drills.enabled else None
     watching = sample([process_figures("gateway", resources, instruments)], clock)
     return Built(plane, [base.changes.run(), parts.breakers.run(), parts.idempotent.run(), base.outbox.run(), watching])
+
+
+def begun(socket: Path, clock: Clock) -> Callable[[], Awaitable[None]]:
+    """At a start readiness waits for the process that makes notes, or the first calls would go without memory.
+
+    It listens once it is warm. Never for long, and never again: without notes calls go on.
+    """
+    until = clock.monotonic() + _NOTES_S
+
+    async def there() -> None:
+        if clock.monotonic() < until and not os.path.exists(socket):  # noqa: ASYNC240, PTH110  takes microseconds
+            raise StorageError("the process that makes notes is starting")
+
+    return there
 
 
 def _add_pages(routes: Routes, orders: Orders) -> None:
