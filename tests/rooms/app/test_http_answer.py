@@ -202,6 +202,20 @@ async def test_a_body_of_another_length_than_told_costs_the_connection(pieces: l
         assert len(client.got.partition(b"\r\n\r\n")[2]) < 7
 
 
+async def test_a_client_that_is_refused_while_it_still_sends_hears_why():
+    refusal = [{"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"3")]}]
+    head = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 30000000\r\n\r\n"
+    async with serving(answering(*refusal, {"type": "http.response.body", "body": b"big"})) as client:
+        client.transport.write(head + bytes(30_000_000))
+        assert (await client.until(b"big")).startswith(b"HTTP/1.1 413")
+        async with asyncio.timeout(2):
+            while client.transport.get_write_buffer_size():  # a client that sends first and reads then
+                await asyncio.sleep(0.01)
+        assert not client.closed.is_set(), "a reset takes the answer from a client that has not read it yet"
+        async with asyncio.timeout(5):
+            await client.closed.wait()
+
+
 @pytest.mark.parametrize(
     "messages",
     [

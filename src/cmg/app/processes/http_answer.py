@@ -20,6 +20,7 @@ _NO_BODY = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _HEAD_BYTES_MAX = 64 * 1024  # of a request; the parser has no bound of its own, and takes its time
 _TOO_LARGE = InvalidRequest(f"the head of the request has more than {_HEAD_BYTES_MAX} bytes", code="head_too_large")
+_LINGER_S = 2.0  # how long a body that nobody reads may go on to come before its connection is closed
 _COPIED_MAX = 64 * 1024  # a larger body is not copied to stand behind its head
 
 
@@ -149,8 +150,16 @@ class Answer:
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
-            cycle.transport.close()
+            self._close()
         cycle.on_response()
+
+    def _close(self) -> None:
+        """Close; while the request's body still comes, not yet: a reset would take the answer from the client."""
+        cycle = self._cycle
+        if cycle.more_body:
+            self._loop.call_later(_LINGER_S, cycle.transport.close)
+        else:
+            cycle.transport.close()
 
     def _write(self, data: bytes) -> None:
         """Write the head, if it still waits, and these bytes, at once."""
