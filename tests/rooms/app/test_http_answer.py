@@ -209,7 +209,7 @@ async def test_a_client_that_is_refused_while_it_still_sends_hears_why():
         client.transport.write(head + bytes(30_000_000))
         assert (await client.until(b"big")).startswith(b"HTTP/1.1 413")
         async with asyncio.timeout(2):
-            while client.transport.get_write_buffer_size():  # a client that sends first and reads then
+            while client.transport.get_write_buffer_size():  # noqa: ASYNC110  a client that sends first, then reads
                 await asyncio.sleep(0.01)
         assert not client.closed.is_set(), "a reset takes the answer from a client that has not read it yet"
         async with asyncio.timeout(5):
