@@ -2,6 +2,8 @@
 
 import asyncio
 import uuid
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,13 +31,15 @@ from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.passages import passages
+from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
 
 OPERATIONS = "/v1/operations/"
 _SEARCH_S = 5.0
-_WRITE_S = 20.0
+_WRITE_S, _WRITE_S_PER_BYTE = 20.0, 4e-6
+_LARGE = 100_000  # bytes of a body from which on it is taken apart beside the event loop: some ten milliseconds
 _VECTORS_S = 30.0  # how long an ingest with `wait` waits for vectors
 _LOOK_S = 0.05
 _SPARE_ITEMS = 20  # found beyond `max_items`: repeated contents fall out
@@ -68,16 +72,17 @@ class MemoryApi:
         `InvalidRequest`, `Conflict` (an id that is stored with other content; nothing is stored then), `DatabaseAway`.
         """
         self._access.write(caller)
-        asked = decode(_ingest, await request.body(self._body_limit))
+        body = await request.body(self._body_limit)
+        asked = decode(_ingest, body)
         self._access.speak(request, caller, asked.user_id)
         now = self._clock.now()
         policy = self._service.policies.of(caller.workspace_id)
         writer = (caller.workspace_id, self._access.key_of(caller))
-        messages = messages_of(asked, writer, now, policy.redactor)
-        items = _ingested(messages)
+        prepare = partial(_prepared, asked, writer, now, policy.redactor)
+        messages, items = await asyncio.to_thread(prepare) if len(body) > _LARGE else prepare()
         operation_id = uuid7()
         owner = owner_of(caller.workspace_id, asked.user_id)
-        async with self._database.transaction(_WRITE_S) as conn:
+        async with self._database.transaction(_WRITE_S + len(body) * _WRITE_S_PER_BYTE) as conn:
             new = await self._writer.write(conn, messages, strict=True)
             thread_id = messages[0].thread.thread_id if messages and policy.draws_facts else None
             state = ("done", msgspec.json.encode(items).decode(), now, thread_id)
@@ -151,6 +156,14 @@ def _wanted(asked: RecallRequest, reader: tuple[str, str | None], budget: int | 
         token_budget=None if budget is None else budget + budget // 2,
         filters=filters_of(asked),
     )
+
+
+def _prepared(
+    asked: IngestRequest, writer: tuple[str, str | None], now: datetime, redactor: Redactor
+) -> tuple[list[Message], list[IngestedItem]]:
+    """What is to be stored, and as what it is known."""
+    messages = messages_of(asked, writer, now, redactor)
+    return messages, _ingested(messages)
 
 
 def _ingested(messages: list[Message]) -> list[IngestedItem]:

@@ -1,19 +1,20 @@
 """Stores messages, each once: the one way into the memory's tables, for the journal and for ingest."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from cmg.kit.clock import Clock
 from cmg.kit.errors import Conflict
 from cmg.memory.extraction.store import ExtractionStore
-from cmg.memory.models import Message, UserOfAnotherKey
+from cmg.memory.models import Message, Thread, UserOfAnotherKey
 from cmg.memory.policies import Policies
 from cmg.memory.store import MemoryStore
 from cmg.memory.text.rows import Row, rows_of
 from cmg.storage.database import Connection
 
-_BREATH = 16  # messages between two looks at other work on the event loop: about a millisecond
+_BREATH = 1600  # characters between two looks at other work on the event loop: about a millisecond
+_ROWS = 1000  # of a statement
 
 
 class TurnWriter:
@@ -41,21 +42,35 @@ class TurnWriter:
         wanted = {item_id: one for item_id, one in wanted.items() if one.thread in numbers}
         workspaces = {message.thread.owner.workspace_id for message in wanted.values()}
         known = await self._store.known(conn, list(wanted), workspaces)
-        rows: list[Row] = []
-        for count, (item_id, message) in enumerate(wanted.items(), 1):
+        fresh = []
+        for item_id, message in wanted.items():
             if item_id not in known or (strict and known[item_id] is None):
-                rows += rows_of(message, *numbers[message.thread])
+                fresh.append(message)
             elif strict and known[item_id] != message.digest:
                 raise _conflict(message)
-            if not count % _BREATH:
-                await asyncio.sleep(0)
+        rows = await _rows(fresh, numbers)
         settings = self._policies.settings
-        new = await self._store.add(conn, rows, at, embedded=settings.embedder != "none")
+        embedded, new = settings.embedder != "none", 0
+        for first in range(0, len(rows), _ROWS):
+            new += await self._store.add(conn, rows[first : first + _ROWS], at, embedded=embedded)
         drawn = {one for one in workspaces if self._policies.of(one).draws_facts}
         threads = {(row.thread_no, row.workspace_id) for row in rows if row.workspace_id in drawn}
         if new and threads:
             await self._extraction.queue(conn, threads, at, settings.extraction_delay_s)
         return new
+
+
+async def _rows(messages: Sequence[Message], numbers: Mapping[Thread, tuple[int, int]]) -> list[Row]:
+    """The rows of messages; other work of the process goes on meanwhile, however long they are."""
+    rows, said = [], 0
+    for message in messages:
+        for row in rows_of(message, *numbers[message.thread]):
+            rows.append(row)
+            said += len(row.content)
+            if said > _BREATH:
+                said = 0
+                await asyncio.sleep(0)
+    return rows
 
 
 def _distinct(messages: Sequence[Message], *, strict: bool) -> dict[UUID, Message]:

@@ -1,7 +1,9 @@
 """`/v1/ingest`, `/v1/operations/{id}` and `/v1/recall` as a client sees them."""
 
+import asyncio
 import json
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,10 +11,12 @@ import pytest
 from cmg.identity.models import ApiKey, Caller, Workspace
 from cmg.kit.asgi import Request
 from cmg.kit.errors import CmgError, Conflict, Forbidden, InvalidRequest, NotFound, Unavailable
+from cmg.memory import writing
 from cmg.memory.api.control_schemas import AddRequest, EditRequest
 from cmg.memory.api.parameters import narrow_of
 from cmg.memory.api.reading import changes_of, item_of
 from cmg.memory.handlers import MemoryApi
+from cmg.memory.models import Message, Owner, Thread
 from rooms.memory.conftest import Memory, said, scope
 from support.access import access_on
 
@@ -297,3 +301,37 @@ async def test_neighbours_follow_the_hits_as_items_of_their_own(client: Client) 
     assert [item["content"] for item in one["items"]] == ["How was Lisbon?"]
     narrowed = await client.recall("Lisbon", max_items=10, filters={"role": "assistant"})
     assert [item["content"] for item in narrowed["items"]] == ["How was Lisbon?"]
+
+
+async def test_a_long_document_is_stored_whole_and_in_order_in_several_statements(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_ROWS", 20)
+    text = " ".join(f"word{number}" for number in range(14_000))
+    made = await client.ingest(thread_id="t", content=text, content_type="document")
+    stored = await client.memory.database.fetch("SELECT id, content FROM memory_turns ORDER BY seq")
+    assert [str(row["id"]) for row in stored] == [item["id"] for item in made["items"]]
+    assert " ".join(row["content"] for row in stored) == text
+
+
+async def test_while_a_long_document_is_taken_apart_other_work_goes_on() -> None:
+    text = " ".join(f"word{number}" for number in range(14_000))  # 120 KB: in one go that was a tenth of a second
+    thread = Thread(Owner("default", "ana"), "t")
+    now = datetime.now(UTC)
+    said_by = {"message_id": "m", "role": "user", "name": None, "created_at": now}
+    message = Message(thread=thread, content=text, kind="document", **said_by)
+    rounds = asyncio.create_task(_rounds())
+    rows = await writing._rows([message], {thread: (1, 1)})
+    rounds.cancel()
+    assert await rounds > len(rows) / 4
+
+
+async def _rounds() -> int:
+    """How often other work had its turn until it was ended."""
+    count = 0
+    try:
+        while True:
+            await asyncio.sleep(0)
+            count += 1
+    except asyncio.CancelledError:
+        return count
