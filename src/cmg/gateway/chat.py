@@ -28,6 +28,7 @@ from cmg.kit.scopes import require
 from cmg.kit.turns import Turn
 
 _JSON = b"application/json"
+_INTERNAL = CmgError("an internal error; the log has the details", code="internal")
 _STOPPING = Unavailable("the service stopped before the answer was whole; ask again", code="stopping")
 
 
@@ -136,6 +137,10 @@ class ChatHandler:
                 await self._cut(asked, out, relay, _STOPPING)
             else:
                 self._streamed(call, chat, out, relay.reader)
+            raise
+        except Exception:  # a fault of ours, which the data plane tells in the log
+            if out.begun and not call.written:
+                await self._cut(asked, out, relay, _INTERNAL)
             raise
 
     async def _cut(self, asked: _Asked, out: Outgoing, relay: Relay, error: CmgError) -> None:

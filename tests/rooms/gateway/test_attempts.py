@@ -378,3 +378,18 @@ async def test_an_error_in_a_further_answer_is_a_failed_attempt(gateway: Gateway
     gateway.transport.script("one", whole(choices=_answers((good, "stop"), (good, "error"))))
     gateway.transport.script("two", whole(content="from two"))
     assert b"from two" in (await gateway.call(n=2, models=["two/m"])).body
+
+
+async def test_a_redirect_is_told_as_what_it_is(gateway: GatewayCalls) -> None:
+    gateway.transport.script("one", Script([], status=307, headers={"location": "http://elsewhere/v1"}))
+    reply = await gateway.call()
+    assert reply.status == 502
+    assert "HTTP 307, a redirect to http://elsewhere/v1; check its base_url" in reply.json["error"]["message"]
+
+
+@pytest.mark.parametrize("usage", [b"", b',"usage":{"completion_tokens":1e400}'])
+async def test_a_number_beyond_every_type_is_no_crash(gateway: GatewayCalls, usage: bytes) -> None:
+    message = b'{"choices":[{"index":0,"odd":1e400,"message":{"content":"hello"},"finish_reason":"stop"}]'
+    gateway.transport.script("one", Script([message + usage + b"}"]))
+    assert (await gateway.call()).status == 200
+    assert (gateway.row().status, gateway.row().completion_tokens) == ("ok", 1)

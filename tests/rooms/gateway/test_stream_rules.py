@@ -52,11 +52,11 @@ def _steps(events: list[bytes], how: str, *, together: bool) -> list[Step]:
     return [*([b"".join(events)] if together else events), *rest]
 
 
-def _whole(reply: Reply, said: str = ALL) -> None:
+def whole_text(reply: Reply, said: str = ALL) -> None:
     assert (reply.status, reply.text, reply.done, reply.errors) == (200, said, True, []), reply.body
 
 
-def _cut(reply: Reply, said: str) -> None:
+def cut_after(reply: Reply, said: str) -> None:
     assert (reply.status, reply.text, reply.done, reply.complete) == (200, said, False, True), reply.body
     assert len(reply.errors) == 1
     assert reply.errors[0]["message"]
@@ -105,12 +105,12 @@ async def test_an_upstream_that_refuses_to_be_asked_for_usage_is_left_alone_with
 ) -> None:
     gateway.transport.script("one", refusal, good(*WORDS))
     reply = await gateway.stream()
-    _whole(reply)
+    whole_text(reply)
     assert reply.headers["x-cmg-attempts"] == "1"
-    _whole(await gateway.stream())
+    whole_text(await gateway.stream())
     assert ["stream_options" in one.json for one in gateway.transport.asked] == [True, False, False]
     gateway.clock.ahead_s += 3601
-    _whole(await gateway.stream())
+    whole_text(await gateway.stream())
     assert "stream_options" in gateway.transport.asked[-1].json
 
 
@@ -133,7 +133,7 @@ async def test_another_bad_request_is_not_sent_twice(gateway: GatewayCalls) -> N
 async def test_events_that_came_together_leave_together(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", stream(ROLE + b"".join(text(*WORDS)) + STOP + USAGE_EVENT + DONE))
     reply = await gateway.stream()
-    _whole(reply)
+    whole_text(reply)
     assert len(reply.messages) <= 3
 
 
@@ -143,7 +143,7 @@ async def test_pieces_leave_as_they_come(gateway: GatewayCalls) -> None:
         steps += [event, 0.03]
     gateway.transport.script("one", stream(*steps, STOP, DONE))
     reply = await gateway.stream()
-    _whole(reply)
+    whole_text(reply)
     assert reply.arrived[-1] - reply.arrived[0] > 0.08
 
 
@@ -153,7 +153,7 @@ async def test_a_break_before_content_is_never_seen(gateway: GatewayCalls, how: 
     gateway.transport.script("one", stream(*_steps([ROLE], how, together=together)))
     gateway.transport.script("two", good(*WORDS))
     reply = await gateway.stream(models=["two/m"])
-    _whole(reply)
+    whole_text(reply)
     assert reply.headers["x-cmg-upstream"] == "two"
     row = gateway.row()
     assert (row.status, row.upstream, row.completion_tokens, row.error_type) == ("ok", "two", 3, None)
@@ -176,7 +176,7 @@ async def test_a_break_before_content_without_another_candidate_is_an_error_with
 async def test_a_cut_stream_is_told_and_costed(gateway: GatewayCalls, how: str, *, together: bool) -> None:
     gateway.transport.script("one", stream(*_steps([ROLE, *text(*WORDS[:2])], how, together=together)))
     reply = await gateway.stream()
-    _cut(reply, "The quick")
+    cut_after(reply, "The quick")
     row = gateway.row()
     assert (row.status, row.cost_origin) == ("cut", "estimate")
     assert row.completion_tokens >= 1
@@ -184,7 +184,7 @@ async def test_a_cut_stream_is_told_and_costed(gateway: GatewayCalls, how: str, 
 
 async def test_what_was_not_sent_yet_is_begun_afresh(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", stream(ROLE + text("Another")[0] + ERROR_EVENT), good(*WORDS))
-    _whole(await gateway.stream())
+    whole_text(await gateway.stream())
 
 
 @pytest.mark.parametrize("how", BREAKS)
@@ -193,7 +193,7 @@ async def test_a_cut_stream_goes_on_with_who_says_the_same(gateway: GatewayCalls
     gateway.transport.script("one", stream(*_steps([ROLE, *text(*WORDS[:2])], how, together=together)))
     gateway.transport.script("two", stream(ROLE, *text("The qui", "ck br", "own", " fox"), STOP, USAGE_EVENT, DONE))
     reply = await gateway.stream(models=["two/m"])
-    _whole(reply)
+    whole_text(reply)
     row = gateway.row()
     assert (row.status, row.upstream, row.cost_nano, row.finish_reason) == ("ok", "two", 250_000_000, "stop")
 
@@ -202,7 +202,7 @@ async def test_two_cuts_are_survived_when_the_third_goes_on(gateway: GatewayCall
     gateway.transport.script("one", stream(ROLE, *text("The"), 0.0, Truncated("cut")))
     gateway.transport.script("two", stream(ROLE, *text("The quick", " brown"), 0.0, Truncated("cut")))
     gateway.transport.script("three", good(*WORDS))
-    _whole(await gateway.stream(models=["two/m", "three/m"]))
+    whole_text(await gateway.stream(models=["two/m", "three/m"]))
 
 
 @pytest.mark.parametrize(
@@ -219,20 +219,20 @@ async def test_two_cuts_are_survived_when_the_third_goes_on(gateway: GatewayCall
 async def test_what_says_something_else_is_never_mixed_in(gateway: GatewayCalls, other: Script) -> None:
     gateway.transport.script("one", stream(ROLE, *text("The", " quick"), 0.0, Truncated("cut")))
     gateway.transport.script("two", other)
-    _cut(await gateway.stream(models=["two/m"]), "The quick")
+    cut_after(await gateway.stream(models=["two/m"]), "The quick")
 
 
 async def test_who_said_something_else_leaves_the_place_to_the_next(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", stream(ROLE, *text("The", " quick"), 0.0, Truncated("cut")))
     gateway.transport.script("two", good("Nothing", " of it"))
     gateway.transport.script("three", good(*WORDS))
-    _whole(await gateway.stream(models=["two/m", "three/m"]))
+    whole_text(await gateway.stream(models=["two/m", "three/m"]))
 
 
 async def test_a_prefill_is_given_to_who_takes_one(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", stream(ROLE, *text("The", " quick"), 0.0, Truncated("cut")))
     gateway.transport.script("warm", good(" brown", " fox"))
-    _whole(await gateway.stream(models=["warm/m"]))
+    whole_text(await gateway.stream(models=["warm/m"]))
     (asked,) = gateway.transport.to("warm")
     assert asked.json["messages"][-1] == {"role": "assistant", "content": "The quick"}
 
@@ -250,7 +250,7 @@ async def test_what_is_no_plain_text_is_not_continued(gateway: GatewayCalls, eve
     gateway.transport.script("one", stream(ROLE, event, 0.0, Truncated("cut")))
     gateway.transport.script("two", good(*WORDS))
     reply = await gateway.stream(models=["two/m"])
-    _cut(reply, "")
+    cut_after(reply, "")
     assert gateway.transport.to("two") == []
     assert gateway.row().completion_tokens >= 1
 
@@ -258,7 +258,7 @@ async def test_what_is_no_plain_text_is_not_continued(gateway: GatewayCalls, eve
 async def test_one_of_two_choices_finished_is_not_the_end(gateway: GatewayCalls) -> None:
     both = [*text("a"), *text("b", index=1)]
     gateway.transport.script("one", stream(*both, STOP, 0.0, Truncated("cut")))
-    _cut(await gateway.stream(n=2), "ab")
+    cut_after(await gateway.stream(n=2), "ab")
     gateway.transport.script("one", stream(*both, STOP, chunk(finish="stop", index=1), DONE))
     assert (await gateway.stream(n=2)).done
 
@@ -267,14 +267,14 @@ async def test_one_of_two_choices_finished_is_not_the_end(gateway: GatewayCalls)
 async def test_after_the_finish_reason_nothing_can_spoil_it(gateway: GatewayCalls, after: list[Step]) -> None:
     gateway.transport.script("one", stream(ROLE, *text(*WORDS), STOP, *after))
     async with asyncio.timeout(5):
-        _whole(await gateway.stream())
+        whole_text(await gateway.stream())
     assert gateway.row().status == "ok"
 
 
 async def test_a_silent_upstream_is_not_asked_again_while_another_is_left(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", Script(refused=FirstByteTimeout("silence")))
     gateway.transport.script("two", good(*WORDS))
-    _whole(await gateway.stream(models=["two/m"]))
+    whole_text(await gateway.stream(models=["two/m"]))
     assert len(gateway.transport.to("one")) == 1
 
 
@@ -282,7 +282,7 @@ async def test_comments_are_no_content(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", stream(b": PROCESSING\n\n", b": PROCESSING\n\n", Reset("gone")))
     gateway.transport.script("two", stream(b": PROCESSING\n\n", ROLE, *text(*WORDS), b": x\n\n", STOP, DONE))
     reply = await gateway.stream(models=["two/m"])
-    _whole(reply)
+    whole_text(reply)
     assert b": x\n\n" in reply.body
 
 
@@ -293,7 +293,7 @@ async def test_keep_alives_do_not_prolong_the_time_to_the_first_token(tmp_path: 
     gateway.transport.script("one", stream(*[b": PROCESSING\n\n", 0.02] * 50, *text(*WORDS), STOP, DONE))
     gateway.transport.script("two", stream(ROLE, 0.2, *text(*WORDS), STOP, DONE))
     reply = await gateway.stream(models=["two/m"])
-    _whole(reply)
+    whole_text(reply)
     assert (reply.headers["x-cmg-upstream"], len(gateway.transport.to("one"))) == ("two", 1)
     await gateway.close()
 
@@ -305,7 +305,7 @@ async def test_a_stream_that_ends_before_it_says_anything_is_no_success(
     gateway.transport.script("one", stream(*steps))
     gateway.transport.script("two", good(*WORDS))
     reply = await gateway.stream(models=["two/m"])
-    _whole(reply)
+    whole_text(reply)
     assert reply.headers["x-cmg-upstream"] == "two"
     assert (await gateway.stream()).status == 502
 
@@ -315,13 +315,13 @@ async def test_a_stream_may_call_itself_one_in_capitals(gateway: GatewayCalls) -
     gateway.transport.script(
         "one", Script(good_one.steps, headers={"content-type": "Text/Event-Stream; charset=UTF-8"})
     )
-    _whole(await gateway.stream())
+    whole_text(await gateway.stream())
 
 
 async def test_an_answer_that_is_no_stream_is_no_success(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", whole())
     gateway.transport.script("two", good(*WORDS))
-    _whole(await gateway.stream(models=["two/m"]))
+    whole_text(await gateway.stream(models=["two/m"]))
 
 
 UNUSUAL = [
@@ -391,31 +391,8 @@ async def test_a_client_that_leaves_before_the_answer_cancels_too(gateway: Gatew
 
 async def test_a_slow_end_of_the_body_is_no_client_that_left(gateway: GatewayCalls) -> None:
     gateway.transport.script("one", stream(ROLE, 0.1, *text(*WORDS), STOP, DONE, 0.1))
-    _whole(await gateway.stream())  # it would raise what a vanished client raises
+    whole_text(await gateway.stream())  # it would raise what a vanished client raises
     assert gateway.row().status == "ok"
-
-
-async def test_a_stream_that_a_stop_waits_for_no_longer_ends_with_an_error_event(gateway: GatewayCalls) -> None:
-    gateway.transport.script("one", stream(ROLE, *text("The", " quick"), 30.0), model="m-priced")
-    client = Client(chat_body(stream=True, model="m-priced"))
-    call = asyncio.create_task(gateway.call(client=client))
-    await client.sent.wait()
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
-    _cut(client.reply, client.reply.text)
-    assert client.reply.errors[0]["code"] == "stopping"
-    assert gateway.transport.asked[0].cancelled
-    row = gateway.row()
-    assert (row.status, row.error_type, row.cost_origin) == ("cut", "stopping", "estimate")
-    assert row.cost_nano > 0
-
-
-async def test_a_byte_order_mark_before_the_first_event_is_no_part_of_it(gateway: GatewayCalls) -> None:
-    gateway.transport.script("one", stream(b"\xef\xbb\xbf" + text("The")[0], *text(*WORDS[1:]), STOP, DONE))
-    reply = await gateway.stream()
-    _whole(reply)
-    assert reply.body.startswith(b"data: ")
 
 
 async def test_the_row_lies_in_the_journal_before_the_last_byte(gateway: GatewayCalls) -> None:

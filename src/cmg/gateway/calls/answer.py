@@ -1,5 +1,6 @@
 """Whole (not streamed) answers: which bodies are one, and what they used."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -90,8 +91,12 @@ def beside_text(body: bytes) -> int:
 
     For an estimate, where the upstream told no usage.
     """
+    try:
+        choices = json.loads(body)["choices"]  # which takes numbers beyond every type, too
+    except (ValueError, RecursionError):
+        return 0
     size = 0
-    for place, choice in enumerate(msgspec.json.decode(body)["choices"]):
+    for place, choice in enumerate(choices):
         told = {name: value for name, value in choice["message"].items() if value and name != "role"}
         if place == 0:
             told.pop("content", None)

@@ -11,6 +11,7 @@ from cmg.gateway.upstreams.transport import TransportError, UpstreamResponse
 
 ANSWER_MAX = 256 * 2**20
 _ERROR_MAX = 1 * 2**20
+_PLACE_MAX = 200
 
 
 class Failed(Exception):
@@ -33,7 +34,9 @@ async def ask(candidate: Candidate, path: str, body: bytes, trace: Mapping[str, 
         response = await upstream.transport.request("POST", upstream.base_url + path, headers, body, upstream.timeouts)
         if response.status != 200:
             told = await response.read(_ERROR_MAX)
-            raise Failed(from_status(_error_status(response.status), told, response.headers, candidate.name))
+            if response.status < 400:  # a redirect, which we do not follow, or an odd good status
+                raise Failed(from_body(_odd(response), candidate.name))
+            raise Failed(from_status(response.status, told, response.headers, candidate.name))
     except TransportError as error:
         raise Failed(from_transport(error, candidate.name)) from error
     return response
@@ -58,9 +61,10 @@ def refuse(body: bytes, candidate: Candidate, what: str) -> NoReturn:
     raise Failed(from_body(what, candidate.name))
 
 
-def _error_status(status: int) -> int:
-    """Redirects and odd good statuses are errors of the upstream: we follow none."""
-    return status if status >= 400 else 502
+def _odd(response: UpstreamResponse) -> str:
+    """What is told of a status that is neither an answer nor an error."""
+    place = response.headers.get("location", "")[:_PLACE_MAX]
+    return f"HTTP {response.status}" + (f", a redirect to {place}; check its base_url" if place else "")
 
 
 def is_event_stream(response: UpstreamResponse) -> bool:

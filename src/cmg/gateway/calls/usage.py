@@ -1,5 +1,6 @@
 """The `usage` object of an answer, as OpenAI, OpenRouter and their like write it."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -75,7 +76,10 @@ def read_usage(told: msgspec.Raw) -> Usage | None:
     try:
         return _decode(told)
     except msgspec.ValidationError:
-        return _salvaged(msgspec.json.decode(told))
+        try:
+            return _salvaged(json.loads(bytes(told)))  # which takes numbers beyond every type, too
+        except (ValueError, RecursionError):
+            return None
 
 
 def _salvaged(told: Any) -> Usage | None:

@@ -1,5 +1,6 @@
 """Going on with another candidate after a cut: only so that the client's text stays whole."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -39,13 +40,16 @@ class Continuation:
             return b""
         self.left = said[len(expected) :]
         if self.left or reader.finished:
-            return _rewritten(event.data, self.left)
+            try:
+                return _rewritten(event.data, self.left)
+            except (ValueError, RecursionError) as error:
+                raise Broken(from_body("an event of its stream cannot be read whole", self._name)) from error
         return b""
 
 
 def _rewritten(data: bytes, content: str) -> bytes:
     """The event with another content in its first choice."""
-    chunk: dict[str, Any] = msgspec.json.decode(data)
+    chunk: dict[str, Any] = json.loads(data)  # which takes numbers beyond every type, too
     for choice in chunk.get("choices") or ():
         delta = choice.get("delta")
         if choice.get("index", 0) == 0 and isinstance(delta, dict) and "content" in delta:

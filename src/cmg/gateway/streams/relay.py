@@ -274,6 +274,8 @@ class _Passage:
         """Look at events. Raises `Broken` at the first that is not good; those before it stay taken."""
         reader, going_on = self.reader, self.going_on
         for event in events:
+            if reader.done:
+                return  # nothing of an answer comes behind its end
             before, finished = len(reader.text), reader.finished
             try:
                 reader.take(event)
