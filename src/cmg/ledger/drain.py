@@ -27,7 +27,7 @@ from cmg.telemetry.logs import get_logger
 
 MAX_RECORDS = 2000  # of one batch
 POLL_S = 0.25  # looks that need no wake-up: new folders, dead workers, a lost wake-up
-_REST, _REST_S = 4.0, (0.02, 0.06)
+_REST, _REST_S, _LONGER = 4.0, (0.02, 0.2), 1.5
 COMMIT_S = 30.0  # deadline of one batch
 BACKOFF_S = (0.1, 5.0)
 MEASURE_S = 1.0
@@ -48,13 +48,15 @@ class Batch:
     count: int = 0
 
 
-def rest_s(records: int, took_s: float) -> float:
-    """How long to rest after a round: some times as long as it took, so that load makes batches larger, not more.
+def rest_s(records: int, took_s: float, rounds: int) -> float:
+    """How long to rest after a round: some times as long as it took, and longer with each of so many rounds in a row.
 
-    Most of what a small batch costs are its statements. After a full batch more is waiting; a recall waits 0.1 s at
-    most for its user's last turn.
+    Most of what a small batch costs are its statements, so lasting load shall make batches larger, not more. After a
+    full batch more is waiting. Who waits for a turn knocks, and ends the rest.
     """
-    return 0.0 if records >= MAX_RECORDS else min(max(_REST * took_s, _REST_S[0]), _REST_S[1])
+    least, most = _REST_S
+    lasting = least * _LONGER ** min(rounds - 1, 10)
+    return 0.0 if records >= MAX_RECORDS else min(max(_REST * took_s, lasting), most)
 
 
 class JournalDrain:
@@ -124,7 +126,7 @@ class JournalDrain:
         return size, self._clock.monotonic() - min(since) if since else 0.0
 
     async def _forever(self, woken: asyncio.Event) -> None:
-        backoff = BACKOFF_S[0]
+        backoff, rounds = BACKOFF_S[0], 0
         while True:
             woken.clear()
             started = self._clock.monotonic()
@@ -140,8 +142,10 @@ class JournalDrain:
                 continue
             backoff = BACKOFF_S[0]
             if batch.moves:
-                await _rest(rest_s(batch.count, self._clock.monotonic() - started), woken)
+                rounds += 1
+                await _rest(rest_s(batch.count, self._clock.monotonic() - started, rounds), woken)
             else:
+                rounds = 0
                 await self._sleep(woken)
 
     async def _sleep(self, woken: asyncio.Event) -> None:

@@ -20,7 +20,7 @@ from cmg.memory.text.terms import salt
 
 FILE = "recent-writers"
 _SLOT = Struct("=QQ16s")  # the user's number, the position, the worker
-_SLOTS = 1 << 15  # 1 MB; a slot matters for as long as the drain takes and rests, some 20 to 80 ms
+_SLOTS = 1 << 15  # 1 MB; a slot matters for as long as the drain takes and rests, 0.3 s at most
 _OWN_WRITES_S = 0.1  # how long a recall waits for the user's own last turn
 _LOOK_S = 0.002  # the first pause; each is longer than the one before, or a slow database would cost us looks
 _LOOK_LONGER = 1.5

@@ -221,12 +221,19 @@ async def test_a_running_drain_is_woken_and_a_second_one_waits(
 
 
 @pytest.mark.parametrize(
-    ("records", "took_s", "rests_s"),
-    [(1, 0.001, 0.02), (1, 0.01, 0.04), (1999, 2.0, 0.06), (2000, 2.0, 0.0)],
-    ids=["a short round", "in proportion", "never so long that a recall would wait in vain", "more is there"],
+    ("records", "took_s", "rounds", "rests_s"),
+    [
+        (1, 0.001, 1, 0.02),
+        (1, 0.01, 1, 0.04),
+        (1, 0.001, 3, 0.045),
+        (1, 0.001, 10**9, 0.2),
+        (1999, 2.0, 1, 0.2),
+        (2000, 2.0, 9, 0.0),
+    ],
+    ids=["a short round", "in proportion", "longer each time", "while load lasts", "never very long", "more is there"],
 )
-def test_rounds_rest_longer_the_longer_they_take(records: int, took_s: float, rests_s: float) -> None:
-    assert rest_s(records, took_s) == pytest.approx(rests_s)
+def test_rounds_rest_longer_the_longer_they_take(records: int, took_s: float, rounds: int, rests_s: float) -> None:
+    assert rest_s(records, took_s, rounds) == pytest.approx(rests_s)
 
 
 async def test_who_waits_for_a_turn_ends_a_rest(
