@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cmg.config import MemorySettings
-from cmg.memory.extraction.worker import ExtractionWorker, RuleExtractor, drawn_by_rules
+from cmg.memory.extraction.worker import ExtractionWorker, RuleExtractor, drawn_by_rules, how_many
 from cmg.memory.items.models import Changes
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner
@@ -110,6 +110,13 @@ async def test_a_long_thread_is_read_in_steps(memory: Memory, monkeypatch) -> No
     while await worker(memory).once():
         rounds += 1
     assert (rounds, len(await facts(memory)), await waiting(memory)) == (4, 10, 0)
+
+
+@pytest.mark.parametrize(
+    ("done", "took_s", "next_time"), [(16, 0.02, 64), (64, 0.1, 64), (64, 2.0, 16), (3, 0.01, 16)]
+)
+def test_more_threads_are_read_together_while_it_is_quick(done: int, took_s: float, next_time: int) -> None:
+    assert how_many(done, took_s) == next_time
 
 
 async def test_a_thread_is_read_by_one_process_at_a_time(memory: Memory) -> None:

@@ -24,6 +24,7 @@ from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.logs import get_logger
 
 _TOGETHER = 16  # threads at a time: most of them hold no fact, and share their statements
+_QUICK_S, _MORE_TOGETHER = 0.25, 64  # when those were read so quickly: short ones, as busy clients leave them
 _BEGUN_TOGETHER = 4  # of those that were begun and not ended: one of them may be what ended its process
 _AT_ONCE = 4  # of which facts are drawn at the same time
 _PASSAGES = 200  # of one thread at a time
@@ -36,6 +37,11 @@ _ATTEMPTS, _PAUSE_S = 5, 2.0
 _FAILED_DAYS = 30
 _log = get_logger("cmg.memory.extraction")
 Drawn = tuple[Passage, Finding]
+
+
+def how_many(done: int, took_s: float) -> int:
+    """How many threads to read next, after so many: more where it is quick, never so many that a round takes long."""
+    return _MORE_TOGETHER if done >= _TOGETHER and took_s < _QUICK_S else _TOGETHER
 
 
 class NeverEnds(Exception):
@@ -91,6 +97,7 @@ class ExtractionWorker:
         self._extractor, self._writer, self._store = extractor, writer, ExtractionStore()
         self._beside = beside
         self._looked_at = float("-inf")
+        self._together = _TOGETHER
 
     async def run(self) -> None:
         """Work until cancelled; goes on by itself when the database comes back."""
@@ -103,11 +110,12 @@ class ExtractionWorker:
             # for until they are many: a round costs as many statements for one as for all.
             took = self._clock.monotonic() - started
             await self._clock.sleep(min(took, _REST_S) if done >= _TOGETHER else _IDLE_S)
+            self._together = how_many(done, took)
 
     async def once(self) -> int:
         """Read some threads that are due; returns how many. Raises `DatabaseAway`."""
         now = self._clock.now()
-        claims = await self._store.claim(self._database, now, _LEASE_S, _TOGETHER)
+        claims = await self._store.claim(self._database, now, _LEASE_S, self._together)
         await self._work_on(claims)
         begun = await self._store.claim(self._database, now, _LEASE_S, _BEGUN_TOGETHER, begun=True)
         await self._work_on(begun)
