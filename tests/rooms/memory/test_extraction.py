@@ -112,9 +112,7 @@ async def test_a_long_thread_is_read_in_steps(memory: Memory, monkeypatch) -> No
     assert (rounds, len(await facts(memory)), await waiting(memory)) == (4, 10, 0)
 
 
-@pytest.mark.parametrize(
-    ("done", "took_s", "next_time"), [(16, 0.02, 64), (64, 0.1, 64), (64, 2.0, 16), (3, 0.01, 16)]
-)
+@pytest.mark.parametrize(("done", "took_s", "next_time"), [(16, 0.02, 64), (64, 0.1, 64), (64, 2.0, 16), (3, 0.01, 16)])
 def test_more_threads_are_read_together_while_it_is_quick(done: int, took_s: float, next_time: int) -> None:
     assert how_many(done, took_s) == next_time
 
