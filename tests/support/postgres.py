@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from cmg.storage.migrate import migrate, migrations
 from support.apart import run_apart
 from support.clusters import UNSAFE, lend_cluster, open_folder
 from support.processes import alive, command_line, kill
-from support.used_database import Pristine
+from support.used_database import STRANGERS, Pristine
 
 _OWNER = "owner.pid"
 _TEMPLATE_LOCK = 0x636D6700
@@ -39,13 +39,14 @@ class TestServer:
         self.server = EmbeddedPostgres(self.folder, SystemClock(), settings=UNSAFE)
         self._pristine: Pristine | None = None
         self._migrated: set[str] = set()
+        self._kept: dict[str, asyncpg.Connection] = {}  # in the loop of `_admin`
         self.free: list[str] = []
         run_apart(self.server.start())
         self._admin = _Admin(self.dsn("postgres"))
 
     def close(self) -> None:
         """Let it go; the last worker process of the run stops it and removes its files."""
-        self._admin.close()
+        self._admin.close(self._kept.values())
         (self.folder / _OWNER).write_text(str(os.getpid()))  # while it stops, another run could take it for abandoned
         if run_apart(self.server.stop()):
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -55,14 +56,14 @@ class TestServer:
         return self.server.dsn.replace("///cmg?", f"///{database}?")
 
     async def create(self, *, migrated: bool = True) -> str:
-        """A fresh database (empty, or with the present schema); returns its DSN, which is no other test's."""
+        """A fresh database (empty, or with the present schema) that no other test has now; returns its DSN."""
+        if migrated and (name := await self._admin.run(self._free_one())):
+            self._migrated.add(name)
+            return self.dsn(name)
         name = f"test_{uuid.uuid4().hex[:16]}"
-        if migrated and self.free:
-            await self._admin.execute(f'ALTER DATABASE "{self.free.pop()}" RENAME TO "{name}"')
-        else:
-            template = await self._admin.run(self._template()) if migrated else "template0"
-            # Its files are copied: page by page through the log takes five times as long.
-            await self._admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
+        template = await self._admin.run(self._template()) if migrated else "template0"
+        # Its files are copied: page by page through the log takes five times as long.
+        await self._admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
         if migrated:
             self._migrated.add(name)
             self._pristine = self._pristine or await Pristine.read(self.dsn(name))
@@ -73,10 +74,35 @@ class TestServer:
         name = dsn.split("///", 1)[1].split("?", 1)[0]
         if name in self._migrated:
             self._migrated.discard(name)
-            if self._pristine and await self._pristine.restore(dsn):
+            if await self._admin.run(self._restored(name)):
                 self.free.append(name)
                 return
         await self._admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    async def _free_one(self) -> str | None:
+        """One that is as new; where somebody came back into it meanwhile, it is dropped."""
+        while self.free:
+            name = self.free.pop()
+            if not await (await self._kept_on(name)).fetchval(STRANGERS):
+                return name
+            await (await self._admin.connection()).execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        return None
+
+    async def _restored(self, name: str) -> bool:
+        """Whether a used database is as new again."""
+        assert self._pristine is not None
+        try:
+            return await self._pristine.restore(await self._kept_on(name))
+        except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError):
+            await self._kept[name].close(timeout=5)  # a test sent everybody away
+            return await self._pristine.restore(await self._kept_on(name))
+
+    async def _kept_on(self, name: str) -> asyncpg.Connection:
+        """A connection to a database that stays: one that is new takes ten times as long to look for what was used."""
+        kept = self._kept.get(name)
+        if kept is None or kept.is_closed():
+            kept = self._kept[name] = await asyncpg.connect(self.dsn(name))
+        return kept
 
     async def _template(self) -> str:
         admin = await self._admin.connection()
@@ -126,10 +152,11 @@ class _Admin:
             self._connection = await asyncpg.connect(self._dsn)
         return self._connection
 
-    def close(self) -> None:
-        """Close it and end the loop."""
-        if self._connection is not None:
-            asyncio.run_coroutine_threadsafe(self._connection.close(), self._loop).result(20)
+    def close(self, others: Iterable[asyncpg.Connection]) -> None:
+        """Close it and others of the same loop, and end the loop."""
+        for one in (self._connection, *others):
+            if one is not None and not one.is_closed():
+                asyncio.run_coroutine_threadsafe(one.close(), self._loop).result(20)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(20)
         self._loop.close()

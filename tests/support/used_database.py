@@ -23,6 +23,10 @@ _LEAVE = """
 SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
+STRANGERS = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+"""
 # Every change of a definition writes a row of one of these, and its xmin tells; a dropped one is missing in the count.
 _DEFINING = (
     "pg_attrdef",
@@ -85,26 +89,23 @@ class Pristine:
         finally:
             await connection.close()
 
-    async def restore(self, dsn: str) -> bool:
-        """Make a used database like this again; false when that cannot be done."""
-        connection = await asyncpg.connect(dsn)
-        try:
-            await connection.execute(_LEAVE)
-            if not await self._redefine(connection):
-                return False
-            await connection.execute("SET session_replication_role = replica")  # no triggers, no foreign keys
-            await self._empty(connection)
-            await self._refill(connection)
-            for name, last, first in await connection.fetch(_SEQUENCES):
-                if last != self.sequences[name]:
-                    before = self.sequences[name]
-                    await connection.fetchval(
-                        "SELECT setval($1::text::regclass, $2, $3)", name, before or first, before is not None
-                    )
-            await connection.execute(_FORGET)
-            return True
-        finally:
-            await connection.close()
+    async def restore(self, connection: asyncpg.Connection) -> bool:
+        """Make a used database like this again, on a connection to it; false when that cannot be done."""
+        await connection.execute(_LEAVE)
+        if not await self._redefine(connection):
+            return False
+        await connection.execute("SET session_replication_role = replica")  # no triggers, no foreign keys
+        await self._empty(connection)
+        await self._refill(connection)
+        await connection.execute("RESET session_replication_role")
+        for name, last, first in await connection.fetch(_SEQUENCES):
+            if last != self.sequences[name]:
+                before = self.sequences[name]
+                await connection.fetchval(
+                    "SELECT setval($1::text::regclass, $2, $3)", name, before or first, before is not None
+                )
+        await connection.execute(_FORGET)
+        return True
 
     async def _redefine(self, connection: asyncpg.Connection) -> bool:
         """Drop what was made beside what was there; whether all is defined as before."""

@@ -58,10 +58,9 @@ async def test_nothing_of_a_test_is_left_for_the_next(postgres, sql):
     await use(first, sql)
     await postgres.drop(first)
     second = await postgres.create()
-    assert second != first
+    assert second == first, "it was made as new, not dropped"
     assert await look(second) == before
     await postgres.drop(second)
-    assert postgres.free, "it was made as new, not dropped"
 
 
 @pytest.mark.parametrize("sql", CHANGES.values(), ids=CHANGES)
@@ -81,5 +80,32 @@ async def test_who_is_still_connected_is_sent_away(postgres):
     connection = await asyncpg.connect(first)
     await connection.execute("BEGIN; LOCK TABLE changes")
     await postgres.drop(first)
+    with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.InterfaceError)):
+        await connection.fetchval("SELECT 1")
+
+
+async def test_a_database_is_as_new_after_a_test_that_cut_every_connection(postgres):
+    first = await postgres.create()
+    await postgres.drop(first)
+    again = await postgres.create()
+    others = "datname = current_database() AND pid <> pg_backend_pid()"
+    await use(again, USES["rows"])
+    await use(again, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+    await postgres.drop(again)
+    last = await postgres.create()
+    assert last == first
+    connection = await asyncpg.connect(last)
+    assert await connection.fetchval("SELECT count(*) FROM pgqueuer") == 0
+    await connection.close()
+    await postgres.drop(last)
+
+
+async def test_a_database_that_somebody_came_back_to_is_not_given_again(postgres):
+    first = await postgres.create()
+    await postgres.drop(first)
+    connection = await asyncpg.connect(first)
+    second = await postgres.create()
+    assert second != first
+    await postgres.drop(second)
     with pytest.raises((asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError, asyncpg.InterfaceError)):
         await connection.fetchval("SELECT 1")
