@@ -16,7 +16,17 @@ from cmg.memory.ranking.purposes import kinds_for, steered
 from cmg.memory.ranking.question import Question, asked
 from cmg.memory.ranking.sampling import Sample, leads
 from cmg.memory.ranking.scoring import Scores, score
-from cmg.memory.ranking.store import ALL_RANKED, VERY_MANY, Asked, Found, Profile, RankingStore, Search, Sizes
+from cmg.memory.ranking.store import (
+    ALL_RANKED,
+    VERY_MANY,
+    Asked,
+    Fetched,
+    Found,
+    Profile,
+    RankingStore,
+    Search,
+    Sizes,
+)
 from cmg.storage.database import Connection, Database
 
 NO_FILTERS = Filters()
@@ -104,21 +114,24 @@ class Finder:
         """The passages, and what is known of the user now."""
         query, purpose = (wanted.query, wanted.purpose) if wanted.query else (wanted.purpose or "", None)
         question = asked(wanted.owner, query, purpose, profile.people)
-        asked_for = Asked(question, wanted.filters, self._clock.now())
+        asked_for = Asked(question, wanted.filters, self._clock.now(), wanted.key_id)
         few = _few_are_enough(wanted, profile.passages)
         embedding = self._embedding(question.bare, profile, min(self._embed_s, timeout_s))
         try:
             # With filters the best way depends on the user.
             async with self._database.connection(timeout_s, keeps_plans=few) as conn:
                 ranked = self._candidates if few else self._all
-                corpus, known = await ranked(conn, wanted, asked_for, profile.passages, embedding)
+                corpus, known, texts = await ranked(conn, wanted, asked_for, profile.passages, embedding)
                 if corpus is None:
                     return [], known
                 likely = holding(query, profile.people)
                 chosen, scores = _chosen(corpus, question, wanted, 0 if likely is None else _MORE)
                 seqs = corpus.seq[chosen].tolist()
                 now = asked_for.now if wanted.filters.as_of is None else None
-                found = await self._store.passages(conn, wanted.owner, seqs, wanted.key_id, now)
+                if texts is None:
+                    found = await self._store.passages(conn, wanted.owner, seqs, wanted.key_id, now)
+                else:
+                    found = [texts[seq] for seq in seqs]
         finally:
             if embedding is not None:
                 embedding.cancel()
@@ -153,26 +166,28 @@ class Finder:
 
     async def _all(
         self, conn: Connection, wanted: Wanted, asked_for: Asked, passages: int, embedding: Embedding | None
-    ) -> tuple[Corpus | None, Profile | None]:
+    ) -> Fetched:
         """All passages that may be given out; what needs no vector is read while the question gets its own."""
-        corpus, known = await self._store.corpus(conn, wanted.owner, asked_for, passages)
+        fetched = await self._store.corpus(conn, wanted.owner, asked_for, passages)
         vector = None if embedding is None else await embedding
-        if corpus is None or (vector is None and not asked_for.question.terms):
-            return None, known
-        if vector is not None:
-            corpus = await self._store.compared(conn, wanted.owner, corpus, vector, passages)
-        return corpus, known
+        if fetched.corpus is None or (vector is None and not asked_for.question.terms):
+            return fetched._replace(corpus=None)
+        if vector is None:
+            return fetched
+        compared = await self._store.compared(conn, wanted.owner, fetched.corpus, vector, passages)
+        return fetched._replace(corpus=compared)
 
     async def _candidates(
         self, conn: Connection, wanted: Wanted, asked_for: Asked, passages: int, embedding: Embedding | None
-    ) -> tuple[Corpus | None, Profile | None]:
+    ) -> Fetched:
         """Those passages that may rank high; what has the words is looked up while the question gets its vector."""
         owner, question = wanted.owner, asked_for.question
         sizes = _sizes(wanted, passages)
         sample = await self._sample(conn, owner, sizes.sample)
         # What the person said would be lost among an assistant's long answers.
         own = sizes.candidates // 2 if sample.assisted and question.speaker != "assistant" else 0
-        search = Search(passages, sizes.candidates, own, sample, leads(question, sample, passages))
+        texts = sizes is NOTE  # which gives out many of its candidates: one statement less
+        search = Search(passages, sizes.candidates, own, sample, leads(question, sample, passages), texts)
         if embedding is None:
             return await self._store.candidates(conn, owner, asked_for, search)
         found = Found(await self._store.by_words(conn, owner, search))

@@ -134,10 +134,11 @@ WHERE u.workspace_id = $1 AND u.user_id = $2 AND c.oid = to_regclass($3);
 -- As `corpus` without filters, of those passages alone that may rank high, with their neighbours; and the distances of the
 -- sample ($10). $8 is how many of each list at most, $16 of them for what the person said; $9: vectors are compared one by
 -- one. $11 are the words that lead to candidates and $12 what each is worth. Both lists may have been asked for before: $13
--- is what has the words, $15 what is nearest. $14 is as $17 of `corpus`. A row is found again by its place in the table
--- (`ctid`), which does not change within a statement.
+-- is what has the words, $15 what is nearest. $14 is as $17 of `corpus`. With $17 the passages also come as in `passages`,
+-- to the key $18 alone if it matters. A row is found again by its place in the table (`ctid`), which does not change
+-- within a statement.
 WITH owner AS MATERIALIZED (
-    SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2
+    SELECT user_no, key_id FROM memory_users WHERE workspace_id = $1 AND user_id = $2
 ), question AS MATERIALIZED (
     SELECT $5::text::halfvec AS vector -- read once: a kept plan would read it again for each row
 ), asked AS MATERIALIZED (
@@ -186,7 +187,8 @@ WITH owner AS MATERIALIZED (
     SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, t.terms,
         CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
         t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks,
-        t.role = 'user' AND t.terms && (SELECT $14::text::bigint[]) AS standing
+        t.role = 'user' AND t.terms && (SELECT $14::text::bigint[]) AS standing,
+        t.id, t.note_tokens, t.kind, t.thread_no, t.message_id, CASE WHEN $17 THEN t.content END AS content
     FROM wanted w JOIN memory_turns t ON t.ctid = w.at -- and by no index: a plan of a small table would take all of a user's
     WHERE t.workspace_id = $1 AND t.user_no + 0 = (SELECT user_no FROM owner) AND t.retired_at IS NULL
         AND (t.valid_to IS NULL OR t.valid_to > $7) AND (t.expires_at IS NULL OR t.expires_at > $7)
@@ -213,6 +215,10 @@ SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     (SELECT array_send(array_agg(seq)) FROM distances),
     (SELECT array_send(array_agg(-turn)) FROM distances),
     (SELECT array_send(array_agg(-around)) FROM distances),
+    (SELECT json_agg(json_build_array(p.id, 0, p.tokens, p.note_tokens, p.kind, p.role, p.name, h.thread_id, h.implicit,
+        p.message_id, p.seq, extract(epoch FROM p.created_at), p.content))
+    FROM passages p JOIN memory_threads h ON h.thread_no = p.thread_no
+    WHERE $17 AND EXISTS (SELECT FROM owner WHERE $18::text IS NULL OR key_id IS NULL OR key_id = $18)),
     (SELECT profile FROM memory_profiles WHERE workspace_id = $1 AND user_id = $2)
 FROM passages;
 

@@ -1,6 +1,6 @@
 """Reads what ranking needs of one user; the only caller of this folder's SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -53,17 +53,18 @@ class Sizes(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a corpus is fetched for."""
+    """What a corpus is fetched for. `key_id`: the key that asks, where it reads its own users alone."""
 
     question: Question
     filters: Filters
     now: datetime
+    key_id: str | None = None
 
 
 class Search(NamedTuple):
     """How candidates are looked for: `most` of each list among a user's `total` passages, for which `sample` stands.
 
-    `own`: how many of these places are for what the person said.
+    `own`: how many of these places are for what the person said. `texts`: candidates come with their words.
     """
 
     total: int
@@ -71,6 +72,7 @@ class Search(NamedTuple):
     own: int
     sample: Sample
     lead: Leads
+    texts: bool = False
 
 
 class Found(NamedTuple):
@@ -81,6 +83,17 @@ class Found(NamedTuple):
 
     by_words: list[int]
     nearest: list[int] | None = None
+
+
+class Fetched(NamedTuple):
+    """A user's passages, None when there are none; what is known of the user now; and words, by passages' numbers.
+
+    `texts`: None where they are still to be read.
+    """
+
+    corpus: Corpus | None
+    profile: Profile | None
+    texts: Mapping[int, Hit] | None = None
 
 
 class RankingStore:
@@ -147,33 +160,36 @@ class RankingStore:
         search: Search,
         vector: QueryVector | None = None,
         found: Found | None = None,
-    ) -> tuple[Corpus | None, Profile | None]:
+    ) -> Fetched:
         """Those of a user's passages that may rank high, and a sample for the others.
 
-        `found`: what was looked up before. Beside the passages what is known of the user now.
+        `found`: what was looked up before.
         """
-        question, (total, most, own, sample, lead) = asked.question, search
+        question, (total, most, own, sample, lead, texts) = asked.question, search
         one_by_one = vector is not None and (found is None or found.nearest is None)
         drawn = array(() if vector is None else sample.seq.tolist())
         led, known = (_led(lead), Found([])) if found is None else (("{}", "{}"), found)
         asked_for = (array(question.terms), *_given(vector), question.named, asked.now, most, one_by_one, drawn)
         before = (array(known.by_words), array(standing_terms(owner)), array(known.nearest or ()))
-        given = (*asked_for, *led, *before, own)
+        given = (*asked_for, *led, *before, own, texts, asked.key_id)
         row: Any = await conn.fetchrow(self._sql["candidates"], *owner, *given)  # one, whatever there is
+        profile = _profile(row[-1])
         if row[0] is None:
-            return None, _profile(row[-1])
-        few = _corpus(row[: len(_NUMBERS)])
-        if vector is None:
-            return completed(few, sample, question.named, lead.held, total, None), _profile(row[-1])
-        distances = _distances(row[len(_NUMBERS) : -1])
-        few = _compared(few, distances)
-        cosines = _of(sample.seq, distances)
-        return completed(few, sample, question.named, lead.held, total, cosines), _profile(row[-1])
+            return Fetched(None, profile)
+        few, cosines = _corpus(row[: len(_NUMBERS)]), None
+        if vector is not None:
+            distances = _distances(row[len(_NUMBERS) : len(_NUMBERS) + 3])
+            few, cosines = _compared(few, distances), _of(sample.seq, distances)
+        whole = completed(few, sample, question.named, lead.held, total, cosines)
+        if not texts:
+            return Fetched(whole, profile)
+        known_by_seq = {hit.seq: hit for hit in _hits.decode(row[-2] or b"[]")}
+        # Those of the sample stand for others, and are not given out.
+        given_out = np.isin(whole.seq, np.fromiter(known_by_seq, np.int64, len(known_by_seq)))
+        return Fetched(whole._replace(fits=given_out), profile, known_by_seq)
 
-    async def corpus(
-        self, conn: Connection, owner: Owner, asked: Asked, total: int
-    ) -> tuple[Corpus | None, Profile | None]:
-        """A user's passages as columns, None when there are none; and what is known of the user now."""
+    async def corpus(self, conn: Connection, owner: Owner, asked: Asked, total: int) -> Fetched:
+        """A user's passages as columns, without words."""
         narrow = (getattr(asked.filters, name) for name in Filters.__struct_fields__ if name != "as_of")
         row: Any = await conn.fetchrow(
             self._sql["corpus"],
@@ -188,8 +204,9 @@ class RankingStore:
             array(standing_terms(owner)),
         )
         if row[0] is None:
-            return None, _profile(row[-1])
-        return _corpus(row[: len(_NUMBERS)])._replace(fits=column(row[len(_NUMBERS)], "?")), _profile(row[-1])
+            return Fetched(None, _profile(row[-1]))
+        whole = _corpus(row[: len(_NUMBERS)])._replace(fits=column(row[len(_NUMBERS)], "?"))
+        return Fetched(whole, _profile(row[-1]))
 
     async def compared(self, conn: Connection, owner: Owner, corpus: Corpus, vector: QueryVector, total: int) -> Corpus:
         """The corpus again, with the distances of those passages that have a vector."""
@@ -207,8 +224,8 @@ class RankingStore:
     ) -> list[Hit]:
         """What these numbers stand for, in their order, with a score of 0; nothing of a user whom the key may not read.
 
-        With `now` nothing that has ended by then. A profile may be seconds old, a sample minutes: this is where no word
-        leaves the database that should not.
+        With `now` nothing that has ended by then. A profile may be seconds old, a sample minutes: here, and where
+        candidates come with their texts, no word leaves the database that should not.
         """
         if not seqs:
             return []

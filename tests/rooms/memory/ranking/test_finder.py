@@ -261,6 +261,35 @@ async def test_a_note_finds_among_candidates_what_it_finds_among_all(
         assert len(set(few_were_ranked) & set(every)) >= 0.8 * len(few_were_ranked)
 
 
+async def test_a_notes_candidates_come_with_their_words_and_to_no_other_key(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(finder_module, "NOTE", finder_module.NOTE._replace(every=1))
+    kept, ended = "My passport lies in the zebra box.", "My old passport lay in the zebra bag."
+    await desk.write(*(f"There is a {word}." for word in WORDS), kept, ended, thread="things")
+    await desk.work()
+    desk.embedder.away = True
+    await desk.database.execute("UPDATE memory_users SET key_id = 'one'")
+    await desk.database.execute("UPDATE memory_turns SET expires_at = $2 WHERE content = $1", ended, desk.clock.now())
+    finder, _ = await finder_of(desk)
+    monkeypatch.delattr(store_module.RankingStore, "passages")
+    note = {"query": "where is the zebra passport", "limit": 20, "floor": 0.3}
+    found = await contents(finder, **note, key_id="one")
+    assert (found[0], ended in found) == (kept, False)
+    await desk.database.execute("UPDATE memory_users SET key_id = 'two'")  # which this finder does not know yet
+    words = []
+    candidates = store_module.RankingStore.candidates
+
+    async def watching(self, *given):
+        words.append(await candidates(self, *given))
+        return words[-1]
+
+    monkeypatch.setattr(store_module.RankingStore, "candidates", watching)
+    with pytest.raises(UserOfAnotherKey):
+        await contents(finder, **note, key_id="one")
+    assert [one.texts for one in words] == [{}]
+
+
 @pytest.mark.usefixtures("few")
 async def test_a_large_user_is_found_by_meaning_through_the_index(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store_module, "_WORTH_AN_INDEX", 100.0)
