@@ -1,11 +1,13 @@
 """What the gateway costs per call, beside nginx as a plain reverse proxy in the same run.
 
-    python tests/bench/run.py [--quick] [--no-memory] [--profile FILE] [--json FILE]
+    python tests/bench/run.py [--quick] [--no-memory] [--one-core] [--profile FILE] [--json FILE]
 
-The gateway's one worker and nginx's one worker are pinned to core 0 and loaded in turns; the load, the mock upstream
-and everything else is on core 1, all before other work of the machine where that is allowed. CPU is that of the
-gateway process (or nginx's worker) alone, from the scheduler's nanosecond counters; that of the process which makes
-the notes stands beside it. Figures are medians over the rounds. Needs `wrk`, `nginx` and two cores; some 10 minutes.
+The gateway's one worker and nginx's one worker are pinned to core 0 and loaded in turns; the load and the mock upstream
+are on core 1. PostgreSQL and the service's other processes are where there is room, as with anybody; with `--one-core`
+they have core 1 alone, which they then share with the load. All go before other work of the machine where that is
+allowed. CPU is that of the gateway process (or nginx's worker) alone, from the scheduler's nanosecond counters; that of
+the process which makes the notes stands beside it. Figures are medians over the rounds. Needs `wrk`, `nginx` and two
+cores; some 10 minutes.
 """
 
 import argparse
@@ -108,8 +110,8 @@ def bars(sides: dict[str, Side], growth: float) -> list[tuple[str, float, float]
 
 
 @contextlib.contextmanager
-def gateway(fast: int, slow: int, embedder: str) -> Iterator[tuple[Service, int]]:
-    """One service with one worker, pinned; gives it and the gateway's process id."""
+def gateway(fast: int, slow: int, embedder: str, *others: int) -> Iterator[tuple[Service, int]]:
+    """One service with one worker, pinned; gives it and the gateway's process id. `others`: cores of its others."""
     toml = upstream_toml("bench", f"http://127.0.0.1:{fast}/v1", '["bench"]')
     toml += upstream_toml("slow", f"http://127.0.0.1:{slow}/v1", '["slow"]')
     toml += f'\n[memory]\nembedder = "{embedder}"\n'
@@ -117,9 +119,9 @@ def gateway(fast: int, slow: int, embedder: str) -> Iterator[tuple[Service, int]
         assert service.process is not None
         (worker,) = service.pids("gateway")
         for pid in (service.process.pid, *descendants(service.process.pid)):
-            pin(pid, LOAD_CORE)
+            pin(pid, *others)
         for pid in (service.postmaster(), *descendants(service.postmaster())):
-            pin(pid, LOAD_CORE)
+            pin(pid, *others)
         pin(worker, GATEWAY_CORE)
         yield service, worker
 
@@ -161,7 +163,8 @@ def run(arguments: argparse.Namespace) -> int:
         stack.enter_context(preferred())
         fast, slow = stack.enter_context(mock_upstream()), stack.enter_context(mock_upstream(10))
         proxy = stack.enter_context(nginx(fast, slow))
-        service, worker = stack.enter_context(gateway(fast, slow, arguments.embedder))
+        others = (LOAD_CORE,) if arguments.one_core else (GATEWAY_CORE, LOAD_CORE)
+        service, worker = stack.enter_context(gateway(fast, slow, arguments.embedder, *others))
         direct = Side("direct", f"http://127.0.0.1:{fast}", slow_url=f"http://127.0.0.1:{slow}")
         key = service.new_key(memory="off", **EVERYTHING)
         plain = Side("cmg", service.url, key, pid=worker, slow_url=service.url, slow_model="slow")
@@ -235,6 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round on a small memory")
     parser.add_argument("--no-memory", action="store_true", help="leave the memory row out")
+    parser.add_argument("--one-core", action="store_true", help="the service's other processes share the load's core")
     parser.add_argument(
         "--embedder",
         default="none",

@@ -55,12 +55,12 @@ class Side:
     rounds: list[dict[str, float]] = field(default_factory=list)
 
 
-def pin(pid: int, core: int) -> None:
-    """Pin every thread of a process to a core, and let it go before other work there where we may (as root)."""
+def pin(pid: int, *cores: int) -> None:
+    """Keep every thread of a process on these cores, and let it go before other work there where we may (as root)."""
     _prefer(pid, _PRIORITY)
     for task in Path(f"/proc/{pid}/task").glob("*"):
         with contextlib.suppress(OSError):
-            os.sched_setaffinity(int(task.name), {core})
+            os.sched_setaffinity(int(task.name), cores)
             os.setpriority(os.PRIO_PROCESS, int(task.name), _PRIORITY)
 
 
