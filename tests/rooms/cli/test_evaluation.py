@@ -100,6 +100,14 @@ def test_a_file_of_another_form_is_refused_by_name(tmp_path: Path, data: str) ->
     assert caught.value.param == "dataset"
 
 
+def test_a_file_without_a_question_that_can_be_scored_is_refused(tmp_path: Path) -> None:
+    """It would be measured for half a minute, and the figures would be zeros."""
+    file = tmp_path / "data.json"
+    file.write_text('[{"conversation": {}, "qa": [{"question": "Who?", "evidence": ["D9:9"]}]}]')
+    with pytest.raises(InvalidRequest, match="no question that can be scored"):
+        read(file)
+
+
 def item(content: str, *turns: str, thread: str = "a/s1") -> dict[str, Any]:
     return {"content": content, "sources": [{"message_id": one, "thread_id": thread} for one in turns]}
 

@@ -82,10 +82,16 @@ def read(file: Path, most: int | None = None) -> list[Conversation]:
     if not isinstance(data, list) or not data or not all(isinstance(one, dict) for one in data):
         raise InvalidRequest(f"{file} must be a list of conversations: {_FORMS}", param="dataset")
     try:
-        return [_conversation(one, place) for place, one in enumerate(data[:most])]
+        found = [_conversation(one, place) for place, one in enumerate(data[:most])]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         told = f"{type(error).__name__} {error}"
         raise InvalidRequest(f"{file} has none of the known forms ({told}): {_FORMS}", param="dataset") from error
+    if not any(one.questions for one in found):
+        raise InvalidRequest(
+            f"{file} has no question that can be scored: each names turns that hold its answer (`evidence`)",
+            param="dataset",
+        )
+    return found
 
 
 def _conversation(raw: Mapping[str, Any], place: int) -> Conversation:
