@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 import uvicorn
 
+from cmg.app.processes import http_answer
+from cmg.app.processes import serving as serving_module
 from cmg.app.processes.http_answer import Protocol
 from cmg.kit.asgi import Message, Receive, Scope, Send
 
@@ -53,7 +55,7 @@ async def serving(application: Application) -> AsyncIterator[Client]:
     """A client of a real server that runs the application."""
     listening = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(application, http=Protocol, ws="none", lifespan="off", log_config=None, server_header=False)
-    server = uvicorn.Server(config)
+    server = serving_module.Server(config)
     running = asyncio.create_task(server.serve(sockets=[listening]))
     loop = asyncio.get_running_loop()
     _, client = await loop.create_connection(Client, *listening.getsockname())
@@ -293,3 +295,33 @@ async def test_a_head_in_pieces_and_a_large_body_are_taken() -> None:
                 await asyncio.sleep(0.002)
             client.transport.write(b"b" * 200_000)
         assert (await client.until(b"ok", 2)).count(b"HTTP/1.1 200") == 2
+
+
+SILENT = {
+    "nothing": (b"", False),
+    "half a head": (b"GET / HTTP/1.1\r\nhost: x\r\nx-a", False),
+    "half a body": (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{", False),
+    "a whole request": (GET, True),
+    "an answered one": (GET.replace(b"GET /", b"GET /now"), True),
+}
+
+
+@pytest.mark.parametrize("begun", SILENT)
+async def test_who_does_not_go_on_with_a_request_holds_no_connection(
+    begun: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a few thousand idle connections would take the places of all callers."""
+    monkeypatch.setattr(http_answer, "_SILENT_S", 0.1)
+    monkeypatch.setattr(serving_module, "_SILENCE_TICKS", 1)
+    said, stays = SILENT[begun]
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/now":
+            await answering(head(204))(scope, receive, send)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with serving(application) as client:
+        client.transport.write(said)
+        await asyncio.sleep(0.4)
+        assert client.closed.is_set() != stays

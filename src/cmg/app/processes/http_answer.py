@@ -20,6 +20,7 @@ _NO_BODY = frozenset({204, 304})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _HEAD_BYTES_MAX = 64 * 1024  # of a request; the parser has no bound of its own, and takes its time
 _TOO_LARGE = InvalidRequest(f"the head of the request has more than {_HEAD_BYTES_MAX} bytes", code="head_too_large")
+_SILENT_S = 60.0  # without a byte of a request that is not whole
 _LINGER_S = 2.0  # how long a body that nobody reads may go on to come before its connection is closed
 _COPIED_MAX = 64 * 1024  # a larger body is not copied to stand behind its head
 
@@ -29,9 +30,22 @@ class Protocol(HttpToolsProtocol):
 
     _in_head = False
     _head_bytes = 0  # of a head that is not whole yet, without the read in which it began
+    _heard = 0.0  # when something came of a request that is not whole; 0: none is awaited
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A request is awaited from now on."""
+        super().connection_made(transport)
+        self._heard = self.loop.time()
+
+    def close_if_silent(self, now: float) -> None:
+        """Close when a request that was begun, or a first one, does not go on: such would take the places of all."""
+        if self._heard and now - self._heard > _SILENT_S and not self.flow.read_paused:
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Parse; refuse a head without end before it fills the memory."""
+        if self._heard:
+            self._heard = self.loop.time()
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > _HEAD_BYTES_MAX:
@@ -41,8 +55,13 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A head begins."""
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._heard = True, 0, self.loop.time()
         super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._heard = 0.0
+        super().on_message_complete()
 
     def on_headers_complete(self) -> None:
         """The head is whole."""

@@ -1,5 +1,6 @@
 """The HTTP servers of a process: uvicorn, as a child wants it."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from cmg.app.processes.http_answer import Protocol
 from cmg.app.processes.orders import Orders
 
 _KEEP_ALIVE_S = 75
+_SILENCE_TICKS = 100  # between two looks at connections
 _PAGE_CONNECTIONS = 512
 _PAGE_MESSAGE_BYTES = 2**20
 
@@ -22,6 +24,15 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are the child's own."""
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; close connections that say nothing."""
+        if not counter % _SILENCE_TICKS:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, Protocol):
+                    connection.close_if_silent(now)
+        return await super().on_tick(counter)
 
     def end(self) -> None:
         """Finish what runs, then return from `serve`."""
