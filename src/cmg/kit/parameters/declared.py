@@ -1,6 +1,6 @@
 """The routes of the control plane refuse what they do not declare in a query string."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from inspect import isclass
 from typing import Any
 
@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from cmg.kit.parameters.queries import refuse_unknown
 from cmg.kit.permissions import PUBLIC, SIGNED, permission_of
 
+_PAGING = frozenset({"limit", "cursor"})  # who goes through lists may say it to all: one that is short is one page
+
 
 def guard(routes: Iterable[APIRoute], prefix: str) -> None:
     """Have the routes below a prefix refuse what they do not know, once the caller may be there at all.
@@ -20,19 +22,21 @@ def guard(routes: Iterable[APIRoute], prefix: str) -> None:
     """
     for route in routes:
         if route.path.startswith(prefix) and permission_of(route) not in {PUBLIC, SIGNED}:
-            check = Depends(_Known(dict.fromkeys(_names(route.dependant))))
+            tolerated = _PAGING if "GET" in (route.methods or ()) else frozenset[str]()
+            check = Depends(_Known(dict.fromkeys(_names(route.dependant)), tolerated))
             route.dependant.dependencies.append(get_parameterless_sub_dependant(depends=check, path=route.path))
 
 
 class _Known:
     """The last dependency of a route."""
 
-    def __init__(self, names: Mapping[str, None]) -> None:
-        self._names = names
+    def __init__(self, names: Mapping[str, None], tolerated: Collection[str]) -> None:
+        self._names, self._tolerated = names, tolerated
 
     async def __call__(self, request: Request) -> None:
         """Raise `InvalidRequest`."""
-        refuse_unknown(request.query_params, self._names)
+        given = [name for name in request.query_params if name not in self._tolerated]
+        refuse_unknown(given, self._names)
 
 
 def _names(dependant: Any) -> Iterator[str]:
