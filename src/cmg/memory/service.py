@@ -42,7 +42,7 @@ class Notes(Protocol):
     """Where notes are made: in this process, or in the one that makes them for all."""
 
     async def make(self, wish: Wish, timeout_s: float) -> Recollection:
-        """The note; raises whatever is in the way."""
+        """The note; raises whatever is in the way, and `TimeoutError` or the like after so many seconds."""
         ...
 
 
@@ -188,8 +188,7 @@ class MemoryService:
         found = None
         if started >= self._paused_until:
             try:
-                async with asyncio.timeout(self._deadline_s):
-                    found = await self._notes.make(wish, self._deadline_s)
+                found = await self._notes.make(wish, self._deadline_s)
                 self._failing_since = None
             except Exception:  # noqa: BLE001  a call without memory is better than no call
                 self._failed()

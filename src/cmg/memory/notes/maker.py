@@ -35,21 +35,27 @@ class NoteMaker:
         self._turns = NewestFirst(MADE_AT_ONCE)
 
     async def make(self, wish: Wish, timeout_s: float) -> Recollection:
-        """The note, with the user's own last turn in it if that is in the database in time. Raises `DatabaseAway`."""
+        """The note, with the user's own last turn in it if that is in the database in time.
+
+        Raises `DatabaseAway`, `TimeoutError`.
+        """
         room = wish.token_budget - frame_tokens()
         if room <= 0:
             return NOTHING
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
-        await self._recent.settle(Owner(wish.workspace_id, wish.user_id))  # meanwhile others' notes are made
-        async with self._turns:
-            left = until - loop.time()
-            try:
-                if wish.left_out is not None:
-                    return await self._standing_for(wish, wish.left_out, left)
-                return _noted(await self._found(wish, room, left), room, wish.present)
-            except UserOfAnotherKey:
-                return OF_ANOTHER_KEY
+        async with asyncio.timeout_at(until):
+            await self._recent.settle(Owner(wish.workspace_id, wish.user_id))  # meanwhile others' notes are made
+            async with self._turns:
+                return await self._made(wish, room, until - loop.time())
+
+    async def _made(self, wish: Wish, room: int, timeout_s: float) -> Recollection:
+        try:
+            if wish.left_out is not None:
+                return await self._standing_for(wish, wish.left_out, timeout_s)
+            return _noted(await self._found(wish, room, timeout_s), room, wish.present)
+        except UserOfAnotherKey:
+            return OF_ANOTHER_KEY
 
     async def _standing_for(self, wish: Wish, left_out: LeftOut, timeout_s: float) -> Recollection:
         """The note that stands for what a call leaves out: a summary, and what was recalled."""

@@ -61,8 +61,7 @@ class NoteServer:
         enter(trace)
         try:
             left = max(wish.until - self._loop.time(), 0)
-            async with asyncio.timeout(left):
-                found = await self._maker.make(wish, left)
+            found = await self._maker.make(wish, left)
             told = (found.text, found.items, found.tokens)
             answer = Answer(wish.number, *told, ids=found.ids, status=found.status, marks=trace.marks)
         except (DatabaseAway, TimeoutError) as error:

@@ -5,16 +5,21 @@ import stat
 import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import pytest
 
 from cmg.kit.turns import Recollection
 from cmg.memory.frames.client import AskFailed
+from cmg.memory.models import Hit
 from cmg.memory.notes import server as server_module
 from cmg.memory.notes.client import NoteClient
+from cmg.memory.notes.maker import NoteMaker
 from cmg.memory.notes.messages import LeftOut, Wish, digests
 from cmg.memory.notes.server import NoteServer
+from cmg.memory.ranking.finder import Wanted
+from cmg.memory.recent import RecentWriters
 from cmg.memory.service import MemoryService
 from cmg.storage.errors import DatabaseAway
 from rooms.memory.conftest import PATIENT, Memory, said, scope
@@ -32,9 +37,10 @@ class Maker:
         self.wishes: list[Wish] = []
         self.error: Exception | None = None
 
-    async def make(self, wish: Wish, _timeout_s: float) -> Recollection:
+    async def make(self, wish: Wish, timeout_s: float) -> Recollection:
         self.wishes.append(wish)
-        await self.go.wait()
+        async with asyncio.timeout(timeout_s):
+            await self.go.wait()
         if self.error is not None:
             raise self.error
         return Recollection(f"{wish.user_id}: {wish.query}", 1, 7, "ok", (b"i" * 16,))
@@ -119,6 +125,21 @@ async def test_what_nobody_waits_for_any_more_ends(client: NoteClient, maker: Ma
     async with asyncio.timeout(20):
         while server._tasks:  # noqa: ASYNC110  # no event tells it
             await asyncio.sleep(0.01)
+
+
+class Hanging:
+    """A finder that finds nothing, and never says so."""
+
+    async def find(self, _wanted: Wanted, _timeout_s: float) -> list[Hit]:
+        await asyncio.Event().wait()
+        return []
+
+
+async def test_whoever_makes_a_note_keeps_the_deadline(tmp_path: Path):
+    maker = NoteMaker(Hanging(), RecentWriters(tmp_path / uuid4().hex), None)
+    async with asyncio.timeout(20):
+        with pytest.raises(TimeoutError):
+            await maker.make(wish(), 0.05)
 
 
 @pytest.mark.usefixtures("server")
