@@ -140,11 +140,10 @@ class DataPlane:
             error.__traceback__ = error.__context__ = error.__cause__ = None
         except ClientGone:
             route, answer.status = self._label(request), CLIENT_GONE
-        except asyncio.CancelledError:  # the process stops, and waits no longer
+        except asyncio.CancelledError:  # the process stops, and waits no longer: no fault that needs a trace in the log
             route = self._label(request)
-            if answer.status:
-                raise
-            await self._refuse(request, answer, _STOPPING)
+            if not answer.status:
+                await self._refuse(request, answer, _STOPPING)
         except Exception as error:  # noqa: BLE001  the outermost place: log with its trace, answer 500
             route = self._label(request)
             await self._crashed(request, answer, error)
