@@ -9,7 +9,7 @@ from support.faulty_plan import Plan
 from support.faulty_upstream import FaultyUpstream
 from support.ledger_rows import rows_of
 from support.processes import kill
-from support.service import Service, ServiceOptions, eventually, upstream_toml
+from support.service import WITHOUT_EMBEDDER, Service, ServiceOptions, eventually, upstream_toml
 
 
 async def _kill_backstage(service: Service) -> None:
@@ -23,7 +23,7 @@ async def _kill_backstage(service: Service) -> None:
 
 
 async def test_a_killed_backstage_draws_every_fact_once() -> None:
-    options = ServiceOptions(toml="[memory]\nextraction_delay_s = 0.1\n")
+    options = ServiceOptions(toml=f"{WITHOUT_EMBEDDER}extraction_delay_s = 0.1\n")
     with Service(options) as service:
         async with Api(service.url, service.key) as api:
             operations = []
@@ -48,7 +48,8 @@ async def test_a_model_draws_facts_and_its_calls_are_in_the_ledger(upstream: Fau
     about = {"subject": "user", "relation": "lives in", "value": "Rom", "importance": 0.9}
     fact = {"message": 1, "kind": "profile", "content": "Wohnt in Rom.", "quote": "ich wohne in Rom", **about}
     upstream.script(model, Plan(text=json.dumps({"facts": [fact]})))
-    toml = upstream_toml("faulty", upstream.url) + f'[memory]\nextraction = "{model}"\nextraction_delay_s = 0.1\n'
+    toml = upstream_toml("faulty", upstream.url) + WITHOUT_EMBEDDER
+    toml += f'extraction = "{model}"\nextraction_delay_s = 0.1\n'
     with Service(ServiceOptions(toml=toml)) as service:
         async with Api(service.url, service.key) as api:
             await facts_drawn(api, await ingest_thread(api, "ana", "t", [("user", "Hallo, ich wohne in Rom.")]))

@@ -25,7 +25,7 @@ from support.processes import alive, command_line, descendants, kill, wait_until
 ROOT = Path(__file__).resolve().parents[2]
 CMG = Path(sys.executable).with_name("cmg")
 START_S = 60.0
-# For a service whose memory no test asks: its start takes half a second less of a core.
+# Where no test asks for what is near in meaning: a start takes half a second less of a core. Ends in `[memory]`.
 WITHOUT_EMBEDDER = '[memory]\nembedder = "none"\n'
 
 
