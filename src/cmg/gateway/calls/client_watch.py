@@ -7,7 +7,7 @@ from typing import Self
 
 from cmg.kit.asgi import ClientGone, Message, Request, Send
 
-_PATIENCE_S = 0.05  # most answers are there before; only then is watching worth a task
+_PATIENCE_S = 0.25  # many answers are there before: watching costs a task, and wakes a process that would sleep
 
 
 class ClientWatch:
