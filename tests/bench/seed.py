@@ -74,5 +74,7 @@ async def read(dsn: str, turns: int) -> bool:
                 " (SELECT coalesce(max(seq), 0) FROM memory_turns t WHERE t.thread_no = h.thread_no)"
             )
         return True
+    except asyncpg.DeadlockDetectedError:  # with the worker that reads the threads
+        return False
     finally:
         await connection.close()
