@@ -73,8 +73,9 @@ async def read(dsn: str, turns: int) -> bool:
                 "UPDATE memory_threads h SET extracted_seq ="
                 " (SELECT coalesce(max(seq), 0) FROM memory_turns t WHERE t.thread_no = h.thread_no)"
             )
-        return True
     except asyncpg.DeadlockDetectedError:  # with the worker that reads the threads
         return False
+    else:
+        return True
     finally:
         await connection.close()
