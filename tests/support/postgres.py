@@ -93,8 +93,13 @@ class TestServer:
         assert self._pristine is not None
         try:
             return await self._pristine.restore(await self._kept_on(name))
-        except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InterfaceError):
-            await self._kept[name].close(timeout=5)  # a test sent everybody away
+        except (
+            asyncpg.PostgresConnectionError,
+            asyncpg.OperatorInterventionError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,  # the server said goodbye while nobody was looking
+        ):
+            self._kept[name].terminate()  # a test sent everybody away
             return await self._pristine.restore(await self._kept_on(name))
 
     async def _kept_on(self, name: str) -> asyncpg.Connection:

@@ -79,13 +79,18 @@ def test_lines_are_shed_and_counted_while_the_disk_is_full(clock, instruments) -
     assert b"shed" not in spool.lines
 
 
-def test_a_line_about_dropped_lines_is_no_reason_for_the_next(clock, instruments) -> None:
+def test_a_line_about_dropped_lines_is_no_reason_for_the_next(
+    clock, instruments, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It goes the same way, and may be dropped too."""
     disk = Disk()
     disk.free = GB
     writer = LineWriter(Kept(), stream=-1, shedder=DiskGuard(Path(), clock, disk))
     writer.report_to(instruments)
     logger = logging.getLogger("cmg.telemetry.lines.writing")
+    monkeypatch.setattr(logger, "disabled", False)  # whoever set up the logs of this process before
+    before = logger.level
+    logger.setLevel(logging.WARNING)
     logger.addHandler(writer)
     try:
         writer.start()
@@ -99,4 +104,5 @@ def test_a_line_about_dropped_lines_is_no_reason_for_the_next(clock, instruments
         assert dropped() == 2
     finally:
         logger.removeHandler(writer)
+        logger.setLevel(before)
         writer.close()
