@@ -1,6 +1,5 @@
 """Whole (not streamed) answers: which bodies are one, and what they used."""
 
-import json
 from typing import Any
 
 import msgspec
@@ -9,6 +8,7 @@ from cmg.gateway.calls.exchange import refuse
 from cmg.gateway.calls.failure import NULL, is_null
 from cmg.gateway.calls.usage import Usage, read_usage
 from cmg.gateway.routing.router import Candidate
+from cmg.gateway.upstreams.loose_json import loosely
 
 
 class AnswerMessage(msgspec.Struct, gc=False):
@@ -92,8 +92,8 @@ def beside_text(body: bytes) -> int:
     For an estimate, where the upstream told no usage.
     """
     try:
-        choices = json.loads(body)["choices"]  # which takes numbers beyond every type, too
-    except (ValueError, RecursionError):
+        choices = loosely(body)["choices"]
+    except ValueError:
         return 0
     size = 0
     for place, choice in enumerate(choices):

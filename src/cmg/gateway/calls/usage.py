@@ -1,11 +1,11 @@
 """The `usage` object of an answer, as OpenAI, OpenRouter and their like write it."""
 
-import json
 from typing import Any
 
 import msgspec
 
 from cmg.gateway.calls.failure import is_null
+from cmg.gateway.upstreams.loose_json import loosely
 from cmg.kit.money import NANO, usd_to_nano
 from cmg.ledger.models import TokenUsage
 
@@ -77,8 +77,8 @@ def read_usage(told: msgspec.Raw) -> Usage | None:
         return _decode(told)
     except msgspec.ValidationError:
         try:
-            return _salvaged(json.loads(bytes(told)))  # which takes numbers beyond every type, too
-        except (ValueError, RecursionError):
+            return _salvaged(loosely(bytes(told)))
+        except ValueError:
             return None
 
 

@@ -1,6 +1,5 @@
 """Going on with another candidate after a cut: only so that the client's text stays whole."""
 
-import json
 from typing import Any
 
 import msgspec
@@ -8,6 +7,7 @@ import msgspec
 from cmg.gateway.calls.failure import from_body
 from cmg.gateway.sse import SseEvent
 from cmg.gateway.streams.reader import Broken, StreamReader
+from cmg.gateway.upstreams.loose_json import loosely
 
 
 class Continuation:
@@ -49,7 +49,7 @@ class Continuation:
 
 def _rewritten(data: bytes, content: str) -> bytes:
     """The event with another content in its first choice."""
-    chunk: dict[str, Any] = json.loads(data)  # which takes numbers beyond every type, too
+    chunk: dict[str, Any] = loosely(data)
     for choice in chunk.get("choices") or ():
         delta = choice.get("delta")
         if choice.get("index", 0) == 0 and isinstance(delta, dict) and "content" in delta:
