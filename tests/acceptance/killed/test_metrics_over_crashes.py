@@ -4,6 +4,7 @@ Each test looks at what is counted from its begin on.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
@@ -48,48 +49,53 @@ class _Watch:
         return counters
 
 
+@pytest.fixture
+async def watch(crashing: Service) -> AsyncIterator[_Watch]:
+    """One that has seen nothing yet."""
+    async with Api(crashing.url, crashing.key) as api:
+        yield _Watch(api)
+
+
 @pytest.mark.parametrize("kind", ["gateway", "backstage"])
-async def test_no_counter_falls_or_doubles_when_a_process_is_killed(crashing: Service, model: str, kind: str) -> None:
-    async with Api(crashing.url, crashing.key) as api:
-        watch = _Watch(api)
-        before = _calls(await watch.look())
-        for sent in range(1, 4):
-            assert {(await api.chat(model)).status for _ in range(10)} == {200}
-            await asyncio.sleep(POLL_S + 1.0)  # what is counted has been polled: nothing may be missing
-            victims = crashing.pids(kind)
-            kill(victims[0])
+async def test_no_counter_falls_or_doubles_when_a_process_is_killed(
+    crashing: Service, watch: _Watch, model: str, kind: str
+) -> None:
+    before = _calls(await watch.look())
+    for sent in range(1, 4):
+        assert {(await watch.api.chat(model)).status for _ in range(10)} == {200}
+        await asyncio.sleep(POLL_S + 1.0)  # what is counted has been polled: nothing may be missing
+        victims = crashing.pids(kind)
+        kill(victims[0])
 
-            async def replaced(count: int = len(victims), gone: int = victims[0]) -> bool:
-                return len(set(crashing.pids(kind)) - {gone}) == count
+        async def replaced(count: int = len(victims), gone: int = victims[0]) -> bool:
+            return len(set(crashing.pids(kind)) - {gone}) == count
 
-            await eventually(replaced, 10, "another takes its place")
-            for _ in range(5):
-                assert _calls(await watch.look()) == before + sent * 10
-                await asyncio.sleep(0.3)
-
-
-async def test_a_worker_killed_between_two_polls_takes_at_most_its_last_counts(crashing: Service, model: str) -> None:
-    async with Api(crashing.url, crashing.key) as api:
-        watch = _Watch(api)
-        before = _calls(await watch.look())
-        for _ in range(20):
-            await api.chat(model)
-        shown = _calls(await watch.look())
-        for _ in range(20):
-            await api.chat(model)
-        kill(crashing.pids("gateway")[0])
-        for _ in range(20):
-            assert shown <= _calls(await watch.look()) <= before + 40
-            await asyncio.sleep(0.1)
+        await eventually(replaced, 10, "another takes its place")
+        for _ in range(5):
+            assert _calls(await watch.look()) == before + sent * 10
+            await asyncio.sleep(0.3)
 
 
-async def test_counters_go_on_over_a_restart(crashing: Service, model: str) -> None:
-    async with Api(crashing.url, crashing.key) as api:
-        watch = _Watch(api)
-        before = _calls(await watch.look())
-        for _ in range(10):
-            await api.chat(model)
-        assert _calls(await watch.look()) == before + 10
-        await asyncio.to_thread(crashing.terminate)
-        await asyncio.to_thread(crashing.start)
-        assert _calls(await watch.look()) == before + 10
+async def test_a_worker_killed_between_two_polls_takes_at_most_its_last_counts(
+    crashing: Service, watch: _Watch, model: str
+) -> None:
+    before = _calls(await watch.look())
+    for _ in range(20):
+        await watch.api.chat(model)
+    shown = _calls(await watch.look())
+    for _ in range(20):
+        await watch.api.chat(model)
+    kill(crashing.pids("gateway")[0])
+    for _ in range(20):
+        assert shown <= _calls(await watch.look()) <= before + 40
+        await asyncio.sleep(0.1)
+
+
+async def test_counters_go_on_over_a_restart(crashing: Service, watch: _Watch, model: str) -> None:
+    before = _calls(await watch.look())
+    for _ in range(10):
+        await watch.api.chat(model)
+    assert _calls(await watch.look()) == before + 10
+    await asyncio.to_thread(crashing.terminate)
+    await asyncio.to_thread(crashing.start)
+    assert _calls(await watch.look()) == before + 10
