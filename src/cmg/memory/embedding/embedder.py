@@ -11,6 +11,8 @@ from cmg.memory.text.cleaning import clean
 
 Vectors = NDArray[np.float32]
 TEXT_CHARACTERS = 4000  # of a longer text no model here would read the rest
+_PLACES = 5  # behind the point
+_encode = msgspec.json.Encoder().encode
 
 
 class Model(msgspec.Struct, frozen=True, array_like=True):
@@ -62,5 +64,5 @@ def normalised(vectors: Vectors) -> Vectors:
 
 
 def as_text(vector: Vectors) -> str:
-    """`[0.0512,-0.1,…]`: pgvector's form, to the precision of a half float."""
-    return f"[{','.join([f'{value:.4g}' for value in vector.tolist()])}]"
+    """`[0.0512,-0.1,…]`: pgvector's form, of a vector of length 1, to the precision of a half float."""
+    return _encode(vector.astype(np.float64).round(_PLACES).tolist()).decode()

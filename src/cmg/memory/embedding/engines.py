@@ -37,6 +37,10 @@ class Engines:
         self._loading = threading.Lock()
         self.model = self._first(asked)
 
+    def holds(self, name: str | None) -> bool:
+        """Whether the model of that name, None: the current one, is loaded."""
+        return (name or self.model.name) in self._loaded
+
     def engine(self, name: str | None) -> Engine:
         """The model of that name, None: the current one; loading it may take seconds. Raises `ModelUnusable`."""
         name = name or self.model.name

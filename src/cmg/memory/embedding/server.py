@@ -29,7 +29,7 @@ _log = get_logger("cmg.memory.embedder")
 
 
 class EmbedderServer:
-    """Two threads run the models: one for questions, one for documents, which yields to everything on the machine."""
+    """Questions are run by the loop, documents by a thread, which yields to everything on the machine."""
 
     def __init__(self, path: Path, engines: Engines, instruments: Instruments) -> None:
         self._engines, self._instruments = engines, instruments
@@ -39,7 +39,7 @@ class EmbedderServer:
         self._texts = 0
         self._calm = asyncio.Event()
         self._calm.set()
-        self._for_queries = ThreadPoolExecutor(1, "queries")
+        self._loading = ThreadPoolExecutor(1, "loading")
         self._for_documents = ThreadPoolExecutor(1, "documents", initializer=_step_back)
         self._server = FrameServer(path, self._received)
 
@@ -50,7 +50,7 @@ class EmbedderServer:
     async def close(self) -> None:
         """Stop; what waits is not answered: its clients ask again elsewhere or later."""
         self._server.close()
-        self._for_queries.shutdown(wait=False, cancel_futures=True)
+        self._loading.shutdown(wait=False, cancel_futures=True)
         self._for_documents.shutdown(wait=False, cancel_futures=True)
 
     async def run(self) -> None:
@@ -82,10 +82,16 @@ class EmbedderServer:
         while True:
             connection, request = await self._queries.get()
             if self._wanted(connection, request):
-                reply = await self._loop.run_in_executor(self._for_queries, self._query, request)
-                connection.send(_encode(reply))
+                connection.send(_encode(await self._answered(request)))
             if self._queries.empty():
                 self._calm.set()
+
+    async def _answered(self, request: Request) -> Reply:
+        """A question is run here: two changes of threads would take a tenth of its time. A model is loaded elsewhere."""
+        if not self._engines.holds(request.model):
+            return await self._loop.run_in_executor(self._loading, self._query, request)
+        await asyncio.sleep(0)  # so that who came meanwhile is heard
+        return self._query(request)
 
     async def _answer_documents(self) -> None:
         while True:
@@ -111,7 +117,6 @@ class EmbedderServer:
         return connection.open and self._loop.time() < request.until
 
     def _query(self, request: Request) -> Reply:
-        """In the thread for questions."""
         reply, vector = self._embedded(request, request.texts[0])
         return reply if vector is None else msgspec.structs.replace(reply, text=as_text(vector))
 

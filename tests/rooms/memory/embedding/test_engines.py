@@ -75,6 +75,13 @@ def test_a_damaged_converted_file_is_removed_so_that_it_is_made_again(models, tm
     assert not damaged.exists()
 
 
+def test_a_file_of_an_earlier_form_goes_when_its_successor_is_made(tmp_path):
+    earlier = tmp_path / "minilm-l6-v2.53aa5117.1.int8.onnx"
+    earlier.write_bytes(b"what an earlier release read")
+    assert prepare(tmp_path) == converted_file(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(["lock", converted_file(tmp_path).name])
+
+
 def test_static_vectors_take_the_place_of_a_model_that_cannot_run(tmp_path):
     (tmp_path / "models").write_text("a file where a folder should be")
     engines = Engines("local", tmp_path / "models")

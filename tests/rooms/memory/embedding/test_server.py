@@ -60,6 +60,7 @@ async def test_only_this_user_may_connect(serve, socket_path):
 async def test_more_questions_than_the_bound_are_refused_and_counted(serve, client, instruments, monkeypatch):
     monkeypatch.setattr(server_module, "QUERIES", 4)
     await serve()
+    await client.describe(10)  # so that it is connected, and sends all of them at once
     answers = await asyncio.gather(*(client.query(f"question {n}", 10) for n in range(40)), return_exceptions=True)
     refused = [one for one in answers if isinstance(one, EmbeddingFailed)]
     assert 0 < len(refused) < 40
