@@ -69,6 +69,7 @@ class Database:
         self._planned: Any = None
         self._instruments = instruments
         self._used = [0, 0]  # of each pool
+        self._asked = [0, 0]  # those that wait for one too
         self._in_use = instruments.series("cmg_database_connections_in_use")
         self._waiting = instruments.series("cmg_database_connections_waiting")
         self._share = instruments.series("cmg_database_pool_use_ratio")
@@ -94,6 +95,13 @@ class Database:
         """Connections of this process that are in use, and how many there may be."""
         pools = [pool for pool in (self._pool, self._planned) if pool is not None]
         return sum(pool.get_size() - pool.get_idle_size() for pool in pools), sum(pool.get_max_size() for pool in pools)
+
+    def spare(self, *, keeps_plans: bool = False) -> bool:
+        """Whether who holds a connection may ask for a second one: it is had without waiting for those in use.
+
+        Else all could be held by those who wait for another.
+        """
+        return self._asked[keeps_plans] < self._max_size
 
     async def ping(self, timeout_s: float = 2) -> float:
         """Seconds that one round trip took; `DatabaseAway` when there is none."""
@@ -142,16 +150,20 @@ class Database:
         """A connection of the pool, with who waits and who has one counted."""
         acquiring = pool.acquire(timeout=timeout_s)
         self._waiting.inc()
+        self._asked[pool is self._planned] += 1
         try:
-            connection = await acquiring.__aenter__()
+            try:
+                connection = await acquiring.__aenter__()
+            finally:
+                self._waiting.inc(-1)
+            self._hold(pool, 1)
+            try:
+                yield connection
+            finally:
+                self._hold(pool, -1)
+                await acquiring.__aexit__(None, None, None)
         finally:
-            self._waiting.inc(-1)
-        self._hold(pool, 1)
-        try:
-            yield connection
-        finally:
-            self._hold(pool, -1)
-            await acquiring.__aexit__(None, None, None)
+            self._asked[pool is self._planned] -= 1
 
     def _hold(self, pool: Any, more: int) -> None:
         self._used[pool is self._planned] += more

@@ -64,6 +64,22 @@ async def test_waiting_for_a_free_connection_counts_into_the_deadline(dsn, instr
     await database.close()
 
 
+async def test_who_holds_a_connection_may_ask_for_a_second_one_while_that_is_had_without_waiting(dsn, instruments):
+    database = Database(dsn, clock=SystemClock(), instruments=instruments, max_size=2)
+    await database.open()
+    async with database.connection():
+        assert database.spare()
+        async with database.connection():
+            assert not database.spare()
+            assert database.spare(keeps_plans=True)  # of another pool
+            third = asyncio.ensure_future(database.fetchval("SELECT 1"))
+            await asyncio.sleep(0)
+        assert not database.spare()  # the third takes what has come free
+        assert await third == 1
+        assert database.spare()
+    await database.close()
+
+
 async def test_own_timeout_of_the_caller_is_not_taken_for_the_databases(database):
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1), database.connection():

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from cmg.kit.clock import Clock
 from cmg.memory.embedding.embedder import EmbeddingFailed, Model
@@ -25,8 +25,13 @@ class QueryVector(NamedTuple):
     text: str
 
 
+Asking: TypeAlias = asyncio.Task[QueryVector | None]
+
+
 class QuerySource(Protocol):
-    """Where vectors of questions come from."""
+    """Where vectors of questions come from. `free`: nobody is paid for one."""
+
+    free: bool
 
     async def query(self, text: str, timeout_s: float) -> tuple[Model, str]:
         """The model and the vector as pgvector's text. Raises `EmbeddingFailed`."""
@@ -66,9 +71,15 @@ class QueryEmbedder:
         }
         self._seconds = instruments.series("cmg_memory_query_embedding_seconds")
         self._cache: OrderedDict[bytes, tuple[float, QueryVector]] = OrderedDict()
-        self._running: dict[bytes, asyncio.Task[QueryVector | None]] = {}
+        self._running: dict[bytes, Asking] = {}
         self._paused_until = float("-inf")
         self._model: str | None = None
+
+    def begin(self, text: str) -> None:
+        """Have the vector made that will probably be asked for in a moment, where that costs no money. Never raises."""
+        key, now = _key(None, text), self._clock.monotonic()
+        if self._current.free and key not in self._running and self._held(key, now) is None:
+            self._started(key, None, text, now)
 
     async def vector(self, text: str, timeout_s: float) -> QueryVector | None:
         """The vector by the current model, or None when there is none in time. Never raises."""
@@ -84,22 +95,15 @@ class QueryEmbedder:
         return found
 
     async def _vector(self, model: str | None, text: str, timeout_s: float) -> list[QueryVector]:
-        key = blake2b(f"{model or ''}\n{text}".encode("utf-8", "replace"), digest_size=16).digest()
-        now = self._clock.monotonic()
-        held = self._cache.get(key)
-        if held is not None and held[0] > now:
-            self._cache.move_to_end(key)
+        key, now = _key(model, text), self._clock.monotonic()
+        held = self._held(key, now)
+        if held is not None:
             self._counts["cached"].inc()
-            return [held[1]]
-        task = self._running.get(key)
-        if task is None:
-            if now < self._paused_until:
-                self._counts["away"].inc()
-                return []
-            if len(self._running) >= RUNNING:
-                self._counts["refused"].inc()
-                return []
-            task = self._running[key] = asyncio.create_task(self._ask(key, model, text))
+            return [held]
+        task = self._running.get(key) or self._started(key, model, text, now)
+        if isinstance(task, str):
+            self._counts[task].inc()
+            return []
         await asyncio.wait((task,), timeout=timeout_s)
         trace = current()
         if trace is not None:
@@ -111,6 +115,22 @@ class QueryEmbedder:
         found = None if task.cancelled() else task.result()
         self._counts["away" if found is None else "embedded"].inc()
         return [] if found is None else [found]
+
+    def _held(self, key: bytes, now: float) -> QueryVector | None:
+        held = self._cache.get(key)
+        if held is None or held[0] <= now:
+            return None
+        self._cache.move_to_end(key)
+        return held[1]
+
+    def _started(self, key: bytes, model: str | None, text: str, now: float) -> Asking | Literal["away", "refused"]:
+        """The task that asks for a vector, or why there is none."""
+        if now < self._paused_until:
+            return "away"
+        if len(self._running) >= RUNNING:
+            return "refused"
+        task = self._running[key] = asyncio.create_task(self._ask(key, model, text))
+        return task
 
     async def _ask(self, key: bytes, model: str | None, text: str) -> QueryVector | None:
         """In a task of its own: what it finds is kept also when its caller has gone."""
@@ -136,3 +156,7 @@ class QueryEmbedder:
             return found
         finally:
             self._running.pop(key, None)
+
+
+def _key(model: str | None, text: str) -> bytes:
+    return blake2b(f"{model or ''}\n{text}".encode("utf-8", "replace"), digest_size=16).digest()

@@ -87,7 +87,7 @@ class EmbedderServer:
                 self._calm.set()
 
     async def _answered(self, request: Request) -> Reply:
-        """A question is run here: two changes of threads would take a tenth of its time. A model is loaded elsewhere."""
+        """A question is run here: two changes of threads are a tenth of its time. A model is loaded elsewhere."""
         if not self._engines.holds(request.model):
             return await self._loop.run_in_executor(self._loading, self._query, request)
         await asyncio.sleep(0)  # so that who came meanwhile is heard

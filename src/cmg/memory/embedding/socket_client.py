@@ -17,6 +17,8 @@ _decode = msgspec.msgpack.Decoder(Reply).decode
 class SocketEmbedder:
     """An `Embedder` on the embedder's unix socket; also answers questions as pgvector's text. Stays in its loop."""
 
+    free = True
+
     def __init__(self, path: Path, model: str | None = None) -> None:
         """`model`: None follows the process's current one."""
         self._client, self._model = FrameClient(path, "embedder", _decode), model

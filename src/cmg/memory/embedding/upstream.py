@@ -35,6 +35,8 @@ _decode = msgspec.json.Decoder(_Answer).decode
 class UpstreamEmbedder:
     """An `Embedder` on one model of an upstream; the dimension is whatever the API answers with."""
 
+    free = False
+
     def __init__(self, upstream: str, model: str, post: Post) -> None:
         self._name, self._asked, self._post = f"{upstream}/{model}", model, post
         self._model: Model | None = None

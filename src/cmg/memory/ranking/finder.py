@@ -13,7 +13,7 @@ from cmg.memory.ranking.answers import Likely, holding
 from cmg.memory.ranking.corpus import Corpus, Flags, Ints
 from cmg.memory.ranking.held import Held
 from cmg.memory.ranking.purposes import kinds_for, steered
-from cmg.memory.ranking.question import Question, asked
+from cmg.memory.ranking.question import Question, asked, bounded
 from cmg.memory.ranking.sampling import Sample, leads
 from cmg.memory.ranking.scoring import Scores, score
 from cmg.memory.ranking.store import (
@@ -35,6 +35,7 @@ _PROFILES = 4096
 _PROFILE_S = 600.0  # each search brings what is known by now, and asks again where that changes the question
 _SAMPLE_S = 600.0  # a conversation does not change its nature faster
 _SAMPLES = 1024  # of 10 KB for notes, of 40 KB for searches
+_SECOND_S = 5.0  # what a second connection is wanted for is cancelled with the search
 _INDEX_S = 60.0  # the index of neighbours grows, and a user's vectors move into it
 SEARCH = Sizes(every=ALL_RANKED, candidates=150, sample=200)
 LARGE = Sizes(every=ALL_RANKED, candidates=100, sample=100)  # 2 of 17 ms less, where a vector is a page each
@@ -95,9 +96,9 @@ class Finder:
     async def _search(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
         """What the user's profile says leads the search; where it proves to be old, the search is done once more."""
         hits: list[Hit] = []
-        profile = await self._profile(wanted.owner, timeout_s)
+        profile = self._profiles.get(wanted.owner) or await self._opened(wanted, timeout_s)
         if profile is not None and walled(wanted.key_id, profile.key_id):
-            profile = await self._profile(wanted.owner, timeout_s, anew=True)  # erased since, and stored by this key
+            profile = await self._opened(wanted, timeout_s)  # erased since, and stored by this key
         while profile is not None:
             if walled(wanted.key_id, profile.key_id):
                 raise UserOfAnotherKey
@@ -154,6 +155,7 @@ class Finder:
         async def prepare() -> None:
             async with self._database.connection(timeout_s, keeps_plans=True) as conn:
                 await self._store.profile(conn, nobody)
+                await self._store.opening(conn, nobody, 1, 1)
                 sample = await self._store.sample(conn, nobody, 1)
                 search = Search(0, 0, 0, sample, leads(nothing, sample, 0))
                 await self._store.by_words(conn, nobody, search)
@@ -191,11 +193,37 @@ class Finder:
         search = Search(passages, sizes.candidates, own, sample, leads(question, sample, passages), texts)
         if embedding is None:
             return await self._store.candidates(conn, owner, asked_for, search)
-        found = Found(await self._store.by_words(conn, owner, search))
-        vector = await embedding
-        if vector is not None and await self._index_pays(conn, owner, passages, vector.model_no):
-            found = found._replace(nearest=await self._store.by_neighbours(conn, owner, vector, search))
+        if passages >= VERY_MANY and self._database.spare(keeps_plans=True):
+            found, vector = await self._both_ways(conn, owner, search, embedding)
+        else:
+            words = await self._store.by_words(conn, owner, search)
+            vector = await embedding
+            found = Found(words, await self._nearest(conn, owner, search, vector))
         return await self._store.candidates(conn, owner, asked_for, search, vector, found)
+
+    async def _both_ways(
+        self, conn: Connection, owner: Owner, search: Search, embedding: Embedding
+    ) -> tuple[Found, QueryVector | None]:
+        """What has the words, on this connection, and on another one meanwhile what is nearest."""
+
+        async def nearest() -> list[int] | None:
+            async with self._database.connection(_SECOND_S, keeps_plans=True) as second:
+                return await self._nearest(second, owner, search, await embedding)
+
+        near = asyncio.ensure_future(nearest())
+        try:
+            words = await self._store.by_words(conn, owner, search)
+            return Found(words, await near), await embedding
+        finally:
+            near.cancel()
+
+    async def _nearest(
+        self, conn: Connection, owner: Owner, search: Search, vector: QueryVector | None
+    ) -> list[int] | None:
+        """What the index of neighbours finds, if it is worth asking."""
+        if vector is None or not await self._index_pays(conn, owner, search.total, vector.model_no):
+            return None
+        return await self._store.by_neighbours(conn, owner, vector, search)
 
     async def _index_pays(self, conn: Connection, owner: Owner, passages: int, model_no: int) -> bool:
         if passages < VERY_MANY:
@@ -227,13 +255,19 @@ class Finder:
         vectors = await embedder.vectors(text, timeout_s)
         return next((one for one in vectors if one.model_no == profile.model_no), None)
 
-    async def _profile(self, owner: Owner, timeout_s: float, *, anew: bool = False) -> Profile | None:
-        held = None if anew else self._profiles.get(owner)
-        if held is not None:
-            return held
+    async def _opened(self, wanted: Wanted, timeout_s: float) -> Profile | None:
+        """The user's profile, read now; where few passages will be ranked their sample comes with it."""
+        sizes = NOTE if wanted.floor else SEARCH
+        if self._embedder is not None and wanted.query.strip():
+            self._embedder.begin(bounded(wanted.query))  # which it will be, unless it names who takes part
         async with self._database.connection(timeout_s, keeps_plans=True) as conn:
-            found = await self._store.profile(conn, owner)
-        self._keep(owner, found)
+            if _searches_all(wanted.filters):
+                found, sample = await self._store.profile(conn, wanted.owner), None
+            else:
+                found, sample = await self._store.opening(conn, wanted.owner, sizes.sample, sizes.every)
+        if sample is not None:
+            self._samples.put((wanted.owner, sizes.sample), sample)
+        self._keep(wanted.owner, found)
         return found
 
     def _keep(self, owner: Owner, profile: Profile | None) -> None:
@@ -251,7 +285,12 @@ def _sizes(wanted: Wanted, passages: int) -> Sizes:
 
 def _few_are_enough(wanted: Wanted, passages: int) -> bool:
     """Whether to rank those passages alone that may rank high, not all."""
-    return not wanted.filters.narrows and wanted.filters.as_of is None and passages > _sizes(wanted, passages).every
+    return not _searches_all(wanted.filters) and passages > _sizes(wanted, passages).every
+
+
+def _searches_all(filters: Filters) -> bool:
+    """Whether the filters decide what is ranked: a sample cannot stand for it."""
+    return filters.narrows or filters.as_of is not None
 
 
 def _chosen(corpus: Corpus, question: Question, wanted: Wanted, more: int) -> tuple[Ints, Scores]:

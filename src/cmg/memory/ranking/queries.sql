@@ -70,7 +70,8 @@ SELECT array_send(array_agg(seq)), array_send(array_agg(-turn)), array_send(arra
 
 -- name: sample
 -- Passages of a user that stand for all of them, drawn by chance that is the same each time, among the newest 100,000: a
--- column each as in `corpus`, names as a JSON list, all their terms behind each other and how many each passage has.
+-- column each as in `corpus`, names as a JSON list, all their terms behind each other and how many each passage has. None of a
+-- user who has no more than $4. Beside them the user's profile.
 WITH drawn AS MATERIALIZED (
     SELECT t.seq, t.created_at, t.length, t.role, t.name, t.tokens, t.salience, t.terms,
         CASE WHEN t.kind IN ('message', 'document', 'diff', 'log') THEN t.thread_no ELSE -t.seq END AS thread,
@@ -78,7 +79,7 @@ WITH drawn AS MATERIALIZED (
     FROM (
         SELECT user_no, seq FROM (
             SELECT t.user_no, t.seq FROM memory_users u JOIN memory_turns t ON t.user_no = u.user_no
-            WHERE u.workspace_id = $1 AND u.user_id = $2 ORDER BY t.seq DESC LIMIT 100000
+            WHERE u.workspace_id = $1 AND u.user_id = $2 AND u.turns > $4 ORDER BY t.seq DESC LIMIT 100000
         ) newest ORDER BY hashint8(seq) LIMIT $3
     ) chosen JOIN memory_turns t ON t.user_no = chosen.user_no AND t.seq = chosen.seq
     WHERE t.workspace_id = $1 AND t.retired_at IS NULL
@@ -89,7 +90,8 @@ SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
     array_send(array_agg(role = 'user')), array_send(array_agg(asks)),
     array_send(array_agg(salience)), array_send(array_agg(tokens)),
     coalesce(json_agg(name), '[]')::text, array_send(array_agg(cardinality(terms))),
-    (SELECT array_send(array_agg(t.term ORDER BY d.seq)) FROM drawn d CROSS JOIN LATERAL unnest(d.terms) AS t (term))
+    (SELECT array_send(array_agg(t.term ORDER BY d.seq)) FROM drawn d CROSS JOIN LATERAL unnest(d.terms) AS t (term)),
+    (SELECT profile FROM memory_profiles WHERE workspace_id = $1 AND user_id = $2)
 FROM drawn;
 
 -- name: by_words

@@ -106,21 +106,16 @@ class RankingStore:
         """None for a user of whom nothing is stored."""
         return _profile(await conn.fetchval(self._sql["profile"], *owner))
 
+    async def opening(
+        self, conn: Connection, owner: Owner, size: int, every: int
+    ) -> tuple[Profile | None, Sample | None]:
+        """As `profile`; and of a user of more than `every` passages the `sample`, in the same statement."""
+        row: Any = await conn.fetchrow(self._sql["sample"], *owner, size, every)
+        return _profile(row[-1]), None if row[0] is None else _sample(owner, row)
+
     async def sample(self, conn: Connection, owner: Owner, size: int) -> Sample:
         """So many of a user's passages, drawn by chance that is the same each time."""
-        row: Any = await conn.fetchrow(self._sql["sample"], *owner, size)  # one, whatever there is
-        kinds = (">i8", ">i8", ">i8", ">i4", "?", "?", ">f4", ">i4")
-        seq, thread, said_at, length, by_user, asks, salience, tokens = map(column, row[:8], kinds)
-        names = [None if name is None else hash(name) for name in _names_or_none.decode(row[8])]
-        terms, counts = column(row[10], ">i8"), column(row[9], ">i4")
-        rows = np.repeat(np.arange(len(seq)), counts)
-        wishes = np.zeros(len(seq), np.bool_)
-        wishes[rows[np.isin(terms, standing_terms(owner))]] = True
-        said, standing = said_at / 1e6 + _EPOCH_S, wishes & by_user
-        assisted = looks_assisted(by_user, np.array([name is not None for name in names], np.bool_), length)
-        return Sample(
-            seq, thread, said, length, by_user, names, asks, standing, salience, tokens, terms, rows, assisted
-        )
+        return _sample(owner, await conn.fetchrow(self._sql["sample"], *owner, size, 0))  # a row, whatever there is
 
     async def by_words(self, conn: Connection, owner: Owner, search: Search) -> list[int]:
         """The numbers of the passages that hold most of what is asked for."""
@@ -239,6 +234,19 @@ def array(values: Sequence[float]) -> str:
 
 def _profile(told: str | None) -> Profile | None:
     return None if told is None else Profile(*_profiles.decode(told))
+
+
+def _sample(owner: Owner, row: Any) -> Sample:
+    kinds = (">i8", ">i8", ">i8", ">i4", "?", "?", ">f4", ">i4")
+    seq, thread, said_at, length, by_user, asks, salience, tokens = map(column, row[:8], kinds)
+    names = [None if name is None else hash(name) for name in _names_or_none.decode(row[8])]
+    terms, counts = column(row[10], ">i8"), column(row[9], ">i4")
+    rows = np.repeat(np.arange(len(seq)), counts)
+    wishes = np.zeros(len(seq), np.bool_)
+    wishes[rows[np.isin(terms, standing_terms(owner))]] = True
+    said, standing = said_at / 1e6 + _EPOCH_S, wishes & by_user
+    assisted = looks_assisted(by_user, np.array([name is not None for name in names], np.bool_), length)
+    return Sample(seq, thread, said, length, by_user, names, asks, standing, salience, tokens, terms, rows, assisted)
 
 
 def _given(vector: QueryVector | None) -> tuple[int | None, str | None]:

@@ -67,6 +67,32 @@ async def test_the_same_question_of_many_is_run_once(serve, questions, instrumen
     assert run == 1
 
 
+async def test_a_vector_that_was_begun_is_made_once_and_counted_when_it_is_asked_for(serve, questions, instruments):
+    await serve("static")
+    asked = questions(STATIC)
+    asked.begin("who is Rex?")
+    asked.begin("who is Rex?")
+    assert await asked.vector("who is Rex?", 5) is not None
+    asked.begin("who is Rex?")
+    assert outcomes(instruments) == {"embedded": 1}
+    done = instruments.registry.get_sample_value(
+        "cmg_memory_embedder_texts_total", {"kind": "query", "outcome": "done"}
+    )
+    assert done == 1
+
+
+async def test_nothing_is_begun_that_somebody_is_paid_for(serve, questions, client, instruments, monkeypatch):
+    await serve("static")
+    monkeypatch.setattr(client, "free", False, raising=False)
+    asked = questions(STATIC)
+    asked.begin("who is Rex?")
+    await asked.vector("who is Ana?", 5)
+    done = instruments.registry.get_sample_value(
+        "cmg_memory_embedder_texts_total", {"kind": "query", "outcome": "done"}
+    )
+    assert done == 1
+
+
 async def test_a_late_vector_is_not_waited_for_and_serves_the_next_question(serve, questions, instruments):
     await serve()
     asked = questions(LOCAL)

@@ -1,5 +1,6 @@
 """Finding on the real database: everything of a usual user, candidates of one with very many passages."""
 
+import asyncio
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,8 @@ from cmg.memory.ranking import finder as finder_module
 from cmg.memory.ranking import store as store_module
 from cmg.memory.ranking.finder import Finder, Wanted
 from cmg.memory.vectors.index_store import index_name
+from cmg.storage.database import Database
+from cmg.telemetry.instruments import Instruments
 from rooms.memory.vectors.conftest import Desk
 
 ANA = Owner("default", "ana")
@@ -22,7 +25,10 @@ class Questions:
     """Gives a question its vector by the desk's embedder, unless it is away."""
 
     def __init__(self, desk: Desk, model_no: int) -> None:
-        self.desk, self.model_no, self.asked = desk, model_no, [""]
+        self.desk, self.model_no, self.asked, self.begun = desk, model_no, [""], [""]
+
+    def begin(self, text: str) -> None:
+        self.begun.append(text)
 
     async def vector(self, text: str, _timeout_s: float) -> QueryVector | None:
         self.asked.append(text)
@@ -51,6 +57,16 @@ async def test_what_means_the_same_is_found_without_a_word_in_common(desk: Desk)
     await desk.work()
     finder, _ = await finder_of(desk)
     assert (await contents(finder, "doctors and hospitals"))[0] == "The physician examined my knee."
+
+
+async def test_a_question_of_a_user_not_met_before_is_embedded_while_the_user_is_looked_up(desk: Desk):
+    await desk.write("The physician examined my knee.")
+    await desk.work()
+    finder, questions = await finder_of(desk)
+    for _ in range(2):
+        await contents(finder, "doctors and hospitals")
+    assert questions.begun == ["", "doctors and hospitals"]
+    assert questions.asked == ["", "doctors and hospitals", "doctors and hospitals"]
 
 
 async def test_what_holds_the_kind_of_answer_that_is_asked_for_comes_first(desk: Desk):
@@ -229,6 +245,25 @@ async def test_what_the_person_said_is_a_candidate_among_many_longer_answers(
     desk.embedder.away = by == "words"
     finder, _ = await finder_of(desk)
     assert said in await contents(finder, "what about the garden, the winter market and the doctor", limit=30)
+
+
+@pytest.mark.usefixtures("few")
+async def test_searches_that_use_two_connections_each_do_not_wait_for_each_other(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, instruments: Instruments
+):
+    monkeypatch.setattr(finder_module, "LARGE", finder_module.LARGE._replace(every=100, candidates=10, sample=4))
+    monkeypatch.setattr(finder_module, "VERY_MANY", 100)
+    monkeypatch.setattr(store_module, "_WORTH_AN_INDEX", 100.0)
+    await desk.write(*[f"Rule {number} of the garden." for number in range(120)], name=None)
+    await desk.work()
+    await indexed(desk)
+    database = Database(desk.database.dsn, clock=desk.clock, instruments=instruments, max_size=2)
+    await database.open()
+    _, questions = await finder_of(desk)
+    finder = Finder(database, questions, desk.clock, 5.0)
+    found = await asyncio.gather(*(contents(finder, f"which is rule {number}?") for number in range(12)))
+    assert all(f"Rule {number} of the garden." in hits for number, hits in enumerate(found))
+    await database.close()
 
 
 async def test_a_note_holds_what_ranks_near_the_best_and_nothing_where_nothing_was_said(desk: Desk):
