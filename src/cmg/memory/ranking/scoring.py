@@ -175,7 +175,7 @@ def _of_threads(counts: Floats, weights: Floats, corpus: Corpus) -> Floats:
     starts = _starts(corpus.thread)
     held = np.add.reduceat(counts, starts, axis=1)
     length = np.add.reduceat(corpus.length, starts).astype(float)
-    return np.repeat(_weighted(held, weights, length, None), np.diff(np.r_[starts, counts.shape[1]]))
+    return np.repeat(_weighted(held, weights, length, None), _sizes(starts, counts.shape[1]))
 
 
 def _weighted(counts: Floats, weights: Floats, length: Floats | Ints, corpus: Corpus | None) -> Floats:
@@ -259,7 +259,7 @@ def _lifted(total: Floats, thread: Ints, share: float) -> Floats:
         return total
     starts = _starts(thread)
     best = np.maximum.reduceat(total, starts)
-    lifted: Floats = total + share * np.repeat(best, np.diff(np.r_[starts, len(total)]))
+    lifted: Floats = total + share * np.repeat(best, _sizes(starts, len(total)))
     return lifted
 
 
@@ -268,7 +268,7 @@ def _places(total: Floats, thread: Ints) -> Ints:
     order = np.lexsort((-total, thread))
     starts = _starts(thread)
     places = np.empty(len(total), np.int64)
-    places[order] = np.arange(len(total)) - np.repeat(starts, np.diff(np.r_[starts, len(total)]))
+    places[order] = np.arange(len(total)) - np.repeat(starts, _sizes(starts, len(total)))
     return places
 
 
@@ -282,4 +282,11 @@ def _answered(total: Floats, corpus: Corpus, share: float) -> Floats:
 
 def _starts(thread: Ints) -> Ints:
     """Where each thread begins."""
-    return np.flatnonzero(np.r_[True, thread[1:] != thread[:-1]])
+    begins = np.ones(len(thread), np.bool_)
+    np.not_equal(thread[1:], thread[:-1], out=begins[1:])
+    return np.flatnonzero(begins)
+
+
+def _sizes(starts: Ints, total: int) -> Ints:
+    """How many passages each thread has."""
+    return np.diff(starts, append=total)

@@ -180,7 +180,7 @@ class RankingStore:
             return Fetched(whole, profile)
         known_by_seq = {hit.seq: hit for hit in _hits.decode(row[-2] or b"[]")}
         # Those of the sample stand for others, and are not given out.
-        given_out = np.isin(whole.seq, np.fromiter(known_by_seq, np.int64, len(known_by_seq)))
+        given_out = np.array([seq in known_by_seq for seq in whole.seq.tolist()], np.bool_)
         return Fetched(whole._replace(fits=given_out), profile, known_by_seq)
 
     async def corpus(self, conn: Connection, owner: Owner, asked: Asked, total: int) -> Fetched:
