@@ -176,6 +176,13 @@ def test_nonsense_is_refused_without_harm(body: bytes) -> None:
     assert time.perf_counter() - started < 5  # a quadratic look would take minutes
 
 
+@pytest.mark.parametrize("detail", [b"", b'"detail": "low", '])
+def test_an_image_that_is_only_linked_counts_as_one(detail: bytes) -> None:
+    part = b'{"type": "image_url", "image_url": {%s"url": "https://example.org/a.png"}}' % detail
+    body = _body(messages=b'{"role": "user", "content": [%s]}' % part)
+    assert _read(body).size == len(body) + 4000
+
+
 def test_an_image_is_not_reserved_as_text() -> None:
     part = b'{"type": "image_url", "image_url": {"url": "data:image/png;base64,%s"}}' % (b"A" * 1_000_000)
     sized = _read(_body(messages=b'{"role": "user", "content": [%s, %s]}' % (part, part))).size

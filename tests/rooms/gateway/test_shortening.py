@@ -87,6 +87,50 @@ def test_an_agents_oldest_steps_go_when_its_task_alone_is_too_long() -> None:
     assert places[1:] == list(range(places[1], len(chat.messages)))
 
 
+PICTURES = {
+    "inline": "data:image/png;base64," + "A" * 40_000,
+    "linked": "https://pictures.example.org/harbour.png",
+}
+
+
+def beside(what: str, number: int) -> dict[str, Any]:
+    """A message of few words with much beside them."""
+    if what in PICTURES:
+        picture = {"type": "image_url", "image_url": {"url": PICTURES[what]}}
+        return {"role": "user", "content": [{"type": "text", "text": f"And number {number}?"}, picture]}
+    call = {"name": "write", "arguments": json.dumps({"text": LONG * 15})}
+    calls = [{"id": f"c{number}", "type": "function", "function": call}]
+    return {"role": "assistant", "content": "I write it down.", "tool_calls": calls}
+
+
+@pytest.mark.parametrize("what", ["inline", "linked", "tool calls"])
+def test_what_stands_beside_few_words_is_counted(what: str) -> None:
+    """An image or a tool's arguments of some 1,000 tokens and an answer of 120, forty times, for a window of 16,000."""
+    messages = []
+    for number in range(40):
+        first = beside(what, number)
+        if first["role"] != "user":
+            messages.append({"role": "user", "content": "Go on."})
+        messages += [first, {"role": "assistant", "content": LONG * 2}]
+    messages.append({"role": "user", "content": "Which was the best?"})
+    chat = read_chat(json.dumps({"model": "m", "messages": messages}).encode(), {}, None, 64)
+    heavy = sum(
+        "tool_calls" in messages[place] or isinstance(messages[place]["content"], list) for place in kept(chat, 16_000)
+    )
+    assert 8 <= heavy <= 15, "those that fit, and not many fewer"
+
+
+@pytest.mark.parametrize("form", ["escaped", "plain"])
+def test_letters_beyond_ascii_are_counted_however_they_stand_in_json(form: str) -> None:
+    long = "今天的天气很好,我们去海边散步,然后在港口吃饭。" * 6
+    messages = [{"role": role, "content": long} for _ in range(60) for role in ("user", "assistant")]
+    messages.append({"role": "user", "content": "然后呢?"})
+    chat = read_chat(
+        json.dumps({"model": "m", "messages": messages}, ensure_ascii=form == "escaped").encode(), {}, None, 64
+    )
+    assert 5000 < sum(tokens.count(chat.messages[place].text) + 4 for place in kept(chat, 8000)) <= 8000
+
+
 def test_nothing_is_left_out_when_not_even_the_newest_fits() -> None:
     chat = request(["user", "assistant"] * 20)
     assert left_out(chat, 100, 10) == frozenset()

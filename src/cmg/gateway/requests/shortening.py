@@ -5,6 +5,7 @@ exchange (a user message and what answers it, tools included) goes as a whole. W
 as in an agent's many steps, its oldest steps go: an assistant's message with the results of the tools it called.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 
@@ -18,6 +19,7 @@ _STEPS = (
 )
 _SAMPLED, _SAMPLE_CHARACTERS = 16, 1000  # messages, and of each, that are counted exactly
 _FRAME_TOKENS = 4  # of a message, in the usual chat formats
+_FRAME_BYTES = 32  # of a message in JSON: what stands around its text
 _BYTES_PER_TOKEN = 4
 _LEAST_BYTES_PER_TOKEN = 2  # fewer have only texts that no vocabulary knows
 NOTHING: frozenset[int] = frozenset()
@@ -42,14 +44,18 @@ def left_out(chat: ChatRequest, limit: int, note: int) -> frozenset[int]:
 
 
 def _in_tokens(chat: ChatRequest, sizes: Sequence[int]) -> list[int]:
-    """About how many tokens each message has: its bytes, at the rate of a sample of them."""
+    """About how many tokens each message has: its bytes, at the rate of a sample of their texts.
+
+    Texts alone make the rate: an image or a tool's arguments beside a short text would pass for text of few tokens.
+    """
     counted = weighed = 0
-    for place in range(0, len(sizes), max(1, len(sizes) // _SAMPLED)):
+    for place in range(0, len(sizes), len(sizes) // _SAMPLED | 1):  # an odd step, or only one speaker is sampled
         text = chat.messages[place].text
         if text:
             seen = text[:_SAMPLE_CHARACTERS]
             counted += tokens.count(seen) * len(text) // len(seen) + _FRAME_TOKENS
-            weighed += sizes[place]
+            in_json = len(json.dumps(seen, ensure_ascii=chat.is_escaped).encode("utf-8", "replace"))
+            weighed += min(sizes[place], in_json * len(text) // len(seen) + _FRAME_BYTES)
     if not counted:
         return [size // _BYTES_PER_TOKEN + 1 for size in sizes]
     return [size * counted // weighed + 1 for size in sizes]
