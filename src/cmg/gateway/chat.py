@@ -163,7 +163,7 @@ class ChatHandler:
         if self._parts.settings.capture_content:
             call.content = spoken(chat.messages, said)
         self._parts.recorder.price(call, used(usage, texts, said, other_bytes))
-        if call.turns and said and call.keeps_answer:
+        if call.turns is not None and said and call.keeps_answer:
             call.turns.append(Turn("assistant", said, self._parts.clock.time()))
 
 

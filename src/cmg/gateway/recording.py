@@ -46,7 +46,7 @@ class Call:
         self.grant: Grant = NOTHING
         self.scope: Scope | None = None
         self.user: tuple[str | None, str | None, str | None] = (None, None, None)  # user, thread, agent
-        self.turns: list[Turn] = []  # what is to be remembered, once somebody answered
+        self.turns: list[Turn] | None = None  # what is to be remembered, once somebody answered; None: nothing
         self.keeps_answer = True  # whether the answer may be remembered
         self.candidate: Candidate | None = None
         self.attempts = 0
@@ -101,10 +101,10 @@ class Recorder:
         latency_s, usage, trace = now - call.started, call.usage, call.trace
         try:
             records = [(USAGE, encode_usage(record_of(call, at, latency_s)))]
-            if call.turns and call.scope is not None:
+            if call.turns is not None and call.scope is not None:
                 records += self.memory.remember(call.scope, call.turns)
             if call.scope is not None and (call.recalled or call.left_out) and call.status in {"ok", "cut"}:
-                words = (call.question, call.said) if call.turns else ("", "")  # who leaves no turns leaves no words
+                words = ("", "") if call.turns is None else (call.question, call.said)  # no turns left, no words left
                 records += self.memory.told(call.scope, Told(call.recalled, *words, len(call.left_out)))
             position = self.journal.append(records)
             if call.scope is not None:

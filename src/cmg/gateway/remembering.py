@@ -52,7 +52,9 @@ class Remembering:
         last = chat.last_user()
         call.keeps_answer = last is None or chat.messages[last].memory is not False  # it may repeat the question
         if wish.mode in {None, "on", "write"} and covers(call.caller.scopes, "memory:write"):
-            call.turns = self._turns(chat.messages)
+            said = self._turns(chat.messages)
+            if said:
+                call.turns = said if wish.thread is not None else self._turns(_new(chat.messages))
         if wish.mode != "write" and covers(call.caller.scopes, "memory:read"):
             own = call.caller.workspace.memory.holdout_share
             held_out = is_held_out(call.scope, self._settings.holdout_share if own is None else own)
@@ -72,7 +74,7 @@ class Remembering:
         call.memory_status, call.memory_items, call.memory_tokens = found.status, found.items, found.tokens
         call.question, call.recalled = query, found.ids
         if found.status == "other_key":
-            call.turns = []  # nor does it leave anything with another key's user
+            call.turns = None  # nor does it leave anything with another key's user
         if found.text is None:
             return Injected(left_out=call.left_out)
         assert found.text.startswith(NOTE_MARK), "without its mark the note would be remembered as if somebody said it"
@@ -113,6 +115,18 @@ class Remembering:
             for message in messages
             if message.role in _KEPT_ROLES and message.memory is not False and (text := message.text)
         ]
+
+
+def _new(messages: Sequence[Message]) -> Sequence[Message]:
+    """What was said since the assistant spoke or called a tool: what stands before came with an earlier call.
+
+    An assistant's message at the very end is the beginning of the answer.
+    """
+    behind = len(messages)
+    while behind and messages[behind - 1].role == "assistant":
+        behind -= 1
+    first = next((place for place in range(behind, 0, -1) if messages[place - 1].role == "assistant"), 0)
+    return messages[first:]
 
 
 def is_held_out(scope: Scope, share: float) -> bool:

@@ -124,13 +124,10 @@ class MemoryService:
     def remember(self, scope: Scope, turns: Sequence[Turn]) -> list[tuple[str, bytes]]:
         """What the journal has to keep of these turns: the request's messages in order, then the answer.
 
-        Quick and without I/O. Only what users and assistants said is kept, and nothing that carries an injected note.
-        Of an unnamed thread only the new messages and the answer are; of a named one all that this process has not
-        seen journalled, since a client sends the whole history again with each call.
+        Quick and without I/O. Only what users and assistants said is kept, and nothing that carries an injected note;
+        of a named thread what this process has not seen journalled, since a client sends the whole history again.
         """
         said = [turn for turn in turns if turn.role in KEPT_ROLES and turn.content and NOTE_MARK not in turn.content]
-        if scope.implicit:
-            said = _latest(said)
         kept = self._unseen(scope, said)
         if not kept:
             return []
@@ -232,13 +229,6 @@ def _narrowed(wish: Wish, purpose: str | None, kinds: Sequence[str] | None) -> W
 
 def _cleaned(turn: Turn) -> Turn:
     return msgspec.structs.replace(turn, content=clean(turn.content), name=turn.name and clean(turn.name))
-
-
-def _latest(said: list[Turn]) -> list[Turn]:
-    """The answer and what was said since the assistant spoke before it."""
-    before = len(said) - 1 if said and said[-1].role == "assistant" else len(said)
-    first = next((place for place in range(before, 0, -1) if said[place - 1].role == "assistant"), 0)
-    return said[first:]
 
 
 def _encoded(batch: TurnBatch) -> bytes:

@@ -62,6 +62,39 @@ async def test_question_and_answer_are_left_in_the_same_append_as_the_row(knowin
     assert len(knowing.memory.positions) == 1
 
 
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {}}]}
+TOLD = {"role": "tool", "tool_call_id": "c1", "content": "Bruno"}
+
+
+def _says(content: str) -> dict[str, Any]:
+    return {"role": "assistant", "content": content}
+
+
+@pytest.mark.parametrize(
+    ("messages", "new"),
+    [
+        ([_user("Hi"), _says("Hi"), _user(), _user("Well?")], ["What is my dog called?", "Well?"]),
+        ([_user(), CALL, TOLD], []),
+        ([_user(), _says("I look.") | {"tool_calls": CALL["tool_calls"]}, TOLD], []),
+        ([_user("Hi"), _says("Hi"), _user(), CALL, TOLD, CALL, TOLD, _user("Well?")], ["Well?"]),
+        ([_user("Hi"), _says("Hi"), _user(), _says("It is")], ["What is my dog called?", "It is"]),
+    ],
+    ids=["turns", "a tool's result", "a tool's result after words", "steps", "a beginning of the answer"],
+)
+async def test_of_an_unnamed_thread_only_what_is_new_is_left(
+    knowing: GatewayCalls, messages: list[dict[str, Any]], new: list[str]
+) -> None:
+    """A client sends all of it with each call: an agent's question would be kept once for each of its steps."""
+    await knowing.call(messages=messages, user="ana")
+    ((_, turns),) = knowing.memory.remembered
+    assert [turn.content for turn in turns] == [*new, "Bruno"]
+
+
+async def test_a_call_in_which_nobody_says_anything_leaves_nothing(knowing: GatewayCalls) -> None:
+    await knowing.call(messages=[{"role": "system", "content": "Greet."}], user="ana")
+    assert knowing.memory.remembered == []
+
+
 async def test_of_several_streamed_answers_the_first_is_left_as_it_was_said(knowing: GatewayCalls) -> None:
     """As without a stream; the chunks of all come in between each other."""
     said = [event for one in ("Bru", "no") for index in (0, 1) for event in text(one, index=index)]

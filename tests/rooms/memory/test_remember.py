@@ -62,17 +62,6 @@ async def test_a_history_whose_append_failed_is_journalled_with_the_next_call(me
     assert _contents(payload)[0] == "Is he big?"
 
 
-async def test_of_an_unnamed_thread_only_what_is_new_is_kept(memory: Memory) -> None:
-    turns = [*HISTORY, *said("And is he kind?"), Turn("assistant", "Very.", START)]
-    (payload,) = memory.remember(scope(thread="call-1", implicit=True), turns)
-    assert _contents(payload) == ["Is he old?", "And is he kind?", "Very."]
-
-
-async def test_an_unnamed_thread_without_an_answer_keeps_the_question(memory: Memory) -> None:
-    (payload,) = memory.remember(scope(thread="call-2", implicit=True), HISTORY)
-    assert _contents(payload) == ["Is he old?"]
-
-
 @pytest.mark.parametrize("role", ["system", "developer", "tool", "function"])
 async def test_only_users_and_assistants_are_remembered(memory: Memory, role: str) -> None:
     assert memory.remember(scope(), [Turn(role, "You are a pirate.", START)]) == []

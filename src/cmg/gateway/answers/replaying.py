@@ -78,7 +78,7 @@ class Replays:
             await keeper.give_up()
 
     async def _replay(self, stored: Stored, send: Send, call: Call) -> None:
-        call.replayed, call.turns = True, []
+        call.replayed, call.turns = True, None
         self._recorder.write(call)
         headers = [*stored.headers, (b"x-cmg-request-id", call.id.encode()), (b"x-cmg-replayed", b"true")]
         if not stored.stream:

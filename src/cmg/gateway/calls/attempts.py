@@ -78,5 +78,5 @@ class Recorded:
         else:
             call.status, call.http_status, call.error_type = "error", 500, "internal"
         if not call.usage.completion:
-            call.turns = []  # nobody answered: the client will say it again
+            call.turns = None  # nobody answered: the client will say it again
         self._recorder.write(call)
