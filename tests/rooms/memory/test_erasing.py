@@ -1,6 +1,7 @@
 """Erasing and deleting: what is on its way stays away, and what comes back with a backup goes again."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from support.manual_clock import ManualClock
 from support.policies import policies
 
 ANA = Owner("default", "ana")
+DAYS = 400
 
 
 async def _settled() -> bool:
@@ -35,7 +37,7 @@ def removal(database: Database, clock: ManualClock) -> Removal:
 
 @pytest.fixture
 def erasure(database: Database, removal: Removal, clock: ManualClock, tmp_path: Path) -> Erasure:
-    return Erasure(database, removal, TombstoneFile(tmp_path), [LedgerUsers(database)], _settled, clock)
+    return Erasure(database, removal, TombstoneFile(tmp_path, DAYS), [LedgerUsers(database)], _settled, clock)
 
 
 async def _users(database: Database) -> list[str]:
@@ -107,6 +109,64 @@ async def test_a_database_that_was_set_back_is_erased_again(
     assert len(await memory.contents()) == 2
 
 
+@pytest.mark.parametrize("since_s", [60, -3600], ids=["later", "by a clock that was set back"])
+async def test_whoever_was_erased_twice_goes_again_from_a_backup_that_knows_of_the_first_time(
+    memory: Memory, erasure: Erasure, database: Database, clock: ManualClock, since_s: float
+) -> None:
+    await erasure.erase("default", "ana", "cli")
+    (first,) = await database.fetch("SELECT * FROM memory_tombstones")
+    clock.set(clock.now() + timedelta(seconds=since_s))
+    await erasure.erase("default", "ana", "cli")
+    await database.execute("UPDATE memory_tombstones SET erased_at = $1", first["erased_at"])
+    await memory.keep(scope(), said("Told between the two, and out of a backup"))
+    assert await erasure.replay() == 1
+    assert await _users(database) == []
+
+
+async def test_whoever_came_back_is_not_erased_when_their_tombstone_is_too_old_to_be_kept(
+    memory: Memory, erasure: Erasure, database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    await erasure.erase("default", "ana", "cli")
+    clock.advance(3600)
+    await memory.keep(scope(), said("Here again, for years"))
+    clock.advance(DAYS * 86_400)
+    assert await TombstoneRetention(database, clock, DAYS).purge() == 1
+    assert await erasure.replay() == 0
+    assert await _users(database) == ["ana"]
+    assert TombstoneFile(tmp_path, 10 * DAYS).read() == []
+
+
+async def test_a_running_machines_file_lets_go_of_old_lines_too(
+    erasure: Erasure, database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    file = TombstoneFile(tmp_path, DAYS)
+    await erasure.erase("default", "ana", "cli")
+    clock.advance(DAYS * 86_400 + 1)
+    await erasure.erase("default", "bob", "cli")
+    await file.catch_up(database, clock.now())
+    (stone,) = TombstoneFile(tmp_path, 10 * DAYS).read()
+    assert stone.names("bob")
+
+
+async def test_lines_of_several_writers_are_all_kept_while_the_file_is_replaced(
+    database: Database, erasure: Erasure, tmp_path: Path
+) -> None:
+    async def replace() -> None:
+        for _ in range(20):
+            await TombstoneFile(tmp_path, DAYS).compact(database)
+
+    await asyncio.gather(replace(), *(erasure.erase("default", f"user-{number}", "cli") for number in range(20)))
+    found = TombstoneFile(tmp_path, DAYS).read()
+    assert all(any(stone.names(f"user-{number}") for stone in found) for number in range(20))
+
+
+async def test_a_line_behind_a_torn_one_is_read(erasure: Erasure, tmp_path: Path) -> None:
+    (tmp_path / "erasures.jsonl").write_bytes(b'{"workspace_id":"default","sa')
+    await erasure.erase("default", "ana", "cli")
+    (stone,) = TombstoneFile(tmp_path, DAYS).read()
+    assert stone.names("ana")
+
+
 async def test_the_file_survives_a_torn_line_and_takes_over_what_others_erased(
     database: Database, erasure: Erasure, clock: ManualClock, tmp_path: Path
 ) -> None:
@@ -116,16 +176,16 @@ async def test_the_file_survives_a_torn_line_and_takes_over_what_others_erased(
     path = tmp_path / "erasures.jsonl"
     with path.open("ab") as file:
         file.write(b'{"workspace_id":"default","sa')
-    file = TombstoneFile(tmp_path)
+    file = TombstoneFile(tmp_path, DAYS)
     (stone,) = file.read()
     assert isinstance(stone, Tombstone)
     assert stone.names("ana")
     assert not stone.names("bob")
     assert stone.erased_at == clock.now()
-    elsewhere = TombstoneFile(tmp_path / "elsewhere")
+    elsewhere = TombstoneFile(tmp_path / "elsewhere", DAYS)
     (tmp_path / "elsewhere").mkdir()
-    await elsewhere.catch_up(database)
-    await elsewhere.catch_up(database)
+    await elsewhere.catch_up(database, clock.now())
+    await elsewhere.catch_up(database, clock.now())
     assert elsewhere.read() == [stone]
     assert len((tmp_path / "elsewhere" / "erasures.jsonl").read_text().splitlines()) == 1
     assert "ana" not in path.read_text()

@@ -77,7 +77,7 @@ class MemoryControl:
         """Write what other machines erase into this machine's file too; until cancelled."""
         while True:
             with contextlib.suppress(DatabaseAway):
-                await self.file.catch_up(self.database)
+                await self.file.catch_up(self.database, self.clock.now())
             await self.clock.sleep(_CATCH_UP_S)
 
 
@@ -85,7 +85,7 @@ def build_control(settings: Settings, database: Database, policies: Policies, cl
     """Everything but what recalls, which only a serving process has."""
     spool = settings.data_dir / "spool"
     writer = ItemWriter(clock, policies)
-    file = TombstoneFile(settings.data_dir)
+    file = TombstoneFile(settings.data_dir, settings.retention.erasures_days)
     places: list[Place] = [
         LedgerUsers(database),
         IdempotentCalls(database, clock, settings.retention.idempotency_hours),

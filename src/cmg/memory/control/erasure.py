@@ -94,7 +94,7 @@ class Erasure:
 
         To be called before anything is served or drained. Returns how many tombstones were new to the database.
         """
-        missing = await unknown(self._database, self._file.read())
+        missing = await unknown(self._database, self._file.counting(self._clock.now()))
         known: dict[str, list[str]] = {}
         for stone in missing:
             if stone.workspace_id not in known:

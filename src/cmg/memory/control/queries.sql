@@ -208,9 +208,16 @@ SELECT pg_advisory_xact_lock($1);
 SELECT salt FROM memory_tombstones WHERE workspace_id = $1 ORDER BY erased_at LIMIT 1;
 
 -- name: add_tombstone
--- Note an erasure; a later one of the same user moves it.
+-- Note an erasure that is known already; the latest of a user counts.
 INSERT INTO memory_tombstones AS t (workspace_id, salt, digest, erased_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (workspace_id, digest) DO UPDATE SET erased_at = greatest(t.erased_at, excluded.erased_at);
+
+-- name: bury
+-- Note an erasure; a further one of the same user is always later, also when the clock was set back in between.
+INSERT INTO memory_tombstones AS t (workspace_id, salt, digest, erased_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (workspace_id, digest)
+    DO UPDATE SET erased_at = greatest(t.erased_at + interval '1 microsecond', excluded.erased_at)
+RETURNING erased_at;
 
 -- name: erased
 -- Which of these users were erased, and when.
@@ -227,9 +234,12 @@ JOIN memory_tombstones t
 SELECT workspace_id, salt, digest, erased_at FROM memory_tombstones ORDER BY erased_at;
 
 -- name: missing_tombstones
--- Which of these tombstones the table does not know.
-SELECT g.place FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS g (workspace_id, digest, place)
-WHERE NOT EXISTS (SELECT FROM memory_tombstones t WHERE t.workspace_id = g.workspace_id AND t.digest = g.digest);
+-- Which of these tombstones the table does not know, or only from an earlier erasure of the same user.
+SELECT g.place
+FROM unnest($1::text[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY AS g (workspace_id, digest, erased_at, place)
+WHERE NOT EXISTS (
+    SELECT FROM memory_tombstones t
+    WHERE t.workspace_id = g.workspace_id AND t.digest = g.digest AND t.erased_at >= g.erased_at);
 
 -- name: known_users
 -- Every user that a workspace's memory knows.

@@ -28,17 +28,21 @@ async def erased(conn: Connection, owners: Iterable[tuple[str, str]]) -> Mapping
 
 
 async def bury(conn: Connection, owner: Owner, at: datetime) -> Tombstone:
-    """Add the tombstone of a user in the caller's transaction, after every one that did not know of it."""
+    """Add the tombstone of a user in the caller's transaction, after every one that did not know of it.
+
+    It is later than every earlier one of theirs, whatever the clock says: a backup may hold those.
+    """
     await conn.execute(_SQL["write_tombstones"], _LOCK)
     salt = await conn.fetchval(_SQL["salt"], owner.workspace_id) or secrets.token_bytes(_SALT_BYTES)
     stone = Tombstone(owner.workspace_id, salt, digest_of(salt, owner.user_id), at)
-    await conn.execute(_SQL["add_tombstone"], *msgspec.structs.astuple(stone))
-    return stone
+    erased_at = await conn.fetchval(_SQL["bury"], *msgspec.structs.astuple(stone))
+    return msgspec.structs.replace(stone, erased_at=erased_at)
 
 
 async def unknown(database: Database, stones: Sequence[Tombstone]) -> list[Tombstone]:
     """Those of these tombstones that the database does not have: it was set back to before them."""
-    given = ([one.workspace_id for one in stones], [one.digest for one in stones])
+    columns = zip(*((one.workspace_id, one.digest, one.erased_at) for one in stones), strict=True)
+    given = [list(column) for column in columns] or [[], [], []]
     rows = await database.fetch(_SQL["missing_tombstones"], *given, timeout_s=_STEP_S)
     return [stones[row[0] - 1] for row in rows]
 

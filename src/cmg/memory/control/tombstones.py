@@ -5,10 +5,13 @@ A tombstone names nobody; only a user's id that comes again can be compared with
 
 import asyncio
 import contextlib
+import fcntl
 import os
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -32,56 +35,94 @@ _line = msgspec.json.Decoder(_Line)
 
 
 class TombstoneFile:
-    """`erasures.jsonl` in the data dir, beside the database and not part of its backups: it outlives a restore."""
+    """`erasures.jsonl` in the data dir, beside the database and not part of its backups: it outlives a restore.
 
-    def __init__(self, data_dir: Path) -> None:
-        self._path = data_dir / FILE
+    Several processes write to it. `days`: how long a line counts, as `retention.erasures_days`.
+    """
+
+    def __init__(self, data_dir: Path, days: int) -> None:
+        self._path, self._kept = data_dir / FILE, timedelta(days=max(1, days))
+
+    def counting(self, now: datetime) -> list[Tombstone]:
+        """Those that count still: the database lets go of older ones, so that it does not know them says nothing."""
+        return [stone for stone in self.read() if stone.erased_at >= now - self._kept]
 
     def read(self) -> list[Tombstone]:
-        """What the file holds, the last of each user; a torn last line is passed over."""
+        """What the file holds, the latest of each user; a torn line is passed over."""
         stones: dict[tuple[str, bytes], Tombstone] = {}
         with contextlib.suppress(FileNotFoundError):
             for text in self._path.read_bytes().splitlines():
                 with contextlib.suppress(msgspec.DecodeError, ValueError):
                     line = _line.decode(text)
                     stone = Tombstone(line.workspace_id, b64decode(line.salt), b64decode(line.digest), line.erased_at)
-                    stones[stone.workspace_id, stone.digest] = stone
+                    known = stones.get((stone.workspace_id, stone.digest))
+                    if known is None or known.erased_at <= stone.erased_at:
+                        stones[stone.workspace_id, stone.digest] = stone
         return list(stones.values())
 
     async def append(self, stone: Tombstone) -> None:
         """Write a line and wait until the disk has it."""
         await asyncio.to_thread(self._append, _text(stone))
 
-    async def catch_up(self, database: Database) -> None:
-        """Take over what was erased on other machines, or by a process that died before its line was written."""
+    async def catch_up(self, database: Database, now: datetime) -> None:
+        """Take over what was erased on other machines, or by a process that died before its line was written.
+
+        Lines that do not count any more go: should the setting grow later, they would count again.
+        """
+        if len(self.counting(now)) < len(self.read()):
+            await asyncio.to_thread(self._drop_old, now)
         known = {(stone.workspace_id, stone.digest): stone.erased_at for stone in self.read()}
         for stone in await tombstone_store.every(database):
-            if known.get((stone.workspace_id, stone.digest), _START) < stone.erased_at:
+            if max(known.get((stone.workspace_id, stone.digest), _START), now - self._kept) < stone.erased_at:
                 await self.append(stone)
 
     async def compact(self, database: Database) -> None:
-        """Leave out what the database has let go of; only while nobody else writes."""
-        stones = await tombstone_store.every(database)
-        await asyncio.to_thread(self._replace, b"".join(map(_text, stones)))
+        """Leave out what the database has let go of; what somebody adds meanwhile stays."""
+        before, stones = self.read(), await tombstone_store.every(database)
+        await asyncio.to_thread(self._keep, lambda: stones + [one for one in self.read() if one not in before])
+
+    def _drop_old(self, now: datetime) -> None:
+        self._keep(lambda: self.counting(now))
 
     def _append(self, text: bytes) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(descriptor, text)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _replace(self, text: bytes) -> None:
-        if not text and not self._path.exists():
-            return
-        fresh = self._path.with_suffix(".new")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor, so that nobody else ever could read it
+        with self._held() as file:
+            file.seek(0, os.SEEK_END)
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                text = text if file.read(1) == b"\n" else b"\n" + text  # behind a line that a crash or a full disk tore
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(self._path)
+
+    def _keep(self, wanted: Callable[[], list[Tombstone]]) -> None:
+        """Put a file with these lines alone in the place of the one that is there."""
+        if not self._path.exists() and not wanted():
+            return
+        with self._held():
+            fresh = self._path.with_suffix(".new")
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "wb") as file:  # noqa: PTH123  a descriptor, so that nobody else ever could read it
+                file.write(b"".join(map(_text, wanted())))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[BinaryIO]:
+        """The file, ours alone; another process may put a new one in its place before we have it."""
+        while True:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "a+b") as file:  # noqa: PTH123  a descriptor, for its mode
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if self._is_there(descriptor):
+                    yield file
+                    return
+
+    def _is_there(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(descriptor), self._path.stat())
+        except FileNotFoundError:
+            return False
 
 
 class TombstoneRetention:
