@@ -13,6 +13,7 @@ from cmg.cli.session import with_services
 from cmg.config import Settings
 from cmg.kit.clock import SystemClock
 from cmg.kit.errors import InvalidRequest
+from cmg.memory.control.tombstones import FILE
 from cmg.storage.archive.manifest import Manifest
 from cmg.storage.backup import backup as write_backup
 from cmg.storage.backup import restore as read_backup
@@ -61,6 +62,10 @@ def restore(*, file: Path, verify: bool, as_json: bool) -> None:
     if key is not None and not key.exists():
         told = "what is sealed (second factors, secrets of channels) cannot be opened without it"
         click.echo(f"Put the former data dir's master.key at {key} before the first start: {told}.", err=True)
+    erasures = settings.data_dir / FILE
+    if not erasures.exists():
+        told = "without it, whoever was erased since the backup was made is back"
+        click.echo(f"Put the former data dir's newest {FILE} at {erasures} before the first start: {told}.", err=True)
 
 
 def _master_key(settings: Settings) -> Path | None:
