@@ -174,7 +174,7 @@ async def injected_disk(interval_s: float) -> AsyncIterator[tuple[Disk, Look]]:
         instruments = Instruments()
         nowhere = HealthStore(Database("postgresql:///none?host=/nowhere", clock=clock, instruments=instruments))
         history = History(folder / "health.history", "bench", nowhere, clock, instruments)
-        probe = disk.probe(folder, 512 * 2**20, lambda _: figures)
+        probe = disk.probe(folder, 512 * 2**20, folder, lambda _: figures)
         task = asyncio.create_task(Prober([probe], pace, board, history, clock, instruments).run())
         reader = Reader(board, pace, clock)
 

@@ -129,7 +129,7 @@ def watch_stores(machine: Machine, database: Database, cache: Cache) -> None:
     watch(cache_probes.probe(cache, lost, clock, shared=settings.redis_url is not None))
     if settings.redis_url is not None:
         watch(cache_probes.redis_probe(settings.redis_url, nowhere.redis))
-    watch(disk.probe(settings.data_dir, settings.journal.max_bytes))
+    watch(disk.probe(settings.data_dir, settings.journal.max_bytes, machine.orders.runtime))
 
 
 def watch_upstreams(

@@ -25,7 +25,7 @@ from cmg.health.models import told
 from cmg.health.prober import Pace
 from cmg.health.reading import Reader, Standing
 from cmg.kit.clock import SystemClock
-from cmg.kit.paths import EMBEDDER_SOCKET, HEALTH_REPORT, runtime_dir
+from cmg.kit.paths import EMBEDDER_SOCKET, HEALTH_REPORT, ROOM_BYTES, runtime_dir, too_long
 from cmg.memory.embedding.embedder import EmbeddingFailed
 from cmg.memory.embedding.engines import NAMES
 from cmg.memory.embedding.minilm import ModelUnusable, check_weights, source_folder
@@ -73,6 +73,30 @@ async def data_dir(settings: Settings) -> list[Finding]:
         found,
         Finding("disk", "warn", room, told) if free < needed + _DISK_WARN_BYTES else Finding("disk", "ok", room),
     ]
+
+
+async def sockets(settings: Settings) -> list[Finding]:
+    """Is there room for the sockets, in the folder that TMPDIR names?"""
+    check, folder = "sockets", runtime_dir(settings.data_dir)
+    told = "make room there, or set TMPDIR to another folder, with a short path"
+    there = _nearest(folder)
+    figures = os.statvfs(there)
+    if not os.access(there, os.W_OK | os.X_OK):
+        return [Finding(check, "fail", f"{there} cannot be written by user id {os.geteuid()}", told)]
+    if figures.f_bavail * figures.f_frsize < ROOM_BYTES or (figures.f_files and not figures.f_favail):
+        return [Finding(check, "fail", f"{there} is full", told)]
+    if too_long(folder):
+        return [Finding(check, "fail", f"the path {folder} is too long for a socket", told)]
+    if not _as_named(folder.parent):
+        message = f"TMPDIR is no folder that user id {os.geteuid()} may write to; {folder.parent} is used"
+        return [Finding(check, "warn", message, "let this user write to it, or set TMPDIR to another folder")]
+    return [Finding(check, "ok", str(folder))]
+
+
+def _as_named(folder: Path) -> bool:
+    """Whether it is the one of TMPDIR, where that is set."""
+    named = os.environ.get("TMPDIR")
+    return not named or Path(named).absolute() == folder
 
 
 def _nearest(folder: Path) -> Path:
@@ -274,6 +298,7 @@ def _reason(error: BaseException) -> str:
 
 CHECKS: tuple[Callable[[Settings], Awaitable[list[Finding]]], ...] = (
     data_dir,
+    sockets,
     database,
     redis_server,
     upstreams,

@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 
 from cmg.kit.clock import Clock
-from cmg.kit.paths import runtime_dir
+from cmg.kit.paths import make_runtime_dir, runtime_dir
 from cmg.storage.errors import StorageError
 from cmg.storage.server.account import Account, choose_account
 from cmg.storage.server.installation import MAJOR, programs
@@ -151,16 +151,17 @@ class EmbeddedPostgres:
 
     def _make_socket_folder(self, account: Account) -> None:
         """The folder is in a place where everybody can write: take it only if it is really ours."""
-        try:
-            self._sockets.mkdir(mode=0o700)
-            account.own(self._sockets, 0o700)
-        except FileExistsError:
+        with contextlib.suppress(FileNotFoundError):
             found = self._sockets.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid not in {account.uid, os.geteuid()}:
                 raise StorageError(
                     f"{self._sockets} belongs to somebody else: remove it, or set TMPDIR to a folder of your own"
-                ) from None
-            account.own(self._sockets, 0o700)
+                )
+        try:
+            make_runtime_dir(self._sockets)
+        except OSError as error:
+            raise StorageError(str(error)) from error
+        account.own(self._sockets, 0o700)
 
     def _reap(self) -> None:
         if self._process is not None:

@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -110,6 +111,22 @@ async def test_the_embedded_database_is_not_made_by_looking(tmp_path: Path) -> N
 async def test_a_disk_that_is_too_small_for_the_journal_fails(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, journal=JournalSettings(max_bytes=2**60))
     assert _one(await findings.data_dir(settings), "disk").level == "fail"
+
+
+async def test_the_folder_of_sockets_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    settings = Settings(data_dir=tmp_path / "data")
+    assert _one(await findings.sockets(settings), "sockets").level == "ok"
+    monkeypatch.setenv("TEMP", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    assert _one(await findings.sockets(settings), "sockets").level == "warn"
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("TMPDIR", str(deep))
+    assert "too long" in _one(await findings.sockets(settings), "sockets").message
+    monkeypatch.setattr("os.statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=4096, f_files=0, f_favail=0))
+    found = _one(await findings.sockets(settings), "sockets")
+    assert (found.level, found.message) == ("fail", f"{deep} is full")
 
 
 async def test_a_port_of_another_program_fails_and_a_free_one_is_good() -> None:

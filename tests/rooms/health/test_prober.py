@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -185,6 +187,24 @@ async def test_a_deadline_that_does_not_hold_is_caught(monkeypatch) -> None:
 
 async def _is(value: object) -> bool:
     return bool(value)
+
+
+async def test_a_full_disk_is_told_of_in_the_place_that_the_report_has(
+    tmp_path, away, instruments, monkeypatch
+) -> None:
+    board = Board(tmp_path / "health.report")
+    async with running(tmp_path, away, instruments, probe("a", bad)) as reader:
+        await eventually(lambda: _is(levels(reader) == {"a": "UNHEALTHY"}), 3, "it is known")
+    first = board.read()
+    assert first is not None
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("os.open", full)
+    board.write(msgspec.structs.replace(first, states=()))
+    assert board.read() == msgspec.structs.replace(first, states=())
+    assert [path.name for path in tmp_path.glob("health.report*")] == ["health.report"]
 
 
 async def test_a_new_prober_goes_on_with_what_the_one_before_found(tmp_path, away, instruments) -> None:

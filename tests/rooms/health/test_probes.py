@@ -255,16 +255,25 @@ class Disk:
     ],
 )
 async def test_a_disk_that_fills_is_told_in_steps(tmp_path: Path, figures: Disk, level: Level) -> None:
-    probe = disk.probe(tmp_path, 512 * 2**20, lambda _: figures)
+    probe = disk.probe(tmp_path, 512 * 2**20, tmp_path, lambda _: figures)
     assert (await look(probe))[0] == level
     await honest(probe)
 
 
+@pytest.mark.parametrize(("room", "level"), [(Disk(1), H), (Disk(0), D), (Disk(9, f_favail=5), D)])
+async def test_a_folder_of_sockets_without_room_degrades(tmp_path: Path, room: Disk, level: Level) -> None:
+    folder = tmp_path / "sockets"
+    probe = disk.probe(tmp_path, 0, folder, lambda asked: room if asked == folder else Disk(50_000))
+    found, readings = await look(probe)
+    assert found == level
+    assert ("make room there" in readings["socketsFree"].output) == (level != H)
+
+
 async def test_the_real_disk_is_read_and_one_that_is_gone_is_unhealthy(tmp_path: Path) -> None:
-    level, found = await look(disk.probe(tmp_path, 0))
+    level, found = await look(disk.probe(tmp_path, 0, tmp_path))
     assert level < U
     assert found["free"].value > 0
-    assert (await look(disk.probe(tmp_path / "gone", 0)))[0] == U
+    assert (await look(disk.probe(tmp_path / "gone", 0, tmp_path)))[0] == U
 
 
 async def test_a_job_must_be_done_within_the_look(database: Database, instruments, monkeypatch) -> None:

@@ -173,7 +173,7 @@ async def test_server_whose_socket_was_cleaned_away_is_started_again(data_dir):
 async def test_running_server_is_found_from_another_temporary_folder(data_dir, tmp_path, monkeypatch):
     server = embedded(data_dir)
     dsn = await server.start()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     other = embedded(data_dir)
     assert await other.start() == dsn
     assert not await other.stop()

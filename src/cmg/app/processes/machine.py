@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 from cmg.app.processes.orders import Orders
 from cmg.config import Settings
+from cmg.kit.paths import make_runtime_dir
 from cmg.ledger.quota.shared_memory import release_worker
 from cmg.telemetry.logs import get_logger
 
@@ -84,8 +85,11 @@ async def taken(settings: Settings) -> AsyncIterator[None]:
 
 
 def make_way(orders: Orders) -> None:
-    """Remove what a killed predecessor left: nobody may be asked in its place."""
-    orders.runtime.mkdir(mode=0o700, exist_ok=True)
+    """Remove what a killed predecessor left: nobody may be asked in its place. Raises `CannotStart`."""
+    try:
+        make_runtime_dir(orders.runtime)
+    except OSError as error:
+        raise CannotStart(str(error)) from error
     _clear(orders)
 
 

@@ -1,4 +1,7 @@
-"""The disk of the data dir: room for the journal, the database and everything else that is written there."""
+"""The disk of the data dir: room for the journal, the database and everything else that is written there.
+
+And the one of the sockets, where little is written, but no process can be replaced without it.
+"""
 
 import asyncio
 import os
@@ -8,11 +11,13 @@ from typing import Protocol
 
 from cmg.health.looking import Look, Probe
 from cmg.health.models import Component, Level, Reading
+from cmg.kit.paths import ROOM_BYTES
 
 _NOTHING_BYTES = 64 * 2**20  # below it the next write may fail
 _LITTLE_BYTES = 256 * 2**20  # below it the database's own log may fail
 _WARN_BYTES = 2 * 2**30  # beyond what the journal may take
 _FEW_FILES = 0.01
+_SOCKETS = 32  # about as many files as a machine's processes have in the folder
 
 
 class Figures(Protocol):
@@ -53,19 +58,35 @@ class _Full:
     f_frsize, f_blocks, f_bavail, f_files, f_favail = 4096, 1 << 20, 0, 1 << 20, 1 << 19
 
 
-def probe(folder: Path, reserved_bytes: int, statvfs: Statvfs = os.statvfs) -> Probe:
+def probe(folder: Path, reserved_bytes: int, sockets: Path, statvfs: Statvfs = os.statvfs) -> Probe:
     """`reserved_bytes` is what must still fit while the database is away."""
     component = Component(name="disk", worst=Level.CRITICAL)
-    return Probe(component, _look(folder, reserved_bytes, statvfs), (_look(folder, reserved_bytes, lambda _: _Full()),))
+
+    def look(figures: Statvfs) -> Look:
+        return _look(folder, reserved_bytes, sockets, figures)
+
+    return Probe(component, look(statvfs), (look(lambda _: _Full()),))
 
 
-def _look(folder: Path, reserved_bytes: int, statvfs: Statvfs) -> Look:
+def _look(folder: Path, reserved_bytes: int, sockets: Path, statvfs: Statvfs) -> Look:
     async def look() -> Sequence[Reading]:
         """Raises `OSError`."""
         found = await asyncio.to_thread(statvfs, folder)  # a network disk may hang
-        return [_room(found, reserved_bytes), _files(found)]
+        return [
+            _room(found, reserved_bytes),
+            _files(found),
+            _sockets(sockets, await asyncio.to_thread(statvfs, sockets)),
+        ]
 
     return look
+
+
+def _sockets(folder: Path, found: Figures) -> Reading:
+    free = found.f_bavail * found.f_frsize
+    full = free < ROOM_BYTES or (found.f_files > 0 and found.f_favail < _SOCKETS)
+    told = f"{folder} is full: a process that dies may not be replaced; make room there" if full else ""
+    level = Level.DEGRADED if full else Level.HEALTHY
+    return Reading(measurement="socketsFree", level=level, value=free, unit="bytes", output=told)
 
 
 def _room(found: Figures, reserved_bytes: int) -> Reading:
