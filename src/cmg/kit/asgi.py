@@ -21,6 +21,11 @@ Headers = list[tuple[bytes, bytes]]
 
 T = TypeVar("T")
 
+# Every escape is looked at, so that a backslash that is itself escaped begins none.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
 _FIELD = re.compile(r"(?:required|unknown) field `(.+?)`")
 JSON_TYPE = (b"content-type", b"application/json")
 
@@ -86,9 +91,18 @@ Handler = Callable[[Request, Send], Awaitable[None]]
 
 
 def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """Decode a JSON body; what does not fit becomes an `InvalidRequest` that names the field."""
+    """Decode a JSON body; what does not fit becomes an `InvalidRequest` that names the field.
+
+    Half of a surrogate pair, which is left of an emoji where a text was cut, becomes the replacement character.
+    """
     try:
-        return decoder.decode(body)
+        try:
+            return decoder.decode(body)
+        except msgspec.DecodeError as error:
+            whole = body if isinstance(error, msgspec.ValidationError) else _whole(body)
+            if whole == body:
+                raise
+            return decoder.decode(whole)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         field = path.rstrip("`").lstrip(".")
@@ -100,6 +114,11 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         raise InvalidRequest("the body is nested too deeply", code="too_deep") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}", code="invalid_json") from error
+
+
+def _whole(body: bytes) -> bytes:
+    """The body without escapes that are half a surrogate pair."""
+    return _ESCAPE.sub(lambda found: b"\\ufffd" if found["half"] else found[0], body)
 
 
 async def send_response(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:

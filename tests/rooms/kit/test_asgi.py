@@ -72,6 +72,20 @@ def test_what_is_no_json_is_told_as_such(body: bytes) -> None:
         decode(DECODER, body)
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (rb"cut \ud83d", "cut \ufffd"),
+        (rb"\uDE00 cut", "\ufffd cut"),
+        (rb"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+        (rb"whole \ud83d\ude00, cut \ud83dx", "whole \U0001f600, cut \ufffdx"),
+        (rb"a path \\ud83d, cut \ud83d", "a path \\ud83d, cut \ufffd"),
+    ],
+)
+def test_half_an_emoji_is_read_as_the_replacement_character(written: bytes, read: str) -> None:
+    assert decode(DECODER, b'{"model": "%s", "messages": []}' % written).model == read
+
+
 def test_unknown_fields_pass() -> None:
     assert decode(DECODER, b'{"model": "m", "messages": [], "new": 1}').model == "m"
 
