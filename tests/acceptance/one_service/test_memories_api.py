@@ -213,3 +213,23 @@ async def test_a_key_with_a_prefix_speaks_for_its_users_only(api: Api, service: 
         answer = await api.request(method, path, body, key=key)
         assert (answer.status, answer.error["code"]) == (403, "user_not_allowed"), path
     assert (await api.chat("sim/echo", user=user, key=key)).status == 403
+
+
+async def test_what_only_a_memory_has_is_not_lost_on_messages(api: Api, user: str) -> None:
+    said = [{"role": "user", "content": "Hello there"}]
+    for name, value in (
+        ("kind", "task"),
+        ("importance", 0.9),
+        ("expires_at", "2030-01-01"),
+        ("valid_to", "2030-01-01"),
+    ):
+        answer = await api.post("/v1/memories", {"user_id": user, "messages": said, name: value})
+        assert (answer.status, answer.error["param"]) == (400, name)
+    assert await contents(api, user) == []
+
+
+async def test_an_id_in_a_query_is_as_long_as_in_a_body(api: Api, user: str) -> None:
+    await say(api, user, "Long thread", thread="t" * 510)
+    assert await contents(api, user, f"&thread_id={'t' * 510}") == ["Long thread"]
+    answer = await api.get(f"/v1/memories?user_id={user}&thread_id={'t' * 513}")
+    assert (answer.status, answer.error["param"]) == (400, "thread_id")

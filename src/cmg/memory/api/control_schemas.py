@@ -65,7 +65,7 @@ class SearchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     as_of: Moment | None = None
 
 
-class FeedbackRequest(msgspec.Struct, frozen=True, kw_only=True):
+class FeedbackRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A judgement on an item; `value` weighs it, 0 to 1."""
 
     item_id: str

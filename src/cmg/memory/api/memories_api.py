@@ -27,10 +27,11 @@ from cmg.memory.control.memories import Memories
 from cmg.memory.control.models import EVERYTHING, StoredItem
 from cmg.memory.control.removal import Doomed, Removed
 from cmg.memory.mem0.history import history_view
-from cmg.memory.mem0.reading import edit_of
+from cmg.memory.mem0.reading import doomed_of, edit_of
 from cmg.memory.models import owner_of
 
 PREFIX = "/v1/memories/"
+_OF_MEMORIES = {"kind": "memory", "importance": 0.5, "valid_from": None, "valid_to": None, "expires_at": None}
 _add = msgspec.json.Decoder(AddRequest)
 _edit = msgspec.json.Decoder(EditRequest)
 _search = msgspec.json.Decoder(SearchRequest)
@@ -53,7 +54,7 @@ class MemoriesApi:
         await send_json(send, 200, MemoryPage(items=[item_view(item) for item in page.items], next=following))
 
     async def add(self, request: Request, send: Send, caller: Caller) -> None:
-        """Keep a memory, or messages as they were said. Raises `InvalidRequest`, `Conflict`."""
+        """Keep a memory, or messages as they were said. Raises `InvalidRequest`, `Conflict`; then nothing is kept."""
         self._access.write(caller)
         asked = decode(_add, await request.body(self._body_limit))
         self._access.speak(request, caller, asked.user_id)
@@ -65,6 +66,7 @@ class MemoriesApi:
             assert kept.item_id is not None, "a refused memory raises"
             ids = [kept.item_id]
         else:
+            _refuse_of_memories(asked)
             redactor = self._memories.redactor(caller.workspace_id)
             messages = messages_of(_as_ingest(asked), writer, self._clock.now(), redactor)
             await self._memories.say(messages)
@@ -86,7 +88,9 @@ class MemoriesApi:
         """Delete what belongs to a user, an agent, an application or a thread. Raises `InvalidRequest` without any."""
         self._access.write(caller)
         names = ("user_id", "agent_id", "app_id", "thread_id", "run_id")
-        query = query_of(request, *names)
+        mem0 = speaks_mem0(request)
+        query = query_of(request, *names, *(("filters",) if mem0 else ()))
+        query |= doomed_of(query)
         ids = {name: optional_id(query, name) for name in names}
         if not any(ids.values()):
             raise InvalidRequest(
@@ -158,6 +162,13 @@ def _named(request: Request) -> tuple[str, str]:
 
 def _view(request: Request, item: StoredItem) -> Any:
     return mem0_view(item) if speaks_mem0(request) else item_view(item)
+
+
+def _refuse_of_memories(asked: AddRequest) -> None:
+    """What only a memory as `content` can have; said of messages it would be lost."""
+    for name, usual in _OF_MEMORIES.items():
+        if getattr(asked, name) != usual:
+            raise InvalidRequest(f"`{name}` goes with a `content`; messages are kept as they were said", param=name)
 
 
 def _as_ingest(asked: AddRequest) -> IngestRequest:

@@ -55,6 +55,8 @@ def optional_id(query: dict[str, str], name: str) -> str | None:
         return None
     if not text:
         raise InvalidRequest(f"`{name}` is empty; leave it away, or name one", param=name)
+    if len(text) > USER_CHARACTERS:
+        raise InvalidRequest(f"`{name}` may have at most {USER_CHARACTERS} characters", param=name)
     return bounded_id(text)
 
 

@@ -1,7 +1,8 @@
 """Requests as the room's own values; what is wrong becomes an `InvalidRequest` that names the field."""
 
 import math
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,14 @@ from msgspec import UNSET
 from cmg.kit.errors import InvalidRequest
 from cmg.kit.turns import known_kinds
 from cmg.memory.api.control_schemas import AddRequest, EditRequest, SearchRequest
-from cmg.memory.api.schemas import IngestMessage, IngestRequest, Moment, RecallFilters, RecallRequest
+from cmg.memory.api.schemas import (
+    MESSAGE_CHARACTERS,
+    IngestMessage,
+    IngestRequest,
+    Moment,
+    RecallFilters,
+    RecallRequest,
+)
 from cmg.memory.items.models import Changes, NewItem
 from cmg.memory.models import (
     KEPT_ROLES,
@@ -23,7 +31,7 @@ from cmg.memory.models import (
     content_thread,
     owner_of,
 )
-from cmg.memory.text.cleaning import bounded_id, clean
+from cmg.memory.text.cleaning import bounded_id, clean, is_blank
 from cmg.memory.text.passages import passages
 from cmg.memory.text.redaction import Redactor
 
@@ -32,7 +40,8 @@ _LATEST_S = 253_402_300_799  # the end of the year 9999
 # The very first and last moment mean "no time" in .NET and infinity in PostgreSQL's driver: finite neighbours.
 _FIRST = datetime(1, 1, 1, 0, 0, 1, tzinfo=UTC)
 _LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
-
+_MIDNIGHT = re.compile(r"([T ])24(?=:?00(?::?00(?:[.,]0*)?)?(?:$|[Zz+-]))")
+_LEAP_SECOND = re.compile(r"([T ]\d\d:?\d\d:?)60(?=$|[.,Zz+-])")
 
 Writer = tuple[str, str | None]  # the workspace, and the key in whose name users are stored
 
@@ -40,14 +49,16 @@ Writer = tuple[str, str | None]  # the workspace, and the key in whose name user
 def messages_of(request: IngestRequest, writer: Writer, now: datetime, redactor: Redactor) -> list[Message]:
     """What an ingest asks to store, in order and redacted. `now` dates what has no time of its own."""
     given, kind = _given(request)
-    thread = _thread(request, writer, given)
+    texts = [text_of(one.role, one.content, f"messages[{place}].content") for place, one in enumerate(given)]
+    thread = _thread(request, writer, [part for one in zip(given, texts, strict=True) for part in _named_by(*one)])
     metadata = redactor.json(json_of(request.metadata, "metadata"))
     usual = moment(request.created_at, "created_at") or now
     counts: dict[tuple[str, str | None, str], int] = {}
     messages = []
     for place, one in enumerate(given):
-        content, name = redactor.text(clean(one.content)), None if one.name is None else clean(one.name)
-        if one.role not in KEPT_ROLES or not content.strip():
+        content = redactor.text(clean(texts[place]))
+        name = None if one.name is None else clean(one.name)
+        if one.role not in KEPT_ROLES or is_blank(content):
             continue
         key = (one.role, name, content)
         counts[key] = counts.get(key, -1) + 1
@@ -63,6 +74,18 @@ def messages_of(request: IngestRequest, writer: Writer, now: datetime, redactor:
         )
         messages.append(message)
     return messages
+
+
+def text_of(role: str, content: str | list[dict[str, Any]] | None, param: str) -> str:
+    """What a message says: a content in parts is the text of its parts. Only who calls tools may say nothing."""
+    if content is None and role == "user":
+        raise InvalidRequest(f"`{param}` is missing: a user's message has a content", param=param)
+    if not isinstance(content, list):
+        return content or ""
+    text = "\n".join(part["text"] for part in content if isinstance(part.get("text"), str))
+    if len(text) > MESSAGE_CHARACTERS:
+        raise InvalidRequest(f"a message may have {MESSAGE_CHARACTERS} characters at most", param=param)
+    return text
 
 
 def ids_of(messages: list[Message]) -> list[UUID]:
@@ -136,14 +159,26 @@ def moment(value: Moment | None, param: str) -> datetime | None:
         return None
     try:
         if isinstance(value, str):
-            parsed = datetime.fromisoformat(value)
-            known = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
-            return min(max(known, _FIRST), _LAST)
+            return instant(value)
         if math.isfinite(value) and 0 <= value <= _LATEST_S:
             return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError):
         pass
     raise InvalidRequest(f"`{param}` must be an RFC 3339 time or seconds since 1970", param=param)
+
+
+def instant(text: str) -> datetime:
+    """A time of RFC 3339 or ISO 8601 in UTC, where it names no zone as UTC too. Raises `ValueError`.
+
+    Also what Python does not read: a small `z`, a leap second (the second before it), and 24:00 (the next day's 0:00).
+    A zone does not carry it out of the years 1 to 9999.
+    """
+    late = _MIDNIGHT.search(text)
+    given = _LEAP_SECOND.sub(r"\g<1>59", _MIDNIGHT.sub(r"\g<1>00", text).replace("z", "Z"))
+    read = datetime.fromisoformat(given) + timedelta(days=1 if late else 0)
+    zone = read.utcoffset() or timedelta()
+    read = read.replace(tzinfo=UTC)
+    return min(max(read, _FIRST + max(zone, timedelta())), _LAST + min(zone, timedelta())) - zone
 
 
 def _span(begins: Moment | None, ends: Moment | None) -> tuple[datetime | None, datetime | None]:
@@ -178,12 +213,13 @@ def _given(request: IngestRequest) -> tuple[list[IngestMessage], Kind]:
     return [IngestMessage(role="user", content=request.content)], kind
 
 
-def _thread(request: IngestRequest, writer: Writer, given: list[IngestMessage]) -> Thread:
+def _named_by(message: IngestMessage, text: str) -> tuple[str, str, str]:
+    return (message.id or "", message.role, text)
+
+
+def _thread(request: IngestRequest, writer: Writer, said: list[str]) -> Thread:
     owner = owner_of(writer[0], request.user_id)
-    if request.thread_id is not None:
-        name = bounded_id(request.thread_id)
-    else:
-        name = content_thread([text for one in given for text in (one.id or "", one.role, one.content)])
+    name = content_thread(said) if request.thread_id is None else bounded_id(request.thread_id)
     agent, app = _id(request.agent_id), _id(request.app_id)
     return Thread(owner, name, request.thread_id is None, agent, app, writer[1])
 

@@ -11,9 +11,9 @@ CONTENT_CHARACTERS = 1_000_000
 MAX_ITEMS = 500
 TOKEN_BUDGET = 1_000_000
 
-USER_CHARACTERS = 512  # what a chat call may name
-Id = Annotated[str, Meta(min_length=1, max_length=256)]
-UserId = Annotated[str, Meta(min_length=1, max_length=USER_CHARACTERS)]
+USER_CHARACTERS = 512  # what a chat call may name: users, agents and threads alike
+Id = Annotated[str, Meta(min_length=1, max_length=USER_CHARACTERS)]
+UserId = Id
 Text = Annotated[str, Meta(max_length=MESSAGE_CHARACTERS)]
 Question = Annotated[str, Meta(max_length=MESSAGE_CHARACTERS)]
 Moment = str | float  # RFC 3339 or seconds since the epoch
@@ -23,18 +23,19 @@ Role = Literal["user", "assistant", "system", "developer", "tool"]
 class IngestMessage(msgspec.Struct, frozen=True, kw_only=True):
     """One message. Without an `id` its content names it; `created_at` is when it was said, RFC 3339 or epoch seconds.
 
-    Only what users and assistants said is kept; other roles are passed over. A `name` that only says which side speaks
-    (`user`, `Assistant`) is none.
+    Only what users and assistants said is kept; other roles are passed over, and messages without a text, as an
+    assistant's calls of tools are. A content in parts is the text of its parts. A `name` that only says which side
+    speaks (`user`, `Assistant`) is none.
     """
 
     role: Role
-    content: Text
+    content: Text | list[dict[str, Any]] | None = None
     id: Id | None = None
     name: Annotated[str, Meta(max_length=256)] | None = None
     created_at: Moment | None = None
 
 
-class IngestRequest(msgspec.Struct, frozen=True, kw_only=True):
+class IngestRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to remember: `messages`, or `content` of a `content_type`. `wait`: answer when it is searchable."""
 
     user_id: UserId
@@ -83,7 +84,7 @@ class RecallFilters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     metadata: dict[str, Any] | None = None
 
 
-class RecallRequest(msgspec.Struct, frozen=True, kw_only=True):
+class RecallRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to find. `max_items` alone sets no token limit, `token_budget` alone no item limit; neither: a note's size.
 
     `as_of`: answer from what was known then. `thread_id` is where the question is asked, it narrows nothing. `order`:
@@ -134,7 +135,7 @@ class RecallAnswer(msgspec.Struct, frozen=True, kw_only=True):
     tokens_available: int | None
 
 
-class WorkingSetRequest(msgspec.Struct, frozen=True, kw_only=True):
+class WorkingSetRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose working set, of which thread, and what for. Without a `token_budget`: a note's size."""
 
     user_id: UserId

@@ -23,7 +23,7 @@ from cmg.memory.items.store import Holding, ItemStore
 from cmg.memory.models import Owner, Thread, UserOfAnotherKey
 from cmg.memory.policies import Policies
 from cmg.memory.store import MemoryStore
-from cmg.memory.text.cleaning import clean
+from cmg.memory.text.cleaning import clean, is_blank
 from cmg.memory.vectors.renewal_store import VectorRenewal
 from cmg.storage.database import Connection
 
@@ -183,7 +183,7 @@ class ItemWriter:
             change["metadata"] = Raw((redactor.json(given["metadata"]) or "null").encode())
         if "content" in given:
             content = redactor.text(clean(given["content"]))
-            if not content.strip() or len(content) > ITEM_CHARACTERS:
+            if is_blank(content) or len(content) > ITEM_CHARACTERS:
                 raise InvalidRequest(f"`content` must have 1 to {ITEM_CHARACTERS} characters", param="content")
             thread = Thread(owner, old.thread_id, old.implicit, old.agent_id, old.app_id)
             change |= text_columns(thread, (old.role, old.name), old.created_at, content)
@@ -203,7 +203,7 @@ class ItemWriter:
 
 def _refusal(item: NewItem, user_no: int, said: Mapping[UUID, tuple[int, str]]) -> str | None:
     """Why an item is not kept."""
-    if not item.content.strip() or len(item.content) > ITEM_CHARACTERS:
+    if is_blank(item.content) or len(item.content) > ITEM_CHARACTERS:
         return f"an item has 1 to {ITEM_CHARACTERS} characters"
     if any(said.get(source, (None, ""))[0] != user_no for source in item.sources):
         return "a source is not a passage of this user"

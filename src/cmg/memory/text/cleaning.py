@@ -1,7 +1,9 @@
 """Whatever a client sends becomes a text that the database can keep."""
 
+import unicodedata
 from hashlib import blake2b
 
+_UNSEEN = frozenset({"Cc", "Cf", "Mn", "Zs", "Zl", "Zp"})
 ID_CHARACTERS = 256  # what users, threads and messages may be called; also what an index entry can hold
 
 
@@ -16,6 +18,12 @@ def clean(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode()
     return text
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of a text can be seen: spaces, controls, and what only joins, parts or turns letters."""
+    text = text.strip()
+    return not text or (not text.isascii() and all(unicodedata.category(one) in _UNSEEN for one in text))
 
 
 def bounded_id(text: str) -> str:

@@ -4,6 +4,8 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from cmg.memory.text.cleaning import is_blank
+
 TURN_CHARACTERS = 1000  # a longer turn is several things, and embedders of this size read no more of it
 PASSAGE_CHARACTERS = 800
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
@@ -18,7 +20,7 @@ _HUNK = re.compile(r"^(?=diff --git |Index: |--- |@@ )", re.MULTILINE)
 def passages(text: str, kind: str) -> list[str]:
     """The passages of a text of this kind (`message`, `document`, `diff`, `log`); none is empty."""
     if kind == "message":
-        return ([text] if len(text) <= TURN_CHARACTERS else list(_even(text))) if text.strip() else []
+        return ([text] if len(text) <= TURN_CHARACTERS else list(_even(text))) if not is_blank(text) else []
     if kind == "diff":
         pieces: Iterable[str] = _HUNK.split(text)
         packed = _packed(_small(pieces, (_LINE,)), "\n")
@@ -26,7 +28,7 @@ def passages(text: str, kind: str) -> list[str]:
         packed = _packed(_small(_LINE.split(text), (_WORD,)), "\n")
     else:
         packed = _packed(_small(_PARAGRAPH.split(text), (_LINE, _SENTENCE, _WORD)), "\n\n")
-    return [passage for passage in packed if passage.strip()]
+    return [passage for passage in packed if not is_blank(passage)]
 
 
 def _even(text: str) -> Iterator[str]:
