@@ -1,8 +1,9 @@
 """The client of mem0 works by changing its host: its own package against the real service."""
 
+import json
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,60 @@ def test_an_event_tells_how_an_add_went(client: Any, user: str) -> None:
     answer = client.client.get(f"/v1/event/{event}/").json()
     assert (answer["status"], len(answer["results"])) == ("SUCCEEDED", 1)
     assert client.client.get(f"/v1/event/{uuid.uuid4()}/").status_code == 404
+
+
+def refused(mem0: Any, call: Callable[[], Any]) -> str:
+    """The field that a refusal names."""
+    with pytest.raises((mem0.exceptions.ValidationError, mem0.exceptions.MemoryNotFoundError)) as caught:
+        call()
+    return str(json.loads(str(caught.value))["error"]["param"])
+
+
+def test_an_add_that_says_nothing_is_refused(client: Any, user: str, mem0: Any) -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    for content in ("", " ", "\u200b", [image], image):
+        said = [{"role": "user", "content": content}]
+        assert refused(mem0, lambda said=said: client.add(said, user_id=user)) == "messages"
+    added = client.add([{"role": "user", "content": image}, {"role": "user", "content": "My cat"}], user_id=user)
+    assert words(added) == ["My cat"]
+
+
+def test_a_refusal_names_the_fields_of_the_client(client: Any, user: str, mem0: Any) -> None:
+    (added,) = client.add("Lives in Oslo", user_id=user)["results"]
+    for change in ({"text": ""}, {"timestamp": "soon"}, {"expiration_date": "soon"}):
+        assert refused(mem0, lambda change=change: client.update(added["id"], **change)) == next(iter(change))
+    assert refused(mem0, lambda: client.update(added["id"], content="Not a field of theirs")) == "text"
+    assert refused(mem0, lambda: client.add("Now", user_id=user, timestamp="soon")) == "timestamp"
+    assert len(client.history(added["id"])) == 1
+
+
+def test_a_batch_with_one_wrong_entry_changes_nothing(client: Any, user: str, mem0: Any) -> None:
+    ids = [client.add(text, user_id=user)["results"][0]["id"] for text in ("One", "Two")]
+    missing = {"memory_id": str(uuid.uuid4()), "text": "x"}
+    good = [{"memory_id": one, "text": "Changed"} for one in ids]
+    assert refused(mem0, lambda: client.batch_update([*good, missing])) == "memories[2].memory_id"
+    assert refused(mem0, lambda: client.batch_update([*good, {"memory_id": ids[0], "text": ""}])) == "text"
+    assert refused(mem0, lambda: client.batch_delete([{"memory_id": ids[0]}, missing])) == "memories[1].memory_id"
+    assert set(words(client.get_all(filters={"user_id": user}))) == {"One", "Two"}
+    client.batch_delete([{"memory_id": ids[0]}] * 2)
+    assert words(client.get_all(filters={"user_id": user})) == ["Two"]
+
+
+def test_delete_all_takes_the_filters_of_its_options(client: Any, user: str, mem0: Any) -> None:
+    from mem0.client.types import DeleteAllMemoryOptions
+
+    client.add("In a run", user_id=user, run_id="it's")
+    client.add("Keep this", user_id=user)
+    for wrong in (
+        {},
+        {"user_id": "*"},
+        {"user_id": {"in": [user]}},
+        {"OR": [{"user_id": user}]},
+        {"user_id": user, "a": 1},
+    ):
+        assert refused(mem0, lambda wrong=wrong: client.delete_all(filters=wrong)) in {"filters", "user_id"}
+    assert client.get_all(filters={"user_id": user})["count"] == 2
+    client.delete_all(DeleteAllMemoryOptions(filters={"user_id": user, "run_id": "it's"}))
+    assert words(client.get_all(filters={"user_id": user})) == ["Keep this"]
+    client.delete_all(filters={"user_id": user})
+    assert client.get_all(filters={"user_id": user})["count"] == 0

@@ -35,7 +35,7 @@ class Adding:
         wanted = ingest_of(asked)
         self._access.speak(request, caller, wanted.user_id)
         if not wanted.messages:
-            raise InvalidRequest("there is no message of a user or an assistant", param="messages")
+            raise InvalidRequest("there is no message of a user or an assistant that says something", param="messages")
         expires = expires_of(asked)
         workspace_id = caller.workspace_id
         writer = (workspace_id, self._access.key_of(caller))
@@ -57,26 +57,24 @@ class Adding:
         return row
 
     async def _each(self, wanted: IngestRequest, expires: str | None, writer: Writer) -> list[UUID]:
-        ids = []
-        for place, message in enumerate(wanted.messages or ()):
-            if not 1 <= len(message.content) <= ITEM_CHARACTERS:
-                raise InvalidRequest(
-                    f"a memory has 1 to {ITEM_CHARACTERS} characters", param=f"messages[{place}].content"
-                )
+        memories = []
+        for message in wanted.messages or ():
+            content = str(message.content)
+            if len(content) > ITEM_CHARACTERS:
+                raise InvalidRequest(f"a memory has 1 to {ITEM_CHARACTERS} characters", param="messages")
             memory = AddRequest(
                 user_id=wanted.user_id,
                 agent_id=wanted.agent_id,
                 app_id=wanted.app_id,
                 thread_id=wanted.thread_id,
-                content=message.content,
+                content=content,
                 metadata=wanted.metadata,
                 created_at=wanted.created_at,
                 expires_at=expires,
             )
-            kept = await self._memories.add(item_of(memory, writer))
-            if kept.item_id is not None:
-                ids.append(kept.item_id)
-        return ids
+            memories.append(item_of(memory, writer))
+        ids = [(await self._memories.add(memory)).item_id for memory in memories]  # all are good before one is kept
+        return [one for one in ids if one is not None]
 
     async def _note(self, wanted: IngestRequest, workspace_id: str, items: list[StoredItem]) -> UUID:
         event_id, now = uuid7(), self._clock.now()

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from cmg.kit.errors import InvalidRequest
+from cmg.memory.api.reading import instant
 from cmg.memory.control.models import Whose
 from cmg.memory.text.cleaning import bounded_id
 
@@ -138,10 +139,9 @@ def _moment(value: Any, name: str) -> str:
     """A date, a time or epoch seconds as jsonpath reads it."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     try:
-        parsed = datetime.fromtimestamp(value, UTC) if number else datetime.fromisoformat(value)
-        known = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-        return known.astimezone(UTC).isoformat(timespec="microseconds")
-    except (ValueError, TypeError, OverflowError, OSError):
+        known = datetime.fromtimestamp(value, UTC) if number else instant(value)
+        return known.isoformat(timespec="microseconds")
+    except (ValueError, TypeError, AttributeError, OverflowError, OSError):
         raise _wrong(f"`{name}` is compared with a date, an RFC 3339 time or epoch seconds", name) from None
 
 

@@ -1,8 +1,10 @@
 """Raw ASGI handlers of the paths that only clients of mem0 know."""
 
+from collections.abc import Sequence
 from math import ceil
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
+from uuid import UUID
 
 import msgspec
 
@@ -20,7 +22,7 @@ from cmg.memory.control.removal import Doomed
 from cmg.memory.items.models import FeedbackType
 from cmg.memory.mem0.adding import Adding
 from cmg.memory.mem0.filters import Filter, compiled
-from cmg.memory.mem0.reading import Add, Batch, Find, GetAll, Opinion, edit_from
+from cmg.memory.mem0.reading import Add, Batch, Edit, Find, GetAll, Opinion, edit_from
 from cmg.memory.models import owner_of
 from cmg.memory.text.cleaning import bounded_id
 
@@ -138,23 +140,20 @@ class Mem0Api:
         await send_json(send, 200, {"message": "Entity deleted successfully!"})
 
     async def batch_update(self, request: Request, send: Send, caller: Caller) -> None:
-        """Change several memories, one after the other; the first that is wrong ends it. Raises `NotFound`."""
+        """Change several memories, or none where one is wrong. Raises `NotFound`, `InvalidRequest`."""
         self._access.write(caller)
         asked = decode(_batch, await request.body(self._body_limit)).memories
-        for one in asked:
-            item = await self._memories.get(caller.workspace_id, item_id(one.memory_id or ""))
-            await self._access.meet_item(request, caller, item.user_id)
-            await self._memories.edit(caller.workspace_id, item.id, changes_of(edit_from(one)))
+        wanted = [(item, changes_of(edit_from(one))) for one, item in await self._batch(asked, request, caller)]
+        for item, changes in wanted:
+            await self._memories.edit(caller.workspace_id, item, changes)
         await send_json(send, 200, {"message": f"Successfully updated {len(asked)} memories"})
 
     async def batch_delete(self, request: Request, send: Send, caller: Caller) -> None:
-        """Delete several memories. Raises `NotFound` for the first that is not there."""
+        """Delete several memories, or none where one is not there. Raises `NotFound`, `InvalidRequest`."""
         self._access.write(caller)
         asked = decode(_batch, await request.body(self._body_limit)).memories
-        for one in asked:
-            item = await self._memories.get(caller.workspace_id, item_id(one.memory_id or ""))
-            await self._access.meet_item(request, caller, item.user_id)
-            await self._memories.delete(caller.workspace_id, item.id)
+        for item in dict.fromkeys([item for _, item in await self._batch(asked, request, caller)]):
+            await self._memories.delete(caller.workspace_id, item)
         await send_json(send, 200, {"message": f"Successfully deleted {len(asked)} memories"})
 
     async def feedback(self, request: Request, send: Send, caller: Caller) -> None:
@@ -170,6 +169,19 @@ class Mem0Api:
             await self._memories.judge(caller.workspace_id, item.id, (*judged, asked.feedback_reason))
         told = {"feedback": asked.feedback, "feedback_reason": asked.feedback_reason}
         await send_json(send, 200, {"id": str(item.id), "memory_id": str(item.id), **told})
+
+    async def _batch(self, asked: Sequence[Edit], request: Request, caller: Caller) -> list[tuple[Edit, UUID]]:
+        """The entries of a batch with the items that they name. Raises `NotFound` for the first that is not there."""
+        found = []
+        for place, one in enumerate(asked):
+            try:
+                item = await self._memories.current(caller.workspace_id, item_id(one.memory_id or ""))
+            except NotFound as error:
+                param = f"memories[{place}].memory_id"
+                raise NotFound(f"{param}: {error}; nothing was changed", param=param) from error
+            await self._access.meet_item(request, caller, item.user_id)
+            found.append((one, item.id))
+        return found
 
     async def _filter(self, filters: dict[str, Any], request: Request, caller: Caller) -> tuple[Filter, Whose]:
         """The filter and whose items it can reach; one that names nobody is refused."""

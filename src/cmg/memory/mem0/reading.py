@@ -1,5 +1,7 @@
 """Requests of mem0's clients as the room's own values. Fields that steer mem0's own models are taken and ignored."""
 
+import ast
+from collections.abc import Mapping
 from datetime import UTC, datetime, time
 from typing import Annotated, Any
 
@@ -9,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 from cmg.kit.asgi import decode
 from cmg.kit.errors import InvalidRequest
 from cmg.memory.api.control_schemas import EditRequest
+from cmg.memory.api.reading import instant, moment, text_of
 from cmg.memory.api.schemas import (
     MESSAGE_CHARACTERS,
     MESSAGES,
@@ -19,18 +22,21 @@ from cmg.memory.api.schemas import (
     Moment,
     Question,
 )
+from cmg.memory.items.models import ITEM_CHARACTERS
 from cmg.memory.models import KEPT_ROLES
+from cmg.memory.text.cleaning import is_blank
 
 BATCH = 1000
 _TOP_K = 500
+_FILTERS = 4 * USER_CHARACTERS + 200
 _KEPT = ("user_id", "agent_id", "app_id", "run_id")
 
 
 class Said(msgspec.Struct, frozen=True):
-    """One message; `content` may be a list of parts, of which the texts count."""
+    """One message; `content` may be a part or a list of parts, of which the texts count."""
 
     role: str
-    content: str | list[dict[str, Any]] | None = None
+    content: str | list[dict[str, Any]] | dict[str, Any] | None = None
     name: str | None = None
 
 
@@ -106,6 +112,12 @@ def edit_of(body: bytes) -> EditRequest:
 def edit_from(asked: Edit) -> EditRequest:
     """The same of one entry."""
     expires = asked.expiration_date
+    if all(one is UNSET for one in (asked.text, asked.metadata, asked.timestamp, expires)):
+        raise InvalidRequest("say what to change: `text`, `metadata`, `timestamp` or `expiration_date`", param="text")
+    if asked.text is not UNSET and (is_blank(asked.text) or len(asked.text) > ITEM_CHARACTERS):
+        raise InvalidRequest(f"`text` must have 1 to {ITEM_CHARACTERS} characters", param="text")
+    if asked.timestamp is not UNSET:
+        moment(asked.timestamp, "timestamp")
     return EditRequest(
         content=asked.text,
         metadata=asked.metadata,
@@ -120,15 +132,22 @@ def ingest_of(asked: Add) -> IngestRequest:
     for name, value in who.items():
         if value is not None and not (isinstance(value, str) and 1 <= len(value) <= USER_CHARACTERS):
             raise InvalidRequest(f"`{name}` must be a name of 1 to {USER_CHARACTERS} characters", param=name)
+    said = (_message(one, place) for place, one in enumerate(asked.messages) if one.role in KEPT_ROLES)
     return IngestRequest(
         user_id=owner_name(who),
         agent_id=who["agent_id"],
         app_id=who["app_id"],
         thread_id=who["run_id"],
-        messages=[_message(one, place) for place, one in enumerate(asked.messages) if one.role in KEPT_ROLES],
-        created_at=asked.timestamp,
+        messages=[one for one in said if not is_blank(str(one.content))],
+        created_at=moment_of(asked.timestamp),
         metadata=asked.metadata,
     )
+
+
+def moment_of(timestamp: Moment | None) -> str | None:
+    """When it was said. Raises `InvalidRequest` in the words of the client."""
+    known = moment(timestamp, "timestamp")
+    return None if known is None else known.isoformat()
 
 
 def owner_name(who: dict[str, Any]) -> str:
@@ -146,28 +165,48 @@ def expires_of(asked: Add) -> str | None:
     return None if asked.expiration_date is None else _end_of(asked.expiration_date)
 
 
+def doomed_of(query: Mapping[str, str]) -> dict[str, str]:
+    """Whose memories a deletion names in `filters`, which clients write into the query as Python writes an object.
+
+    Raises `InvalidRequest` for anything but names of one user, agent, application and run: nothing is deleted then.
+    """
+    if "filters" not in query:
+        return {}
+    wrong = InvalidRequest(
+        f"`filters` of a deletion names at most one of each of {', '.join(_KEPT)}; nothing was deleted",
+        param="filters",
+    )
+    try:
+        given = ast.literal_eval(query["filters"][:_FILTERS])
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise wrong from None
+    if not isinstance(given, dict) or not given:
+        raise wrong
+    for name, value in given.items():
+        if name not in _KEPT or not isinstance(value, str) or value in {"", "*"} or query.get(name, value) != value:
+            raise wrong
+    return given
+
+
 def _given(asked: Add) -> dict[str, str]:
     return {name: value for name in _KEPT if (value := getattr(asked, name)) is not None}
 
 
 def _message(said: Said, place: int) -> IngestMessage:
-    content = said.content
-    if isinstance(content, list):
-        content = "\n".join(str(part["text"]) for part in content if isinstance(part.get("text"), str))
-    content = content or ""
-    if len(content) > MESSAGE_CHARACTERS:
-        raise InvalidRequest(
-            f"a message may have {MESSAGE_CHARACTERS} characters at most", param=f"messages[{place}].content"
-        )
-    return IngestMessage(role=said.role, content=content, name=said.name)  # type: ignore[arg-type]
+    content = [said.content] if isinstance(said.content, dict) else said.content
+    param = f"messages[{place}].content"
+    text = text_of(said.role, content, param)
+    if len(text) > MESSAGE_CHARACTERS:
+        raise InvalidRequest(f"a message may have {MESSAGE_CHARACTERS} characters at most", param=param)
+    return IngestMessage(role=said.role, content=text, name=said.name)  # type: ignore[arg-type]
 
 
 def _end_of(date: str) -> str:
     """The end of a day, or a moment as it stands."""
     try:
-        moment = datetime.fromisoformat(date)
-    except ValueError:
+        end = instant(date)
+    except (ValueError, OverflowError):
         raise InvalidRequest("`expiration_date` is a date as 2026-12-31", param="expiration_date") from None
     if len(date) == len("2026-12-31"):
-        moment = datetime.combine(moment.date(), time(23, 59, 59), UTC)
-    return moment.isoformat()
+        end = datetime.combine(end.date(), time(23, 59, 59), UTC)
+    return end.isoformat()
