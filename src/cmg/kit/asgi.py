@@ -104,16 +104,21 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
                 raise
             return decoder.decode(whole)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").lstrip(".")
-        named = _FIELD.search(message)
-        if named is not None:
-            field = f"{field}.{named[1]}".lstrip(".")
-        raise InvalidRequest(f"{field}: {message}" if field else message, param=field or None) from error
+        raise misfit(error) from error
     except RecursionError as error:
         raise InvalidRequest("the body is nested too deeply", code="too_deep") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}", code="invalid_json") from error
+
+
+def misfit(error: msgspec.ValidationError) -> InvalidRequest:
+    """What does not fit a declared shape, as an error that names the field."""
+    message, _, path = str(error).partition(" - at `$")
+    field = path.rstrip("`").lstrip(".")
+    named = _FIELD.search(message)
+    if named is not None:
+        field = f"{field}.{named[1]}".lstrip(".")
+    return InvalidRequest(f"{field}: {message}" if field else message, param=field or None)
 
 
 def _whole(body: bytes) -> bytes:

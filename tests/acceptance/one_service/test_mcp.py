@@ -1,5 +1,6 @@
 """MCP's official client against `/mcp`: the tools work, and keys and scopes hold."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -71,16 +72,17 @@ async def test_the_connection_may_say_who_the_user_is(service: Service, api: Api
 
 async def test_a_wrong_call_tells_the_model_what_is_wrong(service: Service, user: str) -> None:
     async with connected(service) as client:
-        for tool, arguments, word in (
+        for tool, arguments, param in (
             ("add_memory", {"content": "x"}, "user_id"),
             ("add_memory", {"user_id": user}, "content"),
-            ("get_memory", {"memory_id": "nothing"}, "there is no such item"),
+            ("add_memory", {"user_id": user, "content": "x", "colour": "red"}, "colour"),
+            ("get_memory", {"memory_id": "nothing"}, "id"),
             ("search_memories", {"user_id": user, "query": "x", "limit": 0}, "limit"),
-            ("format_disk", {}, "no tool"),
+            ("format_disk", {}, "name"),
         ):
             result = await client.call_tool(tool, arguments)
             assert result.is_error, tool
-            assert word in result.content[0].text
+            assert json.loads(result.content[0].text)["error"]["param"] == param
 
 
 async def test_keys_and_scopes_hold(service: Service, api: Api, user: str) -> None:

@@ -20,7 +20,7 @@ from mcp_types import Tool as ListedTool
 
 from cmg import __version__
 from cmg.identity.models import Caller
-from cmg.kit.asgi import Receive, Request, Scope, Send, send_error
+from cmg.kit.asgi import Receive, Request, Scope, Send, misfit, send_error
 from cmg.kit.errors import CmgError, InvalidRequest
 from cmg.memory.tools.arguments import schema_of
 from cmg.memory.tools.calls import Tool, Tools
@@ -104,8 +104,7 @@ def _converted(tool: Tool, arguments: dict[str, Any]) -> Any:
     try:
         return msgspec.convert(arguments, tool.arguments)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
-        raise InvalidRequest(message, param=path.rstrip("`").lstrip(".") or None) from error
+        raise misfit(error) from error
 
 
 def _listed(tool: Tool) -> ListedTool:
