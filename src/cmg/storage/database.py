@@ -1,6 +1,7 @@
 """The connection pool: short deadlines, one error for "away", and recovery without anybody's help."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeAlias, cast
@@ -26,6 +27,7 @@ _SLOWLY = f"SELECT pg_sleep({DELAY_S})"
 _CONNECT_S = 5.0
 _COMMAND_CONNECT_S = 10.0
 _CLOSE_S = 5.0
+_ROOM_S = 0.25  # between two looks whether the server has room again
 # A kept plan may have been made when the tables were empty, so it goes by indexes whatever the planner thinks of them.
 _KEEPS_PLANS = {
     "plan_cache_mode": "force_generic_plan",
@@ -70,6 +72,7 @@ class Database:
         self._instruments = instruments
         self._used = [0, 0]  # of each pool
         self._asked = [0, 0]  # those that wait for one too
+        self._full: tuple[deque[asyncio.Future[None]], ...] = (deque(), deque())  # who waits while the server is full
         self._in_use = instruments.series("cmg_database_connections_in_use")
         self._waiting = instruments.series("cmg_database_connections_waiting")
         self._share = instruments.series("cmg_database_pool_use_ratio")
@@ -148,12 +151,11 @@ class Database:
     @asynccontextmanager
     async def _acquired(self, pool: Any, timeout_s: float) -> AsyncIterator[Any]:
         """A connection of the pool, with who waits and who has one counted."""
-        acquiring = pool.acquire(timeout=timeout_s)
         self._waiting.inc()
         self._asked[pool is self._planned] += 1
         try:
             try:
-                connection = await acquiring.__aenter__()
+                connection = await self._acquire(pool, timeout_s)
             finally:
                 self._waiting.inc(-1)
             self._hold(pool, 1)
@@ -161,9 +163,38 @@ class Database:
                 yield connection
             finally:
                 self._hold(pool, -1)
-                await acquiring.__aexit__(None, None, None)
+                try:
+                    await pool.release(connection)
+                finally:
+                    self._wake(pool)
         finally:
             self._asked[pool is self._planned] -= 1
+
+    async def _acquire(self, pool: Any, timeout_s: float) -> Any:
+        """A connection; where the server has no room for another one, who has some waits for one of its own."""
+        while True:
+            try:
+                return await pool.acquire(timeout=timeout_s)
+            except asyncpg.TooManyConnectionsError:
+                if pool.get_size() == 0:
+                    raise
+            _open_ones_first(pool)
+            if pool.get_idle_size():
+                continue
+            freed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._full[pool is self._planned].append(freed)
+            await asyncio.wait((freed,), timeout=_ROOM_S)
+            if not freed.done():
+                freed.cancel()
+
+    def _wake(self, pool: Any) -> None:
+        """Let the first of those who wait for a connection of ours try again."""
+        full = self._full[pool is self._planned]
+        while full:
+            freed = full.popleft()
+            if not freed.done():
+                freed.set_result(None)
+                return
 
     def _hold(self, pool: Any, more: int) -> None:
         self._used[pool is self._planned] += more
@@ -242,6 +273,9 @@ class Database:
         """Turn driver errors into `DatabaseAway`: always those that say so, others only when the connection is lost."""
         try:
             yield
+        except asyncpg.TooManyConnectionsError as error:
+            self._away.inc()
+            raise DatabaseAway("the database has no room for another connection now; try again in a moment") from error
         except _AWAY as error:
             self._away.inc()
             raise DatabaseAway("the database is not available now; try again in a moment") from error
@@ -262,10 +296,23 @@ async def connect_once(dsn: str) -> asyncpg.Connection:
         raise DatabaseUnreachable(
             f"the database did not answer within {_COMMAND_CONNECT_S:g} s: is CMG_DATABASE_URL right?"
         ) from error
+    except asyncpg.TooManyConnectionsError as error:
+        raise DatabaseUnreachable(
+            f"the database has no room for another connection: {error}; raise its max_connections "
+            "(docs/operations.md says how many there may be)"
+        ) from error
     except (OSError, *_AWAY) as error:
         raise DatabaseUnreachable(f"no connection to the database: {error}; is CMG_DATABASE_URL right?") from error
     except (ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StorageError(f"no connection to the database: {error}; is CMG_DATABASE_URL right?") from error
+
+
+def _open_ones_first(pool: Any) -> None:
+    """A place that could not be filled is the next to be tried; one whose connection came back meanwhile lies below."""
+    queue = pool._queue  # noqa: SLF001 - the pool has no way of its own to prefer them
+    places = sorted((queue.get_nowait() for _ in range(queue.qsize())), key=lambda place: place.is_connected())
+    for place in places:
+        queue.put_nowait(place)
 
 
 def _is_lost(connection: Connection) -> bool:

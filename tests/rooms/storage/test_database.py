@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 
 import asyncpg
 import pytest
@@ -62,6 +63,38 @@ async def test_waiting_for_a_free_connection_counts_into_the_deadline(dsn, instr
             await database.fetchval("SELECT 1", timeout_s=0.1)
     assert await database.fetchval("SELECT 1") == 1
     await database.close()
+
+
+@pytest.fixture
+async def crowded(database, dsn, instruments):
+    """On a server that gives this user two connections, asked by a pool that would have eight."""
+    user = f"crowded_{secrets.token_hex(4)}"
+    await database.execute(f"CREATE ROLE {user} LOGIN CONNECTION LIMIT 2")
+    made = Database(dsn.replace("user=cmg", f"user={user}"), clock=SystemClock(), instruments=instruments, max_size=8)
+    await made.open()
+    yield made
+    await made.close()
+    await database.execute(f"DROP ROLE {user}")
+
+
+async def test_where_the_server_has_no_room_its_connections_are_waited_for(crowded):
+    answers = await asyncio.gather(*(crowded.fetchval(f"SELECT {n}, pg_sleep(0.02)") for n in range(40)))
+    assert answers == list(range(40))
+    assert crowded.pool_use() == (0, 16)
+    assert await crowded.fetchval("SELECT 1") == 1
+
+
+async def test_who_waits_where_the_server_has_no_room_waits_no_longer_than_its_deadline(crowded):
+    async with crowded.connection(), crowded.connection():
+        with pytest.raises(DatabaseAway, match=r"within 0\.3 s"):
+            await crowded.fetchval("SELECT 1", timeout_s=0.3)
+
+
+async def test_who_has_no_connection_on_a_server_without_room_is_told_at_once(crowded):
+    async with crowded.connection(), crowded.connection():
+        with pytest.raises(DatabaseAway, match="has no room for another connection"):
+            async with crowded.connection(keeps_plans=True):
+                raise AssertionError("there was room")
 
 
 async def test_who_holds_a_connection_may_ask_for_a_second_one_while_that_is_had_without_waiting(dsn, instruments):
