@@ -17,6 +17,7 @@ import msgspec
 import redis.asyncio
 import redis.exceptions
 
+from cmg.app.processes.orders import connections_most
 from cmg.config import Settings, UpstreamSettings
 from cmg.gateway.routing.upstreams import OPENROUTER, OPENROUTER_URL
 from cmg.health.board import Board
@@ -107,7 +108,8 @@ def _nearest(folder: Path) -> Path:
 async def database(settings: Settings) -> list[Finding]:
     """Does the database answer, and does it have this release's tables?"""
     if settings.database_url:
-        return await _look_into(settings.database_url, "is CMG_DATABASE_URL right, and the server running?")
+        told = "is CMG_DATABASE_URL right, and the server running?"
+        return await _look_into(settings.database_url, told, connections_most(settings.workers))
     if not (settings.data_dir / "postgres" / "PG_VERSION").exists():
         return [Finding("database", "ok", "the embedded PostgreSQL will be made at the first start")]
     embedded = EmbeddedPostgres(settings.data_dir, SystemClock())
@@ -121,7 +123,7 @@ async def database(settings: Settings) -> list[Finding]:
         await embedded.stop()
 
 
-async def _look_into(dsn: str, told: str) -> list[Finding]:
+async def _look_into(dsn: str, told: str, connections: int = 0) -> list[Finding]:
     try:
         connection = await asyncpg.connect(dsn, timeout=_DEADLINE_S)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -129,18 +131,28 @@ async def _look_into(dsn: str, told: str) -> list[Finding]:
     try:
         major = connection.get_server_version().major
         known, present = {one.name for one in migrations()}, set(await applied(connection))
+        room = int(await connection.fetchval("SHOW max_connections"))
     finally:
         await connection.close(timeout=_DEADLINE_S)
+    rooms = [] if room >= connections else [_too_few(room, connections)]
+    return [_schema(major, known, present), *rooms]
+
+
+def _too_few(room: int, connections: int) -> Finding:
+    told = "raise its max_connections above what all machines may use, see docs/operations.md"
+    return Finding("connections", "warn", f"the database takes {room}; this machine may use {connections}", told)
+
+
+def _schema(major: int, known: set[str], present: set[str]) -> Finding:
     what = f"PostgreSQL {major}"
     if major < _MAJOR_LEAST:
-        return [Finding("database", "fail", what, f"use PostgreSQL {_MAJOR_LEAST} or newer")]
+        return Finding("database", "fail", what, f"use PostgreSQL {_MAJOR_LEAST} or newer")
     if waiting := len(known - present):
-        return [Finding("database", "ok", f"{what}; the next start brings {waiting} changes of the schema")]
+        return Finding("database", "ok", f"{what}; the next start brings {waiting} changes of the schema")
     if newer := len(present - known):
-        return [
-            Finding("database", "warn", f"{what}; a later release made {newer} changes of its own", "update this one")
-        ]
-    return [Finding("database", "ok", f"{what}, the schema is this release's")]
+        told = "update this one"
+        return Finding("database", "warn", f"{what}; a later release made {newer} changes of its own", told)
+    return Finding("database", "ok", f"{what}, the schema is this release's")
 
 
 async def redis_server(settings: Settings) -> list[Finding]:

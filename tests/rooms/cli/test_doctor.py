@@ -90,6 +90,13 @@ async def test_a_database_with_this_releases_schema_is_good(dsn: str) -> None:
     assert (found.level, "schema is this release's" in found.message) == ("ok", True)
 
 
+async def test_a_database_with_less_room_than_the_machine_may_use_is_warned_of(dsn: str) -> None:
+    found = _one(await findings.database(Settings(database_url=dsn, workers=64)), "connections")
+    assert (found.level, "max_connections" in found.next) == ("warn", True)
+    enough = await findings.database(Settings(database_url=dsn, workers=1))
+    assert [one.check for one in enough] == ["database"]
+
+
 async def test_an_empty_database_will_be_migrated(empty_dsn: str) -> None:
     assert "next start" in _one(await findings.database(Settings(database_url=empty_dsn)), "database").message
 

@@ -5,7 +5,7 @@ import contextlib
 from cmg.app.memory.embedding import questions_of, sources_of
 from cmg.app.memory.onlooking import Onlooker
 from cmg.app.processes.metrics import MetricsSocket, own_instruments, process_figures
-from cmg.app.processes.orders import Orders
+from cmg.app.processes.orders import POOL, Orders
 from cmg.app.processes.resources import Resource, Resources, Work
 from cmg.gateway.routing.upstreams import build_upstreams
 from cmg.gateway.upstreams.http_transport import HttpTransport
@@ -21,14 +21,13 @@ from cmg.storage.database import Database
 from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.machine.sampling import sample
 
-_POOL = 8
 _WARM_S = 5.0
 
 
 async def build_notes(orders: Orders, resources: Resources) -> list[Work]:
     """A process that makes notes for the gateways of this machine; returns its work."""
     settings, clock, instruments = orders.settings, SystemClock(), own_instruments()
-    database = Database(orders.dsn, clock=clock, instruments=instruments, max_size=_POOL)
+    database = Database(orders.dsn, clock=clock, instruments=instruments, max_size=POOL)
     await database.open()
     resources.add(Resource("database", database.close))
     socket = MetricsSocket(orders.runtime / f"notes-{orders.worker}.metrics", instruments)
@@ -41,7 +40,7 @@ async def build_notes(orders: Orders, resources: Resources) -> list[Work]:
     finder = Finder(database, questions, clock, settings.memory.recall_deadline_ms / 1000 / 2)
     frame_tokens()  # loads the vocabulary now: the first call must not wait for it
     with contextlib.suppress(DatabaseAway):
-        await finder.warm_up(_POOL, _WARM_S)
+        await finder.warm_up(POOL, _WARM_S)
     condenser = Condenser(database, settings.memory.summary_tokens)
     maker = NoteMaker(finder, RecentWriters(Onlooker(orders.spool).folder), condenser)
     server = NoteServer(orders.notes_socket(orders.worker), maker, instruments)

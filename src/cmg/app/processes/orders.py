@@ -9,6 +9,8 @@ from cmg.app.roles import DUTIES, Duties, Role
 from cmg.config import Origin, Settings
 from cmg.kit.paths import EMBEDDER_SOCKET, HEALTH_REPORT, faults_file, runtime_dir
 
+POOL = 8  # connections to the database in each of the two pools of a process
+_BEYOND_POOLS = 8  # of backstage: jobs, locks, changes
 _GATEWAYS_A_NOTE_MAKER = 2
 
 
@@ -65,7 +67,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def note_makers(self) -> int:
         """How many processes make notes for the calls of this machine."""
-        return -(-self.settings.workers // _GATEWAYS_A_NOTE_MAKER) if self.duties.gateways else 0
+        return note_makers(self.settings.workers) if self.duties.gateways else 0
 
     def notes_socket(self, number: int) -> Path:
         """Where one of them answers."""
@@ -105,6 +107,17 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     def backstage_socket(self) -> Path:
         """Where backstage answers."""
         return self.runtime / "backstage.sock"
+
+
+def note_makers(gateways: int) -> int:
+    """How many processes make notes for so many gateways."""
+    return -(-gateways // _GATEWAYS_A_NOTE_MAKER)
+
+
+def connections_most(gateways: int) -> int:
+    """How many connections to the database a machine with so many gateways has when all are in use."""
+    pools, listening = 1 + gateways + note_makers(gateways), gateways
+    return 2 * POOL * pools + listening + _BEYOND_POOLS
 
 
 def _encode(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from cmg.app.data_plane import Routes
 from cmg.app.forward import Forwarder
 from cmg.app.last_known import LastKnownFile, take_last_known
-from cmg.app.processes.orders import Orders
+from cmg.app.processes.orders import POOL, Orders
 from cmg.app.processes.resources import Resource, Resources, Work
 from cmg.config import Settings
 from cmg.gateway.routing.catalogue import Catalogue, built_in_models
@@ -30,8 +30,6 @@ from cmg.telemetry.faults import Faults
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.tracing.outbox import Outbox
 from cmg.telemetry.tracing.tracer import Tracer
-
-_POOL = 8
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ async def base_of(
 ) -> Base:
     """Open what every process has, and learn the present. Raises `DatabaseAway` where no last known helps."""
     settings = orders.settings
-    database = Database(orders.dsn, clock=clock, instruments=instruments, max_size=_POOL, faults=faults)
+    database = Database(orders.dsn, clock=clock, instruments=instruments, max_size=POOL, faults=faults)
 
     async def reachable() -> None:
         await database.ping()

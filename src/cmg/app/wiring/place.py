@@ -4,9 +4,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from cmg.app.processes.orders import connections_most
 from cmg.config import Settings
 from cmg.kit.clock import SystemClock
 from cmg.storage.embedded import EmbeddedPostgres
+
+_COMMANDS = 20
+_LEAST = 100
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ async def database_place(settings: Settings) -> AsyncIterator[Place]:
     if settings.database_url:
         yield Place(settings.database_url)
         return
-    embedded = EmbeddedPostgres(settings.data_dir, SystemClock())
+    room = max(_LEAST, connections_most(settings.workers) + _COMMANDS)
+    embedded = EmbeddedPostgres(settings.data_dir, SystemClock(), settings={"max_connections": str(room)})
     dsn = await embedded.start()
     try:
         yield Place(dsn, embedded)
