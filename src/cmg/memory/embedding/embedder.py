@@ -59,8 +59,7 @@ def bounded(text: str) -> str:
 def normalised(vectors: Vectors) -> Vectors:
     """The rows with length 1; a row of zeros stays as it is."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    found: Vectors = vectors / np.maximum(lengths, np.float32(1e-12))
-    return found
+    return np.asarray(vectors / np.maximum(lengths, np.float32(1e-12)), np.float32)
 
 
 def as_text(vector: Vectors) -> str:
