@@ -102,6 +102,31 @@ async def test_only_what_is_new_is_read(memory: Memory) -> None:
     assert len(await facts(memory)) == 3
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "now"),
+    [
+        ("The kickoff is on Monday.", "Kickoff was moved to Friday.", "Kickoff was moved to Friday (Friday, 27 "),
+        ("I'm vegetarian.", "I'm no longer vegetarian.", "I'm no longer vegetarian"),
+        ("I moved to Porto.", "I moved from Porto to Braga.", "I moved from Porto to Braga"),
+        ("The deadline is 3 May.", "The deadline was moved to 19 May.", "The deadline was moved to 19 May."),
+        ("I like olives.", "I don't like olives any more.", "I don't like olives any more"),
+        ("I need to pay the rent by Friday.", "I've paid the rent.", "I've paid the rent."),
+    ],
+)
+async def test_a_later_word_supersedes_an_earlier_one(memory: Memory, first: str, then: str, now: str) -> None:
+    """Also where a day that was planned is moved to an earlier one."""
+    for text in (first, then):
+        await memory.keep(scope(), said(text))
+        memory.clock.advance(60)
+        await worker(memory).once()
+    rows = await memory.database.fetch(
+        "SELECT t.content, t.retired_at FROM memory_facts f JOIN memory_turns t ON t.id = f.item_id"
+    )
+    assert len(rows) == 2
+    (current,) = [row["content"] for row in rows if row["retired_at"] is None]
+    assert current.startswith(now)
+
+
 async def test_a_long_thread_is_read_in_steps(memory: Memory, monkeypatch) -> None:
     monkeypatch.setattr("cmg.memory.extraction.worker._PASSAGES", 3)
     await memory.keep(scope(), said(*(f"I need to call number {number}." for number in range(10))))

@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 _FENCE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 _QUOTED_LINE = re.compile(r"^[ \t]*>.*$", re.MULTILINE)
-_SPAN = re.compile(r'"[^"\n]{2,}"|“[^”\n]{2,}”|«[^»\n]{2,}»')
+_SPAN = re.compile(
+    r'"[^"\n]{2,}"|“[^”\n]{2,}”|«[^»\n]{2,}»|\u2018(?:[^\u2019\n]|\u2019(?=\w)){2,}\u2019(?!\w)'
+    r"|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w)){2,}'(?!\w)"  # no apostrophe
+)
 _SENTENCE = re.compile(r"[^\n.!?]+(?:[.!?]+(?!\s|$|[\"'”)])[^\n.!?]*)*[.!?]*")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
 _QUESTION = re.compile(
@@ -16,11 +19,13 @@ _QUESTION = re.compile(
 )
 _IMAGINED = re.compile(
     r"\b(?:what if|if|imagine|suppose|supposing|assume|assuming|pretend|hypothetically|let's say|say,|would|could|"
-    r"might|maybe|perhaps|probably|wish|for example|for instance|e\.g\.|such as|role-?play|as if|unless)\b",
+    r"might|maybe|perhaps|probably|wish|for example|for instance|e\.g\.|such as|role-?play|as if|unless|not sure|"
+    r"unsure|i guess|i doubt|i wonder|supposedly|allegedly|apparently)\b"
+    r"|^as an? [\w -]{2,40}?,? i (?:want|need|can|must|should|may)\b",  # somebody's story that is to be written
     re.IGNORECASE,
 )
 _REPORTED = re.compile(
-    r"\b(?:said|says|saying|tells?|told|thinks?|thought|claims?|claimed|asks?|asked|wrote|writes|replied|quote[ds]?|"
+    r"\b(?:said|says|saying|heard|rumou?rs?|tells?|told|thinks?|thought|claims?|claimed|asks?|asked|wrote|writes|replied|quote[ds]?|"
     r"sings?|lyrics?|character|narrator|called it)\b[^,;:]*$|:\s*$",
     re.IGNORECASE,
 )

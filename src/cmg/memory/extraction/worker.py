@@ -214,6 +214,7 @@ class ExtractionWorker:
 def _item(claim: Claim, passage: Passage, finding: Finding) -> NewItem:
     thread = claim.thread._replace(agent_id=passage.agent_id, app_id=passage.app_id)
     day = finding.day
+    since = day if finding.relation is None else None  # what is planned may be moved to an earlier day
     return NewItem(
         thread=thread,
         kind=finding.kind,
@@ -228,6 +229,6 @@ def _item(claim: Claim, passage: Passage, finding: Finding) -> NewItem:
         sources=(passage.id,),
         importance=finding.importance,
         created_at=passage.created_at,
-        valid_from=None if day is None else datetime.combine(day, time(), UTC),
+        valid_from=None if since is None else datetime.combine(since, time(), UTC),
         metadata=None if day is None else msgspec.json.encode({"date": day}).decode(),
     )
