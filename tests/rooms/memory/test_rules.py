@@ -285,6 +285,21 @@ def test_words_for_days_are_resolved_by_when_they_were_said(words: str, day: dat
     assert (resolved.day, resolved.text) == (day, text)
 
 
+@pytest.mark.parametrize(
+    ("sentence", "day"),
+    [
+        ("I met Dana in May.", date(2026, 5, 1)),
+        ("Our wedding was on 10 December.", date(2025, 12, 10)),
+        ("We meet in May.", date(2027, 5, 1)),
+        ("We booked the ferry for 3 May.", date(2027, 5, 3)),
+        ("The launch was moved to 3 May.", date(2027, 5, 3)),
+        ("They decided to marry on 3 May.", date(2027, 5, 3)),
+    ],
+)
+def test_what_is_told_as_past_lies_in_the_past_and_what_is_planned_does_not(sentence: str, day: date) -> None:
+    assert when(sentence, TUESDAY.date()).day == day
+
+
 @pytest.mark.parametrize("words", ["2026-02-30", "31 June", "soon", "on the moon", "9999999 days ago"])
 def test_what_is_no_day_is_none(words: str) -> None:
     assert when(f"I meet her {words}.", TUESDAY.date()) is None

@@ -2,8 +2,8 @@
 
 Understood are: today, yesterday, tomorrow, the days next to them, "last night", "three days ago", "in two weeks",
 "last/this/next/on Friday", "last/next week|month|year" (its first day), "2026-05-05", "5 May", "May 5th, 2026" and
-"in May 2026" (its first day). A date without a year is the one nearest to when it was said; "on Friday" is the coming
-one, or the last one in a sentence about the past. Anything else is no date.
+"in May 2026" (its first day). A date without a year is the one nearest to when it was said, in a sentence about the
+past the last one; "on Friday" is the coming one, or in such a sentence the last one. Anything else is no date.
 """
 
 import calendar
@@ -54,6 +54,12 @@ _EXPRESSION = re.compile(
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
+_AHEAD = re.compile(  # what was planned, or moved to a day, lies ahead however it is told
+    r"\b(?:will|going to|shall|plan\w*|schedul\w+|book(?:ed|ing)|reserv\w+|decid\w+|agreed|promis\w+|want\w*|"
+    r"hop(?:e|ed|ing)|expect\w*|invit\w+|postponed|rescheduled)\b|['\u2019]ll\b",
+    re.IGNORECASE,
+)
+_UP_TO = re.compile(r"\b(?:for|to|until|till|by)\s*$", re.IGNORECASE)
 _PAST = re.compile(r"\b(?:was|were|went|had|did|got|met|saw|came|took|bought|made|\w{2,}ed)\b", re.IGNORECASE)
 
 
@@ -83,7 +89,10 @@ def when(sentence: str, said_on: date) -> When | None:
         return None
     given = {name: text.lower() for name, text in found.groupdict().items() if text is not None}
     try:
-        day = _day(given, said_on, past=_PAST.search(sentence) is not None)
+        past = _PAST.search(sentence) is not None
+        if "month" in given or "month2" in given or "month3" in given:
+            past = past and not _AHEAD.search(sentence) and not _UP_TO.search(sentence, 0, found.start())
+        day = _day(given, said_on, past=past)
     except (ValueError, OverflowError):  # the 31st of June
         return None
     unit = given.get("ago_unit") or given.get("ahead_unit") or given.get("turn_unit") or "day"
@@ -107,7 +116,7 @@ def _day(given: dict[str, str], said_on: date, *, past: bool) -> date:
     month = _MONTHS[given.get("month") or given.get("month2") or given["month3"]]
     day = int(given.get("day") or given.get("day2") or 1)
     year = given.get("year") or given.get("year2") or given.get("year3")
-    return date(int(year), month, day) if year else _nearest(said_on, month, day)
+    return date(int(year), month, day) if year else _nearest(said_on, month, day, past=past)
 
 
 def _number(words: str) -> int:
@@ -138,6 +147,6 @@ def _turn(said_on: date, unit: str, step: int) -> date:
     return date(said_on.year + step, 1, 1)
 
 
-def _nearest(said_on: date, month: int, day: int) -> date:
-    years = (said_on.year - 1, said_on.year, said_on.year + 1)
-    return min((date(year, month, day) for year in years), key=lambda one: abs((one - said_on).days))
+def _nearest(said_on: date, month: int, day: int, *, past: bool) -> date:
+    days = [date(year, month, day) for year in (said_on.year - 1, said_on.year, said_on.year + 1)]
+    return min((one for one in days if one <= said_on or not past), key=lambda one: abs((one - said_on).days))
