@@ -4,8 +4,9 @@
 
 Seeds a workspace (a user of 100,000 turns, one of 10,000, the rest of 1,000 each; under six minutes for a million),
 then asks one question after the other, each another one, and reports: recall by the size of the user, with the local
-embedder and by words alone; ingest without an embedder; how quickly the backlog of embeddings goes down; the sizes of
-tables and indexes. With `--keep` the data stay in that folder, and a later run with the same folder measures only.
+embedder and by words alone; what memory adds to a chat call of users of 1,000 turns; ingest without an embedder; how
+quickly the backlog of embeddings goes down; the sizes of tables and indexes. With `--keep` the data stay in that
+folder, and a later run with the same folder measures only: then everything is read for the first time since a start.
 """
 
 import argparse
@@ -24,15 +25,17 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import memory_rows as made  # noqa: E402
 from memory_seed import MANY_TOPICS_FROM, Crowd, fill, sizes, topics_of  # noqa: E402
+from sides import mock_upstream, rss_mib  # noqa: E402
 
 from cmg.identity.models import DEFAULT_WORKSPACE  # noqa: E402
 from cmg.memory.embedding.minilm import MiniLm  # noqa: E402
 from support.models import models_folder  # noqa: E402
 from support.processes import wait_until  # noqa: E402
-from support.service import Service, ServiceOptions  # noqa: E402
+from support.service import Service, ServiceOptions, upstream_toml  # noqa: E402
 
 _LARGE = (100_000, 10_000)
 _EACH = 1000
+_COME_AGAIN = 20  # users of whom the service knows something already
 _BATCH = 100
 UNLIMITED = {"limits": {"rpm": 1_000_000, "tpm": 1_000_000_000, "concurrency": 1000}}
 
@@ -98,6 +101,30 @@ def recall(client: Client, crowd: Crowd, language: made.Language, asked: int, la
     return found
 
 
+def chat_path(service: Service, crowd: Crowd, language: made.Language, asked: int, label: str) -> dict[str, float]:
+    """Print what memory adds to a chat call: of users who are all met for the first time, and of a few who come again.
+
+    Each question is asked without memory and with it, one call after the other; a mock upstream answers at once.
+    """
+    keys = [service.new_key(memory=memory, **UNLIMITED) for memory in ("off", "on")]
+    sides, added = [Client(service, key) for key in keys], {}
+    source = questions(crowd, _EACH, language, seed=time.monotonic_ns())
+    few = [next(source)[0] for _ in range(_COME_AGAIN)]
+    for who, users in (("each another", None), (f"the same {_COME_AGAIN}", few)):
+        times: list[list[float]] = [[], []]
+        for number in range(asked + 20):
+            user, text = next(source)
+            user = user if users is None else users[number % len(users)]
+            body = {"model": "bench", "messages": [{"role": "user", "content": text}], "user": user}
+            for side, took in zip(sides, times, strict=True):
+                took.append(side.post("/v1/chat/completions", body)[0])
+        without, with_memory = (statistics.median(took[20:]) for took in times)
+        added[f"chat {label} {who}"] = with_memory - without
+        told = f"p50 {with_memory:5.1f}, without memory {without:4.1f}: {with_memory - without:5.1f} ms added"
+        print(f"chat, {label}, users of {_EACH:,}, {who}: {told}", flush=True)
+    return added
+
+
 def ingest(client: Client, language: made.Language, turns: int) -> float:
     """Turns a second through `/v1/ingest`, in batches of 100, a new user for every 1,000."""
     source, taken, run_id = random.Random(time.monotonic_ns()), 0.0, time.monotonic_ns()
@@ -160,7 +187,7 @@ def run(arguments: argparse.Namespace) -> None:
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
     figures: dict[str, object] = {}
-    with Service(ServiceOptions(data_dir=folder)) as service:
+    with mock_upstream() as port, Service(ServiceOptions(data_dir=folder, toml=settings(port, "local"))) as service:
         crowd = seeded(service, language, arguments.turns)
         behind = _counter(
             service,
@@ -170,14 +197,16 @@ def run(arguments: argparse.Namespace) -> None:
         client = Client(service, service.new_key(**UNLIMITED))
         figures["sizes"] = report_sizes(service, arguments.turns)
         figures |= recall(client, crowd, language, arguments.asked, "local embedder")
+        figures |= chat_path(service, crowd, language, arguments.asked, "local embedder")
         figures["embedded a second"] = backlog(service, client, language, 1000)
         print(f"backlog: {figures['embedded a second']:.0f} passages embedded a second")
         assert service.process is not None
         service.terminate()
-        service.options.toml = '[memory]\nembedder = "none"\n'
+        service.options.toml = settings(port, "none")
         service.start()
         client = Client(service, service.new_key(**UNLIMITED))
         figures |= recall(client, crowd, language, arguments.asked, "by words alone")
+        figures |= chat_path(service, crowd, language, arguments.asked, "by words alone")
         figures["ingested a second"] = ingest(client, language, 5000)
         print(f"ingest without an embedder: {figures['ingested a second']:.0f} turns a second")
         print(f"resident: {resident(service)}")
@@ -185,10 +214,13 @@ def run(arguments: argparse.Namespace) -> None:
         Path(arguments.json).write_text(json.dumps(figures))
 
 
+def settings(port: int, embedder: str) -> str:
+    """The settings file: an upstream at that port, and the memory's embedder."""
+    return upstream_toml("bench", f"http://127.0.0.1:{port}/v1", '["bench"]') + f'\n[memory]\nembedder = "{embedder}"\n'
+
+
 def resident(service: Service) -> str:
     """MiB of each process."""
-    from sides import rss_mib
-
     return ", ".join(
         f"{kind} {rss_mib(pid):.0f} MiB" for kind in ("gateway", "backstage") for pid in service.pids(kind)
     )
