@@ -48,6 +48,17 @@ class RecentWriters:
         known, position, worker = _SLOT.unpack_from(self._table, number % _SLOTS * _SLOT.size)
         return known == number and self._drained(worker) < position
 
+    def own(self, owner: Owner) -> int | None:
+        """The position in this worker's journal behind the user's last turn; None: it lies in another's, or nowhere."""
+        number = salt(*owner)
+        known, position, worker = _SLOT.unpack_from(self._table, number % _SLOTS * _SLOT.size)
+        return position if known == number and worker == self._worker else None
+
+    @property
+    def drained(self) -> int:
+        """The position up to which this worker's journal is in the database."""
+        return self._drained(self._worker)
+
     async def settle(self, owner: Owner) -> None:
         """Wait a moment until the user's last turn is in the database, whichever worker of this machine took it."""
         if not self.waiting(owner):

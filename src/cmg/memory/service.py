@@ -14,6 +14,7 @@ from cmg.memory.effect.records import TOLD, encode_told
 from cmg.memory.models import KEPT_ROLES, Hit, KeptTurn, Owner, TurnBatch, owner_of, thread_of
 from cmg.memory.notes.maker import made_of_turns
 from cmg.memory.notes.messages import LeftOut, Wish, digests
+from cmg.memory.notes.underway import Underway, short
 from cmg.memory.policies import Policies
 from cmg.memory.ranking.finder import Finder, Wanted
 from cmg.memory.ranking.question import bounded
@@ -23,7 +24,7 @@ from cmg.memory.turn_sink import TURNS
 from cmg.telemetry.instruments import Instruments
 
 _HEADS = 16_384  # histories whose turns are known to be journalled
-_UNCONFIRMED = 1024
+_UNCONFIRMED = 256
 _PATIENCE_S, _PAUSE_S = 2.0, 1.0  # when nothing has come back for so long, recall is not tried for a moment
 DEGRADED = Recollection(None, 0, 0, "degraded")
 _encode = msgspec.msgpack.Encoder().encode
@@ -59,13 +60,14 @@ class MemoryService:
         instruments: Instruments,
     ) -> None:
         self._recent = RecentWriters(journal.folder)
+        self._underway = Underway(self._recent)
         self._clock, self.instruments = clock, instruments
         self.policies, settings = policies, policies.settings
         self.token_budget = settings.token_budget  # of a note when nobody says
         self._deadline_s = settings.recall_deadline_ms / 1000
         self._finder, self._notes = finder, notes
         self._heads: dict[int, None] = {}
-        self._unconfirmed: dict[Scope, int] = {}
+        self._unconfirmed: dict[Scope, tuple[TurnBatch | None, int | None]] = {}
         self._failing_since: float | None = None
         self._paused_until = 0.0
         self._seconds = instruments.series("cmg_memory_recall_seconds")
@@ -116,10 +118,19 @@ class MemoryService:
         await self._recent.settle(owner)
 
     def _as_one(self, scope: Scope, wish: Wish) -> Wish:
-        """The wish of a key that reads its own users alone."""
-        if scope.key_id is None or self.policies.shares(scope.workspace_id):
+        """The wish of a key that reads its own users alone; with what is on its way into the database."""
+        policy = self.policies.of(scope.workspace_id)
+        key_id = None if policy.shared else scope.key_id
+        coming: tuple[TurnBatch, ...] = ()
+        if wish.kinds is None:
+            coming = self._underway.of(Owner(wish.workspace_id, wish.user_id), key_id, policy.redactor)
+        if key_id is None and not coming:
             return wish
-        return msgspec.structs.replace(wish, key_id=scope.key_id)
+        return msgspec.structs.replace(wish, key_id=key_id, coming=coming)
+
+    async def forget(self, _erasures: Sequence[str]) -> None:
+        """Somebody was erased: what is held of turns on their way goes."""
+        self._underway.forget()
 
     def remember(self, scope: Scope, turns: Sequence[Turn]) -> list[tuple[str, bytes]]:
         """What the journal has to keep of these turns: the request's messages in order, then the answer.
@@ -128,7 +139,7 @@ class MemoryService:
         of a named thread what this process has not seen journalled, since a client sends the whole history again.
         """
         said = [turn for turn in turns if turn.role in KEPT_ROLES and turn.content and NOTE_MARK not in turn.content]
-        kept = self._unseen(scope, said)
+        kept, head = self._unseen(scope, said)
         if not kept:
             return []
         thread = thread_of(scope)
@@ -143,6 +154,8 @@ class MemoryService:
             self._clock.time(),
             scope.key_id,
         )
+        self._unconfirmed[scope] = batch if short(batch) else None, head
+        _trim(self._unconfirmed, _UNCONFIRMED)
         self.instruments.series("cmg_memory_turns_total", "chat", "journalled").inc(len(kept))
         return [(TURNS, _encoded(batch))]
 
@@ -152,16 +165,23 @@ class MemoryService:
         return [(TOLD, encode_told(owner, told, self._clock.time()))]
 
     def journalled(self, scope: Scope, position: int) -> None:
-        """The records of the last `remember` for this scope are in the journal, up to `position`."""
-        self._recent.wrote(owner_of(scope.workspace_id, scope.user_id), position)
-        head = self._unconfirmed.pop(scope, None)
+        """What the last `remember` for this scope gave, if anything, is in the journal, up to `position`."""
+        if scope not in self._unconfirmed:
+            return
+        batch, head = self._unconfirmed.pop(scope)
+        owner = owner_of(scope.workspace_id, scope.user_id)
+        self._recent.wrote(owner, position)
+        self._underway.keep(owner, batch, position)
         if head is not None:
             self._heads.pop(head, None)
             self._heads[head] = None
             _trim(self._heads, _HEADS)
 
-    def _unseen(self, scope: Scope, said: Sequence[Turn]) -> list[KeptTurn]:
-        """The turns behind the longest known history, each with how often the same was said before it."""
+    def _unseen(self, scope: Scope, said: Sequence[Turn]) -> tuple[list[KeptTurn], int | None]:
+        """The turns behind the longest known history, each with how often the same was said before it.
+
+        And what to know this history by, if it is to be known once it is journalled.
+        """
         counts: dict[tuple[str, str | None, str], int] = {}
         kept: list[KeptTurn] = []
         head = hash((scope.workspace_id, scope.user_id, scope.thread_id))
@@ -174,10 +194,7 @@ class MemoryService:
                 kept.clear()
             else:
                 kept.append(KeptTurn(turn.role, turn.content, turn.created_at, turn.name, occurrence))
-        if kept and not scope.implicit:
-            self._unconfirmed[scope] = head
-            _trim(self._unconfirmed, _UNCONFIRMED)
-        return kept
+        return kept, None if scope.implicit else head
 
     async def _made(self, wish: Wish) -> Recollection | None:
         """The note within the deadline; None: there is none, whatever is in the way."""

@@ -35,32 +35,33 @@ class TurnSink:
         Raises `msgspec.DecodeError` for a payload that is no batch of turns; contents are cleaned, never refused.
         """
         batches = [decode_batch(payload) for payload in payloads]
-        gone = await erased(conn, [_whose(batch) for batch in batches])
-        kept = [one for one in batches if not _before(one, gone.get(_whose(one)))] if gone else batches
+        gone = await erased(conn, [whose(batch) for batch in batches])
+        kept = [one for one in batches if not before(one, gone.get(whose(one)))] if gone else batches
         await self._writer.write(conn, [message for batch in kept for message in self._messages(batch)])
 
     def _messages(self, batch: TurnBatch) -> list[Message]:
-        owner = Owner(*_whose(batch))
-        given = (batch.implicit, batch.agent_id, batch.app_id, batch.key_id)
-        thread = Thread(owner, clean(batch.thread_id), *given)
-        redactor = self._policies.of(owner.workspace_id).redactor
-        return [self._message(thread, turn, redactor) for turn in batch.turns]
+        return messages_of(batch, self._policies.of(whose(batch)[0]).redactor, self._clock)
 
-    def _message(self, thread: Thread, turn: KeptTurn, redactor: Redactor) -> Message:
-        content = redactor.text(clean(turn.content))
-        name = None if turn.name is None else clean(turn.name)
-        return Message(
-            thread=thread,
-            message_id=content_id(turn.role, name, content, turn.occurrence),
-            role=turn.role,
-            name=name,
-            content=content,
-            created_at=self._moment(turn.created_at),
-        )
 
-    def _moment(self, epoch_s: float) -> datetime:
-        """The time of a turn; what is no time a calendar knows becomes the present."""
-        return at(epoch_s) if 0 <= epoch_s <= _LATEST_S else self._clock.now()
+def messages_of(batch: TurnBatch, redactor: Redactor, clock: Clock) -> list[Message]:
+    """A batch as it is stored; the time of a turn that is no time a calendar knows becomes the present."""
+    owner = Owner(*whose(batch))
+    given = (batch.implicit, batch.agent_id, batch.app_id, batch.key_id)
+    thread = Thread(owner, clean(batch.thread_id), *given)
+    return [_message(thread, turn, redactor, clock) for turn in batch.turns]
+
+
+def _message(thread: Thread, turn: KeptTurn, redactor: Redactor, clock: Clock) -> Message:
+    content = redactor.text(clean(turn.content))
+    name = None if turn.name is None else clean(turn.name)
+    return Message(
+        thread=thread,
+        message_id=content_id(turn.role, name, content, turn.occurrence),
+        role=turn.role,
+        name=name,
+        content=content,
+        created_at=at(turn.created_at) if 0 <= turn.created_at <= _LATEST_S else clock.now(),
+    )
 
 
 def decode_batch(payload: bytes) -> TurnBatch:
@@ -68,10 +69,11 @@ def decode_batch(payload: bytes) -> TurnBatch:
     return _decoder.decode(payload)
 
 
-def _whose(batch: TurnBatch) -> tuple[str, str]:
+def whose(batch: TurnBatch) -> tuple[str, str]:
+    """Workspace and user."""
     return clean(batch.workspace_id), clean(batch.user_id)
 
 
-def _before(batch: TurnBatch, erased_at: datetime | None) -> bool:
+def before(batch: TurnBatch, erased_at: datetime | None) -> bool:
     """Whether it was said before its user was erased."""
     return erased_at is not None and batch.journalled_at <= erased_at.timestamp()

@@ -163,10 +163,11 @@ async def test_who_reads_its_own_words_wakes_the_drain(memory: Memory) -> None:
     ear.close()
 
 
-async def test_a_drain_that_stands_still_holds_nobody_up(memory: Memory) -> None:
+async def test_a_drain_that_stands_still_holds_nobody_up(memory: Memory, instruments) -> None:
     await memory.keep(scope(), said(DOG))
     memory.remember(scope(), said("My cat is called Mia."))
-    found = await memory.recall(scope(thread="x"), ASK)
+    other = Memory(memory.database, memory.clock, instruments, memory.spool)
+    found = await other.recall(scope(thread="x"), ASK)
     assert (found.status, found.items) == ("ok", 1)
 
 

@@ -51,6 +51,7 @@ from cmg.memory.notes.client import NoteClient
 from cmg.memory.ranking.finder import Finder
 from cmg.memory.service import MemoryService
 from cmg.memory.workingset.handler import WorkingSetApi
+from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
 from cmg.storage.errors import StorageError
 from cmg.telemetry.instruments import Instruments
@@ -64,7 +65,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     settings, clock, instruments = orders.settings, SystemClock(), own_instruments()
     base = await base_of(orders, resources, clock, instruments)
     database, feed, prices, catalogue = base.database, base.feed, base.prices, base.catalogue
-    journal = _journal(orders, resources, instruments)
+    journal = _journal(orders, resources, instruments, base.changes)
     quota = _quota(orders, database, clock, instruments)
     resources.add(Resource("quota", quota.close))
     socket = MetricsSocket(orders.runtime / f"gateway-{orders.worker}.metrics", instruments)
@@ -112,7 +113,7 @@ async def build_gateway(orders: Orders, resources: Resources) -> Built:
     _add_routes(routes, parts, ModelsHandler(catalogue, router), memory_api)
     _add_pages(routes, orders)
     add_memory_routes(routes, control, control.memories(memory), access)
-    base.changes.subscribe(ERASURES, journal.begin_segment)
+    base.changes.subscribe(ERASURES, memory.forget)
     routes.add("POST", "/v1/workingset", workingset.handle)
     forward = by_role(orders.role, forwarder.handle, remote_of(orders, resources))
     plane = DataPlane(routes, authenticator, forward, instruments, base.tracer, settings.trusted_proxies)
@@ -141,9 +142,10 @@ def _add_pages(routes: Routes, orders: Orders) -> None:
     add_console_redirect(routes, orders)
 
 
-def _journal(orders: Orders, resources: Resources, instruments: Instruments) -> Journal:
+def _journal(orders: Orders, resources: Resources, instruments: Instruments, changes: ChangeFeed) -> Journal:
     """Where this worker writes what its calls used and said; not ready when it is full."""
     journal = Journal(orders.spool, orders.settings.journal, instruments)
+    changes.subscribe(ERASURES, journal.begin_segment)
 
     async def journal_open() -> None:
         if journal.full:

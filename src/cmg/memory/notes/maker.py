@@ -12,7 +12,9 @@ from cmg.memory.condensing.condenser import Condensed, Condenser, of_turns
 from cmg.memory.models import Filters, Hit, Owner, Thread, UserOfAnotherKey
 from cmg.memory.notes.messages import LeftOut, Wish, digest, digests
 from cmg.memory.notes.turns import NewestFirst
+from cmg.memory.notes.unstored import Unstored
 from cmg.memory.packing import pack
+from cmg.memory.ranking.coming import Coming
 from cmg.memory.ranking.finder import NO_FILTERS, Finder, Wanted
 from cmg.memory.recent import RecentWriters
 from cmg.memory.text.note import frame_tokens, line, note, note_for, said
@@ -30,24 +32,31 @@ OF_ANOTHER_KEY = Recollection(None, 0, 0, "other_key")
 class NoteMaker:
     """Makes the notes of one process."""
 
-    def __init__(self, finder: Finder, recent: RecentWriters, condenser: Condenser) -> None:
-        self._finder, self._recent, self._condenser = finder, recent, condenser
+    def __init__(self, finder: Finder, recent: RecentWriters, unstored: Unstored, condenser: Condenser) -> None:
+        self._finder, self._recent, self._unstored, self._condenser = finder, recent, unstored, condenser
         self._turns = NewestFirst(MADE_AT_ONCE)
 
     async def make(self, wish: Wish, timeout_s: float) -> Recollection:
-        """The note, with the user's own last turn in it if that is in the database in time.
+        """The note; the user's own last turn may be in it, if it came with the wish or is in the database in time.
 
         Raises `DatabaseAway`, `TimeoutError`.
         """
         room = wish.token_budget - frame_tokens()
         if room <= 0:
             return NOTHING
-        loop = asyncio.get_running_loop()
-        until = loop.time() + timeout_s
+        until = asyncio.get_running_loop().time() + timeout_s
         async with asyncio.timeout_at(until):
-            await self._recent.settle(Owner(wish.workspace_id, wish.user_id))  # meanwhile others' notes are made
-            async with self._turns:
-                return await self._made(wish, room, until - loop.time())
+            if wish.coming:
+                found = await self._in_turn(wish, room, until)
+                if found is not NOTHING or self._finder.knows(_owner(wish)):
+                    return found
+                wish = msgspec.structs.replace(wish, coming=())  # it is all that was ever said
+            await self._recent.settle(_owner(wish))  # meanwhile others' notes are made
+            return await self._in_turn(wish, room, until)
+
+    async def _in_turn(self, wish: Wish, room: int, until: float) -> Recollection:
+        async with self._turns:
+            return await self._made(wish, room, until - asyncio.get_running_loop().time())
 
     async def _made(self, wish: Wish, room: int, timeout_s: float) -> Recollection:
         try:
@@ -59,7 +68,7 @@ class NoteMaker:
 
     async def _standing_for(self, wish: Wish, left_out: LeftOut, timeout_s: float) -> Recollection:
         """The note that stands for what a call leaves out: a summary, and what was recalled."""
-        thread = Thread(Owner(wish.workspace_id, wish.user_id), left_out.thread_id, left_out.implicit)
+        thread = Thread(_owner(wish), left_out.thread_id, left_out.implicit)
         stored, hits = await asyncio.gather(
             self._condenser.stored(thread, timeout_s), self._found(wish, wish.token_budget, timeout_s)
         )
@@ -68,9 +77,8 @@ class NoteMaker:
 
     async def _found(self, wish: Wish, room: int, timeout_s: float) -> list[Hit]:
         """What may stand in a note of so many tokens, best first."""
-        owner = Owner(wish.workspace_id, wish.user_id)
         wanted = Wanted(
-            owner=owner,
+            owner=_owner(wish),
             query=wish.query,
             purpose=wish.purpose,
             limit=NOTE_LINES,
@@ -79,7 +87,15 @@ class NoteMaker:
             filters=NO_FILTERS if wish.kinds is None else Filters(kinds=wish.kinds),
             key_id=wish.key_id,
         )
-        return await self._finder.find(wanted, timeout_s)
+        if not wish.coming:
+            return await self._finder.find(wanted, timeout_s)
+        # Asked for before the search takes a connection, for which it then cannot wait.
+        coming = asyncio.ensure_future(self._unstored.passages(wish.coming, timeout_s))
+        coming.add_done_callback(_seen)
+        try:
+            return await self._finder.find(wanted, timeout_s, coming)
+        finally:
+            coming.cancel()
 
 
 def made_of_turns(wish: Wish, left_out: LeftOut, summary_tokens: int) -> Recollection:
@@ -88,6 +104,16 @@ def made_of_turns(wish: Wish, left_out: LeftOut, summary_tokens: int) -> Recolle
         return Recollection(None, 0, 0, "degraded")
     condensed = of_turns(wish.query, left_out.turns, wish.token_budget, summary_tokens)
     return msgspec.structs.replace(_condensed(wish, left_out, condensed, []), status="degraded")
+
+
+def _seen(coming: asyncio.Future[list[Coming]]) -> None:
+    """Whatever became of it: who searched in vain has not asked."""
+    if not coming.cancelled():
+        coming.exception()
+
+
+def _owner(wish: Wish) -> Owner:
+    return Owner(wish.workspace_id, wish.user_id)
 
 
 def _noted(hits: Sequence[Hit], room: int, present: Collection[bytes]) -> Recollection:

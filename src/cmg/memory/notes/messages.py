@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from cmg.kit.turns import MemoryStatus, Turn
+from cmg.memory.models import TurnBatch
 
 _DIGEST_BYTES = 8
 
@@ -25,7 +26,7 @@ class Wish(msgspec.Struct, frozen=True, array_like=True):
 
     `token_budget`: of the whole note. `kinds`: a JSON list, None: any. `present`: digests of what the request holds.
     `left_out`: what the note is to stand for, if the call is shortened. `key_id`: who asks, if only its own users are
-    read.
+    read. `coming`: what the user and the assistant said last, where that is not in the database yet.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Wish(msgspec.Struct, frozen=True, array_like=True):
     present: frozenset[bytes]
     left_out: LeftOut | None = None
     key_id: str | None = None
+    coming: tuple[TurnBatch, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):

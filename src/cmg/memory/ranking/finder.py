@@ -10,10 +10,11 @@ from cmg.kit.clock import Clock
 from cmg.memory.embedding.query_embedder import QueryEmbedder, QueryVector
 from cmg.memory.models import Filters, Hit, Owner, UserOfAnotherKey, walled
 from cmg.memory.ranking.answers import Likely, holding
+from cmg.memory.ranking.coming import Coming, hit, joined, numbered
 from cmg.memory.ranking.corpus import Corpus, Flags, Ints
 from cmg.memory.ranking.held import Held
 from cmg.memory.ranking.purposes import kinds_for, steered
-from cmg.memory.ranking.question import Question, asked, bounded
+from cmg.memory.ranking.question import Question, asked, bounded, standing_terms
 from cmg.memory.ranking.sampling import Sample, leads
 from cmg.memory.ranking.scoring import Scores, score
 from cmg.memory.ranking.store import (
@@ -31,6 +32,7 @@ from cmg.storage.database import Connection, Database
 
 NO_FILTERS = Filters()
 Embedding: TypeAlias = asyncio.Future[QueryVector | None]
+Soon: TypeAlias = asyncio.Future[list[Coming]]
 _PROFILES = 4096
 _PROFILE_S = 600.0  # each search brings what is known by now, and asks again where that changes the question
 _SAMPLE_S = 600.0  # a conversation does not change its nature faster
@@ -76,9 +78,10 @@ class Finder:
         self._samples: Held[tuple[Owner, int], Sample] = Held(clock, _SAMPLES, _SAMPLE_S)
         self._by_index: Held[tuple[Owner, int], bool] = Held(clock, _SAMPLES, _INDEX_S)
 
-    async def find(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
-        """The passages, best first. Raises `UserOfAnotherKey`, `DatabaseAway`.
+    async def find(self, wanted: Wanted, timeout_s: float, coming: Soon | None = None) -> list[Hit]:
+        """The passages, best first. Raises `UserOfAnotherKey`, `DatabaseAway`, and what `coming` raises.
 
+        `coming`: what is not stored yet, and is ranked with what is; of a user of whom nothing is stored it is not.
         The kinds that a purpose is after lead, and are searched for by themselves: facts drawn from turns are else left
         to their turns.
         """
@@ -87,13 +90,13 @@ class Finder:
             allowed = set(msgspec.json.decode(given, type=list[str]))
             kinds = tuple(kind for kind in kinds if kind in allowed)
         if not kinds:
-            return await self._search(wanted, timeout_s)
+            return await self._search(wanted, timeout_s, coming)
         filters = msgspec.structs.replace(wanted.filters, kinds=msgspec.json.encode(kinds).decode())
         of_kinds = msgspec.structs.replace(wanted, filters=filters)
-        both = await asyncio.gather(self._search(wanted, timeout_s), self._search(of_kinds, timeout_s))
+        both = await asyncio.gather(self._search(wanted, timeout_s, coming), self._search(of_kinds, timeout_s))
         return steered(*both, wanted.limit)
 
-    async def _search(self, wanted: Wanted, timeout_s: float) -> list[Hit]:
+    async def _search(self, wanted: Wanted, timeout_s: float, coming: Soon | None = None) -> list[Hit]:
         """What the user's profile says leads the search; where it proves to be old, the search is done once more."""
         hits: list[Hit] = []
         profile = self._profiles.get(wanted.owner) or await self._opened(wanted, timeout_s)
@@ -104,14 +107,16 @@ class Finder:
                 raise UserOfAnotherKey
             if not (wanted.query or wanted.purpose):
                 return []
-            hits, known = await self._searched(wanted, profile, timeout_s)
+            hits, known = await self._searched(wanted, profile, timeout_s, coming)
             self._keep(wanted.owner, known)
             if known is None or known.asks_like(profile):
                 break
             profile = known
         return hits
 
-    async def _searched(self, wanted: Wanted, profile: Profile, timeout_s: float) -> tuple[list[Hit], Profile | None]:
+    async def _searched(
+        self, wanted: Wanted, profile: Profile, timeout_s: float, coming: Soon | None
+    ) -> tuple[list[Hit], Profile | None]:
         """The passages, and what is known of the user now."""
         query, purpose = (wanted.query, wanted.purpose) if wanted.query else (wanted.purpose or "", None)
         question = asked(wanted.owner, query, purpose, profile.people)
@@ -126,14 +131,19 @@ class Finder:
                 corpus, known, texts = await ranked(conn, wanted, asked_for, profile.passages, embedding)
                 if corpus is None:
                     return [], known
+                late = {} if coming is None else numbered(await coming)
+                if late:
+                    corpus = joined(corpus, late, question, standing_terms(wanted.owner))
                 likely = holding(query, profile.people)
                 chosen, scores = _chosen(corpus, question, wanted, 0 if likely is None else _MORE)
                 seqs = corpus.seq[chosen].tolist()
                 now = asked_for.now if wanted.filters.as_of is None else None
                 if texts is None:
-                    found = await self._store.passages(conn, wanted.owner, seqs, wanted.key_id, now)
-                else:
-                    found = [texts[seq] for seq in seqs]
+                    stored = [seq for seq in seqs if seq not in late]
+                    read = await self._store.passages(conn, wanted.owner, stored, wanted.key_id, now)
+                    texts = {one.seq: one for one in read}
+                texts = {**texts, **{number: hit(number, one) for number, one in late.items()}}
+                found = [texts[seq] for seq in seqs if seq in texts]
         finally:
             if embedding is not None:
                 embedding.cancel()
@@ -143,6 +153,10 @@ class Finder:
             return hits, known
         near = set(corpus.seq[chosen[~scores.hit[chosen]]].tolist())
         return _answers_first(hits, lambda *held: scores.answer * likely(*held), near, wanted), known
+
+    def knows(self, owner: Owner) -> bool:
+        """Whether the last search for this user found that there is anything."""
+        return self._profiles.get(owner) is not None
 
     async def warm_up(self, connections: int, timeout_s: float) -> None:
         """Prepare the statements on so many connections: on a new one the first search takes 15 ms more.

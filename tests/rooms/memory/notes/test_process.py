@@ -136,7 +136,7 @@ class Hanging:
 
 
 async def test_whoever_makes_a_note_keeps_the_deadline(tmp_path: Path):
-    maker = NoteMaker(Hanging(), RecentWriters(tmp_path / uuid4().hex), None)
+    maker = NoteMaker(Hanging(), RecentWriters(tmp_path / uuid4().hex), None, None)
     async with asyncio.timeout(20):
         with pytest.raises(TimeoutError):
             await maker.make(wish(), 0.05)
