@@ -37,6 +37,7 @@ from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
 
 OPERATIONS = "/v1/operations/"
+_NO_OPERATION = "there is no such operation, or it is older than operations are kept"
 _SEARCH_S = 5.0
 _WRITE_S, _WRITE_S_PER_BYTE = 20.0, 4e-6
 _LARGE = 100_000  # bytes of a body from which on it is taken apart beside the event loop: some ten milliseconds
@@ -101,8 +102,8 @@ class MemoryApi:
             raise NotFound("there is no such operation", param="id") from None
         row = await self._store.operation(self._database, operation_id, caller.workspace_id)
         if row is None or walled(self._access.wall(caller), row["key_id"]):
-            raise NotFound("there is no such operation, or it is older than operations are kept", param="id")
-        await self._access.meet_item(request, caller, row["user_id"])
+            raise NotFound(_NO_OPERATION, param="id")
+        await self._access.meet_item(request, caller, row["user_id"], _NO_OPERATION)
         await send_json(send, 200, _operation(row))
 
     async def recall(self, request: Request, send: Send, caller: Caller) -> None:

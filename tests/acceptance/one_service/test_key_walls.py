@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+import uuid
 from typing import Any
 
 import jwt
@@ -109,6 +110,18 @@ async def test_no_route_opens_another_keys_user(api: Api, user: str, key: str, o
         assert answer.status == 404, (method, path, answer.body)
         assert b"oak" not in answer.body
     assert await _exported(api, user, key) == before
+
+
+async def test_another_keys_id_is_answered_as_one_that_nobody_has(
+    api: Api, service: Service, workspace: str, user: str, key: str, other: str
+) -> None:
+    ids = await _store(api, user, key)
+    nobody = dict.fromkeys(ids, str(uuid.uuid4()))
+    prefixed = service.new_key(workspace=workspace, scopes=SCOPES, user_prefix="team-")
+    for one, none in zip(_by_id(ids), _by_id(nobody), strict=True):
+        for asking in (other, prefixed):
+            taken, missing = [await api.request(*tried, key=asking) for tried in (one, none)]
+            assert (taken.status, taken.body) == (missing.status, missing.body), one[:2]
 
 
 async def test_lists_over_all_users_leave_another_keys_users_out(api: Api, user: str, key: str, other: str) -> None:

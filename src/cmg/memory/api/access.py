@@ -13,6 +13,7 @@ from cmg.memory.models import UserOfAnotherKey, owner_of, walled
 from cmg.memory.policies import Policies
 
 Require = Callable[[Caller, str], None]
+NO_ITEM = "there is no such item"
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,15 @@ class Access:
         await self.meet(request, caller, user_id)
         await self.staff.note(request, caller, [user_id], what)
 
-    async def meet_item(self, request: Request, caller: Caller, user_id: str) -> None:
-        """Raise `NotFound` unless the caller may change what the item's user has: for the key there is none."""
+    async def meet_item(self, request: Request, caller: Caller, user_id: str, missing: str = NO_ITEM) -> None:
+        """Raise `NotFound` unless the caller may change what the item's user has: for the key there is none.
+
+        `missing`: what is said where there is none, so that nobody can tell the two apart.
+        """
         try:
             await self.meet(request, caller, user_id)
         except Forbidden:
-            raise NotFound("there is no such item", param="id") from None
+            raise NotFound(missing, param="id") from None
 
     async def see_item(self, request: Request, caller: Caller, user_id: str, what: str) -> None:
         """The same for reading."""

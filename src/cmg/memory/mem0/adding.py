@@ -22,6 +22,8 @@ from cmg.memory.models import owner_of
 from cmg.memory.store import MemoryStore
 from cmg.storage.database import Database
 
+NO_EVENT = "there is no such event, or it is older than events are kept"
+
 
 class Adding:
     """One per process."""
@@ -53,7 +55,7 @@ class Adding:
         """The row of an add. Raises `NotFound`."""
         row = await self._store.operation(self._database, event_id, workspace_id)
         if row is None:
-            raise NotFound("there is no such event, or it is older than events are kept", param="id")
+            raise NotFound(NO_EVENT, param="id")
         return row
 
     async def _each(self, wanted: IngestRequest, expires: str | None, writer: Writer) -> list[UUID]:

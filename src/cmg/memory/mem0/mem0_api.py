@@ -20,7 +20,7 @@ from cmg.memory.control.memories import Memories
 from cmg.memory.control.models import Entity, Narrow, Whose
 from cmg.memory.control.removal import Doomed
 from cmg.memory.items.models import FeedbackType
-from cmg.memory.mem0.adding import Adding
+from cmg.memory.mem0.adding import NO_EVENT, Adding
 from cmg.memory.mem0.filters import Filter, compiled
 from cmg.memory.mem0.reading import Add, Batch, Edit, Find, GetAll, Opinion, edit_from
 from cmg.memory.models import owner_of
@@ -105,7 +105,7 @@ class Mem0Api:
         self._access.write(caller)
         name = request.path.removeprefix("/v1/event/").strip("/")
         row = await self._adding.event(caller.workspace_id, item_id(name))
-        await self._access.meet_item(request, caller, row["user_id"])
+        await self._access.meet_item(request, caller, row["user_id"], NO_EVENT)
         answer = {
             "id": str(row["id"]),
             "event_type": "ADD",
@@ -176,10 +176,10 @@ class Mem0Api:
         for place, one in enumerate(asked):
             try:
                 item = await self._memories.current(caller.workspace_id, item_id(one.memory_id or ""))
+                await self._access.meet_item(request, caller, item.user_id)
             except NotFound as error:
                 param = f"memories[{place}].memory_id"
                 raise NotFound(f"{param}: {error}; nothing was changed", param=param) from error
-            await self._access.meet_item(request, caller, item.user_id)
             found.append((one, item.id))
         return found
 
