@@ -11,6 +11,7 @@ from cmg.gateway.recording import Call
 from cmg.gateway.requests.embeddings_request import EmbeddingsRequest, read_embeddings
 from cmg.gateway.routing.router import Candidate
 from cmg.identity.models import Caller
+from cmg.identity.speaking.rules import USER_TOKEN
 from cmg.kit.asgi import Request, Send, send_response
 from cmg.kit.scopes import require
 
@@ -35,6 +36,8 @@ class EmbeddingsHandler:
         admission = trace.begin("admission", received)
         asked = read_embeddings(body, caller.key.default_model, self._limits.json_depth)
         candidates = parts.router.candidates(asked.model, asked.models, caller)
+        if asked.user:
+            parts.speaking.check(caller, asked.user, request.header(USER_TOKEN), "user")
         check_room(parts)
         call = Call(caller, "embeddings", asked.model, started, trace)
         call.user = (asked.user, None, None)

@@ -213,6 +213,10 @@ async def test_a_key_with_a_prefix_speaks_for_its_users_only(api: Api, service: 
         answer = await api.request(method, path, body, key=key)
         assert (answer.status, answer.error["code"]) == (403, "user_not_allowed"), path
     assert (await api.chat("sim/echo", user=user, key=key)).status == 403
+    texts = {"model": "sim/embed", "input": "x"}
+    assert (await api.post("/v1/embeddings", {**texts, "user": user}, key=key)).error["code"] == "user_not_allowed"
+    for allowed in (texts, {**texts, "user": f"{user}-1"}):
+        assert (await api.post("/v1/embeddings", allowed, key=key)).status == 200
 
 
 async def test_what_only_a_memory_has_is_not_lost_on_messages(api: Api, user: str) -> None:
