@@ -6,6 +6,7 @@ import hmac
 import json
 
 import jwt
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -55,6 +56,18 @@ def test_a_token_of_each_kind_of_key_speaks_for_its_user_alone(speaking: Speakin
     for _ in range(2):  # the second time it is known
         assert code(speaking, who, "ana", token) is None
         assert code(speaking, who, "ben", token) == "user_not_of_token"
+
+
+def test_the_memory_of_a_key_is_named_by_that_key_alone(speaking: Speaking) -> None:
+    """Another one that stored something there first would own it."""
+    own, other = "key:abcdefgh2345", "key:abcdefgh2346"
+    free = {"user_token_key": None, "user_token_required": False}
+    who = caller(**free)
+    who = msgspec.structs.replace(who, key=msgspec.structs.replace(who.key, id="abcdefgh2345"))
+    assert (code(speaking, who, own, None), code(speaking, who, "key:mine", None)) == (None, None)
+    assert code(speaking, who, other, None) == "user_of_another_key"
+    assert code(speaking, caller("admin", **free), other, None) is None
+    assert code(speaking, caller(shared=True, **free), other, None) is None
 
 
 def test_a_token_ends_by_our_clock_and_not_before_it_begins(speaking: Speaking, clock: ManualClock) -> None:

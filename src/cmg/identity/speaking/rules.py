@@ -1,5 +1,7 @@
 """The two rules of naming users: a key's prefix, and the token of the user where the workspace wants one."""
 
+import re
+
 from cmg.identity.models import Caller
 from cmg.identity.speaking.tokens import UserTokens
 from cmg.kit.clock import Clock
@@ -8,6 +10,7 @@ from cmg.kit.scopes import WORKSPACE, covers
 from cmg.telemetry.instruments import Instruments
 
 USER_TOKEN = b"x-cmg-user-token"
+_OF_A_KEY = re.compile(r"key:(?P<id>[a-z0-9]{12})")  # what a key that remembers without users calls its own memory
 
 
 class Speaking:
@@ -27,7 +30,16 @@ class Speaking:
                 code="user_not_allowed",
             )
         policy = caller.workspace.memory
-        if policy.user_token_key is None or is_staff(caller):
+        if is_staff(caller):
+            return
+        memory = None if policy.shared else _OF_A_KEY.fullmatch(user_id)
+        if memory is not None and memory["id"] != caller.key_id:  # who came first would else own it
+            raise Forbidden(
+                "this is the name of another API key's own memory; use that key, or let the workspace share its users",
+                param=param,
+                code="user_of_another_key",
+            )
+        if policy.user_token_key is None:
             return
         if token is not None or policy.user_token_required:
             try:
