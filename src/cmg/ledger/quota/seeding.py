@@ -2,12 +2,12 @@
 
 A row is marked with a moment. What ends after it is added to the row by `settle`; what ended before it is asked from
 the ledger's table. Records that still wait in a journal when the table is asked are missing at first, so it is asked
-again a little later with the same moment, and the difference is added.
+again with the same moment, soon and then at growing distances, and the difference is added.
 """
 
 import asyncio
-import contextlib
-from collections import deque
+import heapq
+from itertools import count
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -22,8 +22,9 @@ from cmg.telemetry.instruments import Instruments
 LEDGER_TIMEOUT_S = 2.0
 WAIT_S = 4.0  # for another worker that is seeding the same key
 POLL_S = 0.01
-SECOND_LOOK_S = 10.0  # a journal is drained within a second as long as the database is there
-MAX_SECOND_LOOKS = 100_000
+LAST_LOOK_S = 10.0  # a journal is drained within a second as long as the database is there
+_LOOKS_S = (0.25, 0.5, 1.0, 2.0, LAST_LOOK_S)  # after the first: what is missing meanwhile could be spent twice
+MAX_LOOKS = 100_000
 
 log = structlog.get_logger(__name__)
 
@@ -46,10 +47,12 @@ class Seedable(Protocol):
         ...
 
 
-class SecondLook(NamedTuple):
-    """A key whose spending is to be asked again at `due` (monotonic seconds)."""
+class Look(NamedTuple):
+    """A key whose spending is to be asked again at `due` (monotonic seconds). `nano`: what is known of it so far."""
 
     due: float
+    number: int  # of the seeding, so that no two are equal
+    step: int  # which of the looks it is
     terms: Terms
     periods: Starts
     mark: int
@@ -62,7 +65,8 @@ class Seeding:
     def __init__(self, state: Seedable, seeder: Seeder, clock: Clock, instruments: Instruments) -> None:
         self._state, self._seeder, self._clock, self._instruments = state, seeder, clock, instruments
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._looks: deque[SecondLook] = deque(maxlen=MAX_SECOND_LOOKS)
+        self._looks: list[Look] = []  # a heap
+        self._numbers = count()
         self._looker: asyncio.Task[None] | None = None
 
     async def wait(self, terms: Terms) -> None:
@@ -111,30 +115,39 @@ class Seeding:
             raise _away(terms) from error
         if not await self._state.add_seed(terms, periods, mark, nano):
             return False
-        self._looks.append(SecondLook(self._clock.monotonic() + SECOND_LOOK_S, terms, periods, mark, nano))
+        now = self._clock.monotonic()
+        if len(self._looks) < MAX_LOOKS:
+            heapq.heappush(self._looks, Look(now + _LOOKS_S[0], next(self._numbers), 0, terms, periods, mark, nano))
         if self._looker is None or self._looker.done():
             self._looker = asyncio.create_task(self._look_again())
         return True
 
     async def _look_again(self) -> None:
         while self._looks:
-            look = self._looks.popleft()
-            await self._clock.sleep(max(0.0, look.due - self._clock.monotonic()))
+            wait_s = self._looks[0].due - self._clock.monotonic()
+            if wait_s > 0:
+                await self._clock.sleep(min(wait_s, _LOOKS_S[0]))
+                continue
+            look = heapq.heappop(self._looks)
             try:
-                async with asyncio.timeout(LEDGER_TIMEOUT_S):
-                    nano = await self._seeder(look.terms.key, look.periods, look.mark / 1_000_000)
-                missing = (
-                    nano[0] - look.nano[0],
-                    nano[1] - look.nano[1],
-                    nano[2] - look.nano[2],
-                    nano[3] - look.nano[3],
-                )
-                if any(missing):
-                    await self._state.add_seed(look.terms, look.periods, look.mark, missing)
+                nano = await self._missed(look)
             except Exception:  # noqa: BLE001  # the database is away: what waits in the journals waits too
                 self._instruments.series("cmg_quota_seed_failures_total").inc()
-                with contextlib.suppress(IndexError):
-                    self._looks.append(look._replace(due=self._clock.monotonic() + SECOND_LOOK_S))
+                heapq.heappush(self._looks, look._replace(due=self._clock.monotonic() + LAST_LOOK_S))
+                continue
+            step = look.step + 1
+            if nano is not None and step < len(_LOOKS_S):
+                due = look.due + _LOOKS_S[step] - _LOOKS_S[look.step]
+                heapq.heappush(self._looks, look._replace(due=due, step=step, nano=nano))
+
+    async def _missed(self, look: Look) -> Nano | None:
+        """Ask again and add what is new; returns what is known now, None when the key was seeded anew meanwhile."""
+        async with asyncio.timeout(LEDGER_TIMEOUT_S):
+            nano = await self._seeder(look.terms.key, look.periods, look.mark / 1_000_000)
+        missing = (nano[0] - look.nano[0], nano[1] - look.nano[1], nano[2] - look.nano[2], nano[3] - look.nano[3])
+        if not any(missing):
+            return nano
+        return nano if await self._state.add_seed(look.terms, look.periods, look.mark, missing) else None
 
 
 def _away(terms: Terms) -> Unavailable:

@@ -10,7 +10,7 @@ from cmg.identity.models import ApiKey
 from cmg.kit.errors import BudgetExceeded, Unavailable
 from cmg.ledger.quota.models import Demand
 from cmg.ledger.quota.periods import Starts
-from cmg.ledger.quota.seeding import SECOND_LOOK_S
+from cmg.ledger.quota.seeding import LAST_LOOK_S
 from cmg.ledger.quota.shared_memory import SharedMemoryQuota
 from cmg.telemetry.instruments import Instruments
 from support.manual_clock import ManualClock
@@ -95,10 +95,25 @@ async def test_records_that_waited_in_a_journal_are_added_by_a_second_look(
     await _settled(workers[0], asked)
     late = (clock.time() - 5, CENT)
     ledger.records = [late, (clock.time() + 1, CENT)]  # one was still in a journal; the other is counted here already
-    await clock.run(SECOND_LOOK_S + 1)
+    await clock.run(LAST_LOOK_S + 1)
     with pytest.raises(BudgetExceeded):
         await workers[1].acquire(asked)
     await workers[1].acquire(demand(make_key(usd=0.021)))
+
+
+async def test_records_that_leave_a_journal_within_a_second_are_added_as_soon(
+    workers, ledger: Ledger, clock: ManualClock, make_key, demand: MakeDemand
+) -> None:
+    """Else a key could spend for ten seconds what it had spent already."""
+    asked, began = demand(make_key(usd=0.04)), clock.time()
+    await _settled(workers[0], asked)
+    for seconds in (0.2, 0.6):
+        await clock.run(began + seconds - clock.time(), 0.05)
+        ledger.records.append((began - 0.1, CENT))
+    await workers[1].acquire(asked)
+    await clock.run(began + 1.1 - clock.time(), 0.05)
+    with pytest.raises(BudgetExceeded):
+        await workers[1].acquire(asked)
 
 
 async def test_a_ledger_that_is_away_refuses_and_the_next_call_asks_again(
@@ -118,9 +133,9 @@ async def test_a_second_look_is_repeated_until_the_ledger_is_back(
     asked = demand(make_key(usd=0.02))
     await _settled(workers[0], asked)
     ledger.away = True
-    await clock.run(5 * SECOND_LOOK_S)
+    await clock.run(5 * LAST_LOOK_S)
     ledger.away, ledger.records = False, [(clock.time() - 300, CENT)]
-    await clock.run(2 * SECOND_LOOK_S)
+    await clock.run(2 * LAST_LOOK_S)
     with pytest.raises(BudgetExceeded):
         await workers[0].acquire(asked)
 
@@ -150,7 +165,7 @@ async def test_a_worker_killed_while_it_asked_is_replaced(
     await workers[0].close()
     ledger.gate.set()
     waiting = asyncio.create_task(workers[1].acquire(asked))
-    await clock.run(3.5, 0.1)
+    await clock.run(3.2, 0.1)
     await waiting
     assert ledger.asked == 2
 
