@@ -48,6 +48,20 @@ def test_secrets_are_files_that_git_ignores_and_the_readme_makes():
     assert used == set(COMPOSE["secrets"])
 
 
+def test_every_machine_opens_what_another_one_sealed():
+    """The worker keeps the secrets of channels, the monitor sends with them."""
+    for name in ("gateway", "worker", "monitor"):
+        file = SERVICES[name]["environment"]["CMG_MASTER_KEY_FILE"]
+        assert file.removeprefix("/run/secrets/") in SERVICES[name]["secrets"], name
+
+
+def test_grafanas_role_may_read_what_the_dashboards_ask_for():
+    grants = re.compile(r"GRANT SELECT .+;")
+    readme = grants.findall((DEPLOY / "README.md").read_text())
+    datasource = (DEPLOY / "grafana" / "provisioning" / "datasources" / "cmg.yml").read_text()
+    assert readme == grants.findall(datasource)
+
+
 def test_no_secret_stands_in_the_environment():
     open_ones = [
         (name, variable)
