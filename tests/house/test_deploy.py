@@ -87,6 +87,13 @@ def test_what_the_service_is_given_are_settings(tmp_path: Path):
         assert SERVICES[name]["command"][:3] == ["serve", "--role", name]
 
 
+def test_the_console_is_where_the_gateways_lead_to():
+    settings = config.load({"CMG_CONFIG": str(DEPLOY / "config" / "settings.toml")})
+    assert settings.console_url
+    port = settings.console_url.rsplit(":", 1)[1]
+    assert f"127.0.0.1:{port}:{settings.port + 1}" in SERVICES["worker"]["ports"]
+
+
 def test_there_are_two_gateways_and_each_part_is_watched():
     assert SERVICES["gateway"]["deploy"]["replicas"] == 2
     unwatched = [
