@@ -87,8 +87,8 @@ class RecentWriters:
 def _mapped(file: Path, size: int) -> mmap.mmap:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if os.fstat(descriptor).st_size < size:
-            os.ftruncate(descriptor, size)
+        # A hole that a full disk cannot fill would kill the process that writes into the mapping.
+        os.posix_fallocate(descriptor, 0, size)
         return mmap.mmap(descriptor, size)
     finally:
         os.close(descriptor)

@@ -1,5 +1,6 @@
 """The worker's journal: one write an append, all or none; full means no; its segments follow each other."""
 
+import errno
 import fcntl
 import os
 import resource
@@ -14,6 +15,7 @@ from cmg.ledger.journal import Journal
 from cmg.ledger.models import JournalFull
 from cmg.ledger.spool.folder import LOCK, WorkerFolder
 from cmg.ledger.spool.progress import Progress
+from cmg.memory.recent import RecentWriters
 from cmg.telemetry.instruments import Instruments
 from rooms.ledger.spools import SMALL
 
@@ -145,6 +147,45 @@ def test_a_write_that_does_not_fit_on_the_disk_leaves_nothing_behind(tmp_path: P
     )
     assert run.returncode == 0, run.stderr
     assert _read_all(Path(run.stdout.strip())) == [b"before", b"after"]
+
+
+@pytest.mark.parametrize("what", ["cmg.ledger.journal._claim", "os.posix_fallocate"])
+def test_a_journal_that_begins_on_a_full_disk_opens_when_there_is_room(
+    tmp_path: Path, instruments: Instruments, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(what, full)
+        journal = Journal(tmp_path / "spool", SMALL, instruments)
+        assert journal.full
+        with pytest.raises(JournalFull, match="no room"):
+            journal.append([("usage", b"lost")])
+        assert (journal.undrained_bytes, journal.drained(1)) == (0, False)
+        assert not journal.folder.exists()
+    assert not journal.full
+    journal.append([("usage", b"kept")])
+    journal.close()
+    assert _read_all(journal.folder) == [b"kept"]
+
+
+def test_a_journal_in_a_folder_that_is_not_ours_is_an_error_at_once(
+    tmp_path: Path, instruments: Instruments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("cmg.ledger.journal._claim", refused)
+    with pytest.raises(PermissionError):
+        Journal(tmp_path, SMALL, instruments)
+
+
+def test_what_is_mapped_has_its_room_on_the_disk(journal: Journal) -> None:
+    """Writing into a hole of a mapping kills the process when the disk is full."""
+    RecentWriters(journal.folder)
+    for path in (journal.folder / "progress", journal.folder.parent / "recent-writers"):
+        assert path.stat().st_blocks * 512 >= path.stat().st_size > 0, path.name
 
 
 def test_many_journals_share_a_spool(tmp_path: Path, instruments: Instruments) -> None:

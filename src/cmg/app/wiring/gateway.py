@@ -149,7 +149,7 @@ def _journal(orders: Orders, resources: Resources, instruments: Instruments, cha
 
     async def journal_open() -> None:
         if journal.full:
-            raise StorageError("the journal is full: usage waits for the database")
+            raise StorageError("the journal is full: usage waits for the database, or for room on the disk")
 
     async def close_journal() -> None:
         journal.close()

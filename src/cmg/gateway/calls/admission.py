@@ -19,7 +19,8 @@ def check_room(parts: GatewayParts) -> None:
     """Raise `JournalFull` when what a call used could not be written down."""
     if parts.journal.full:
         raise JournalFull(
-            "usage waits for the database and the journal is full; try again later", headers={"retry-after": "5"}
+            "the journal is full: usage waits for the database, or for room on the disk; try again later",
+            headers={"retry-after": "5"},
         )
 
 

@@ -12,15 +12,18 @@ _SIZE = 16
 
 
 class Progress:
-    """A memory map of the file. The drain moves the position, the worker reads it (0.1 µs)."""
+    """A memory map of the file. The drain moves the position, the worker reads it (0.1 µs).
+
+    Raises `OSError` where the disk has no room for it.
+    """
 
     __slots__ = ("_map", "_words")
 
     def __init__(self, folder: Path) -> None:
         descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            if os.fstat(descriptor).st_size < _SIZE:
-                os.ftruncate(descriptor, _SIZE)
+            # A hole that a full disk cannot fill would kill the process that writes into the mapping.
+            os.posix_fallocate(descriptor, 0, _SIZE)
             self._map = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
