@@ -1,5 +1,7 @@
 """Words and passages: what they are in several scripts, and that no text is lost."""
 
+# ruff: noqa: RUF001  letters of many scripts are what is tried here
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,9 +20,19 @@ SALT = salt("default", "ana")
         ("Hello, World 42!", ["hello", "world", "42"]),
         ("snake_case-and.dots", ["snake", "case", "and", "dots"]),
         ("Straße", ["strasse"]),
-        ("東京の天気", ["東京", "京の", "の天", "天気"]),
+        ("東京の天気", ["東京", "京の", "の天", "天気", "東", "京", "天", "気"]),
+        ("딸은", ["딸은", "딸", "은"]),
         ("猫", ["猫"]),
-        ("GPT東京", ["gpt", "東京"]),
+        ("GPT東京", ["gpt", "東京", "東", "京"]),
+        ("isn't Ana’s", ["isn't", "ana's"]),
+        ("L'ami de l’été", ["l", "ami", "de", "l", "ete"]),
+        ("İstanbul'da", ["istanbul", "da"]),
+        ("pass\u00adword re\u200bset\ufeff", ["password", "reset"]),
+        ("\u202bשָׁלוֹם\u202c", ["שלום"]),
+        ("كِتَابِي", ["كتابي"]),
+        ("چای ۱۵", ["چاي", "15"]),
+        ("ที่", ["ที", "ี่"]),
+        ("မြန်", ["မြ", "ြန", "န်"]),
         ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
         ("", []),
         ("?!…", []),
@@ -109,3 +121,20 @@ def test_a_long_message_keeps_its_lines_and_indentation() -> None:
 )
 def test_a_name_that_only_says_which_side_speaks_is_none(name: str | None, kept: str | None) -> None:
     assert named(name) == kept
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("猫叫什么", "我养了一只猫"),
+        ("딸", "딸은 여섯 살이고"),
+        ("ami", "C'est l'ami de Paul"),
+        ("istanbul", "İstanbul'da yaşıyor"),
+        ("كتابي", "كِتَابِي المفضل"),
+        ("שלום", "שָׁלוֹם לכולם"),
+        ("چاي", "من چای سبز دوست دارم"),
+        ("15 خرداد", "۱۵ خرداد"),
+    ],
+)
+def test_a_word_is_found_however_it_is_written(asked: str, said: str) -> None:
+    assert set(query_terms(asked, SALT, 48)) & set(terms(words(said), SALT))
