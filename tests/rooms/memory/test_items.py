@@ -112,6 +112,34 @@ async def test_the_same_said_again_merges_and_counts(items: Items) -> None:
     assert version.salience > 0.5
 
 
+async def test_what_a_caller_says_of_the_same_again_is_not_lost(items: Items) -> None:
+    (first,) = await items.put(note("Likes plums", metadata='{"a": 1, "b": 1}', expires_at=NOW + 9 * DAY))
+    (again,) = await items.put(note("Likes plums", metadata='{"b": 2}', expires_at=NOW + 5 * DAY))
+    await items.put(note("likes plums."))
+    (version,) = await items.history(first.item_id)
+    assert (again.item_id, version.mentions) == (first.item_id, 3)
+    assert (version.metadata, version.expires_at) == ('{"a": 1, "b": 2}', NOW + 5 * DAY)
+
+
+async def test_what_has_expired_takes_nothing_with_it_that_is_said_again(items: Items) -> None:
+    (first,) = await items.put(note("The code is 1234", expires_at=NOW + DAY))
+    items.memory.clock.advance(2 * 86_400)
+    (again,) = await items.put(note("The code is 1234"))
+    assert (again.outcome, again.item_id == first.item_id) == ("added", False)
+    found = await items.memory.recall(scope(thread="tuesday"), "What is the code?")
+    assert found.text is not None
+    assert "1234" in found.text
+
+
+async def test_what_was_ended_and_is_said_again_is_true_again(items: Items) -> None:
+    (first,) = await items.put(note("Works at Acme"))
+    await items.edit(first.item_id, valid_to=NOW + DAY)
+    items.memory.clock.advance(2 * 86_400)
+    (again,) = await items.put(note("Works at Acme"))
+    ended, current = (await items.history(first.item_id))[-2:]
+    assert (again.outcome, ended.valid_to, current.valid_to) == ("superseded", NOW + DAY, None)
+
+
 async def test_a_fact_drawn_twice_from_the_same_turn_is_not_doubled(items: Items) -> None:
     turn, later = await items.say("I live in Berlin.", "Did I say? I live in Berlin.")
     fact = lives_in("Berlin", turn, NOW)

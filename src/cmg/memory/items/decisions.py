@@ -10,7 +10,8 @@ from cmg.memory.items.models import NewItem, folded
 class Decision(NamedTuple):
     """What to do with a new item; `match` is the stored version that it concerns.
 
-    `merge`: the same, true since `since`. `late`: true until `until`, when the known next version began.
+    `merge`: the same, true since `since`; one that had ended before is superseded. `late`: true until `until`, when the
+    known next version began.
     """
 
     action: Literal["add", "known", "merge", "supersede", "late"]
@@ -30,7 +31,8 @@ def decide(item: NewItem, since: datetime, found: Sequence[Any]) -> Decision:
     current = next((one for one in (*chain, *same) if one["retired_at"] is None), None)
     if current is None:
         return Decision("add")
-    if _same(item, current):
+    ended = current["valid_to"] is not None and current["valid_to"] <= since
+    if _same(item, current) and not ended:
         between = any(since < one["since"] < current["since"] for one in chain)
         return Decision("merge", current, current["since"] if between else min(since, current["since"]))
     if since >= current["since"]:

@@ -20,7 +20,8 @@ WHERE id = ANY($1::uuid[]) AND workspace_id = ANY($2::text[]) AND kind IN ('mess
     AND retired_at IS NULL;
 
 -- name: matching_items
--- A user's items, earlier versions too, that say the same ($3) or are about the same subject and relation.
+-- A user's items, earlier versions too, that say the same ($3) or are about the same subject and relation; not those that
+-- have expired by $6 and only wait for their deletion.
 SELECT f.item_id, f.root_id, f.version, f.digest, f.subject, f.relation, f.value, f.sources, f.importance, f.mentions,
     f.mentioned_at, f.uses, f.used_at, f.feedback, f.origin, t.kind, t.retired_at, t.valid_to,
     coalesce(t.valid_from, t.created_at) AS since
@@ -28,6 +29,7 @@ FROM memory_facts f JOIN memory_turns t ON t.id = f.item_id
 WHERE f.user_no = $1 AND f.workspace_id = $2 AND t.workspace_id = $2
     AND t.kind NOT IN ('message', 'document', 'diff', 'log')
     AND (f.digest = $3 OR (f.subject = $4 AND f.relation = $5))
+    AND NOT EXISTS (SELECT FROM memory_turns r WHERE r.id = f.root_id AND r.workspace_id = $2 AND r.expires_at <= $6)
 ORDER BY since, f.version;
 
 -- name: add_item
@@ -49,6 +51,7 @@ FROM added WHERE u.user_no = added.user_no AND u.workspace_id = $3;
 
 -- name: merge_item
 -- The same was said again: count it, add its sources (100 at most), and let it be true since the earlier of both times.
+-- What a caller says of it now counts: fields of metadata ($8), how long it is true ($9) and kept ($10); null says nothing.
 WITH counted AS (
     UPDATE memory_facts f SET mentions = f.mentions + 1, mentioned_at = greatest(f.mentioned_at, $4),
         importance = greatest(f.importance, $5),
@@ -56,7 +59,9 @@ WITH counted AS (
     WHERE f.item_id = $1 AND f.workspace_id = $2
 )
 UPDATE memory_turns SET salience = $6,
-    valid_from = CASE WHEN $7 < coalesce(valid_from, created_at) THEN $7 ELSE valid_from END
+    valid_from = CASE WHEN $7 < coalesce(valid_from, created_at) THEN $7 ELSE valid_from END,
+    metadata = CASE WHEN $8::jsonb IS NULL THEN metadata ELSE coalesce(metadata, '{}') || $8 END,
+    valid_to = coalesce($9, valid_to), expires_at = coalesce($10, expires_at)
 WHERE id = $1 AND workspace_id = $2;
 
 -- name: begin_versions

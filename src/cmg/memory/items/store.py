@@ -52,20 +52,21 @@ class ItemStore:
         rows = await conn.fetch(self._sql["said_passages"], list(ids), list(workspaces))
         return {row["id"]: (row["user_no"], row["content"]) for row in rows}
 
-    async def matching(self, conn: Connection, held: Holding, item: NewItem) -> list[Any]:
+    async def matching(self, conn: Connection, held: Holding, item: NewItem, now: datetime) -> list[Any]:
         """Versions that say the same as an item, or something about the same subject and relation; oldest first."""
-        return list(
-            await conn.fetch(
-                self._sql["matching_items"], held.user_no, held.workspace_id, item.digest, item.subject, item.relation
-            )
-        )
+        what = (item.digest, item.subject, item.relation)
+        return list(await conn.fetch(self._sql["matching_items"], held.user_no, held.workspace_id, *what, now))
 
     async def add(self, conn: Connection, workspace_id: str, turn: dict[str, Any], fact: dict[str, Any]) -> None:
         """Store one item or version; keys are columns."""
         await conn.execute(self._sql["add_item"], _json(turn), _json(fact), workspace_id)
 
     async def merge(self, conn: Connection, workspace_id: str, item_id: UUID, change: tuple[Any, ...]) -> None:
-        """Count another mention; `change` is (sources, mentioned at, importance, salience, true since)."""
+        """Count another mention.
+
+        `change` is (sources, mentioned at, importance, salience, true since; a caller's metadata, true until, expires
+        at).
+        """
         await conn.execute(self._sql["merge_item"], item_id, workspace_id, *change)
 
     async def begin_versions(self, conn: Connection, workspace_id: str, item_id: UUID, digest: int) -> None:

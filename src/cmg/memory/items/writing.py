@@ -103,7 +103,7 @@ class ItemWriter:
         holding, thread_no = place
         said_at = item.created_at or now
         since = item.valid_from or said_at
-        decision = decide(item, since, await self._store.matching(conn, holding, item))
+        decision = decide(item, since, await self._store.matching(conn, holding, item, now))
         if decision.action == "known":
             return Kept(decision.match["item_id"], "known")
         if decision.action == "merge":
@@ -148,7 +148,8 @@ class ItemWriter:
         )
         workspace_id = item.thread.owner.workspace_id
         score = salience(weights, now, self._half_life_days(workspace_id)).salience
-        change = (list(item.sources), said_at, item.importance, score, decision.since)
+        own = (item.metadata, item.valid_to, item.expires_at) if item.origin == "caller" else (None, None, None)
+        change = (list(item.sources), said_at, item.importance, score, decision.since, *own)
         await self._store.merge(conn, workspace_id, match["item_id"], change)
         return Kept(match["item_id"], "merged")
 
