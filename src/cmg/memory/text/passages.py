@@ -10,8 +10,7 @@ TURN_CHARACTERS = 1000  # a longer turn is several things, and embedders of this
 PASSAGE_CHARACTERS = 800
 _PARAGRAPH = re.compile(r"\n[ \t]*\n\s*")
 _LINE = re.compile(r"\n")
-# The full-width signs end sentences in CJK; then those of Arabic, Urdu and Hindi.
-_SENTENCE = re.compile(r"(?<=[.!?。！？؟۔।])\s+|(?<=[。！？])|\n")  # noqa: RUF001
+_SENTENCE = re.compile(r"(?<=[.!?。！？؟۔।])\s+|(?<=[。！？])|\n")  # noqa: RUF001  CJK, Arabic, Urdu, Hindi end so
 _WORD = re.compile(r"\s+")
 _BREAK = re.compile(r"\n(?:[ \t]*\n)*")
 _HEADING = re.compile(r"\s*(?:#.*|\*\*[^*]+\*\*:?|.{0,120}:)\s*")
