@@ -1,7 +1,7 @@
 """Stores messages, each once: the one way into the memory's tables, for the journal and for ingest."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from cmg.kit.clock import Clock
@@ -10,6 +10,7 @@ from cmg.memory.extraction.store import ExtractionStore
 from cmg.memory.models import Message, Thread, UserOfAnotherKey
 from cmg.memory.policies import Policies
 from cmg.memory.store import MemoryStore
+from cmg.memory.text.passages import PASSAGE_CHARACTERS, passages
 from cmg.memory.text.rows import Row, rows_of
 from cmg.storage.database import Connection
 
@@ -41,13 +42,19 @@ class TurnWriter:
             raise UserOfAnotherKey
         wanted = {item_id: one for item_id, one in wanted.items() if one.thread in numbers}
         workspaces = {message.thread.owner.workspace_id for message in wanted.values()}
-        known = await self._store.known(conn, list(wanted), workspaces)
+        second = {one.item_id(1): item_id for item_id, one in wanted.items() if len(one.content) > PASSAGE_CHARACTERS}
+        known = await self._store.known(conn, [*wanted, *second], workspaces)
+        met = {second.get(one, one) for one in known}
+        parts = _further_parts(one for item_id, one in wanted.items() if strict and item_id in met)
+        further = [part for ids in parts.values() for part in ids]
+        stored = await self._store.known(conn, further, workspaces) if further else {}
         fresh = []
         for item_id, message in wanted.items():
-            if item_id not in known or (strict and known[item_id] is None):
-                fresh.append(message)
-            elif strict and known[item_id] != message.digest:
+            digests = [known.get(item_id), *(stored.get(part) for part in parts.get(item_id, ()))]
+            if strict and any(one not in {None, message.digest} for one in digests):
                 raise _conflict(message)
+            if item_id not in known or (strict and None in digests):
+                fresh.append(message)
         rows = await _rows(fresh, numbers)
         settings = self._policies.settings
         embedded, new = settings.embedder != "none", 0
@@ -58,6 +65,14 @@ class TurnWriter:
         if new and threads:
             await self._extraction.queue(conn, threads, at, settings.extraction_delay_s)
         return new
+
+
+def _further_parts(messages: Iterable[Message]) -> dict[UUID, list[UUID]]:
+    """The passages behind the first of messages that are sent again: somebody may have deleted one of them."""
+    return {
+        message.item_id(): [message.item_id(part) for part in range(1, len(passages(message.content, message.kind)))]
+        for message in messages
+    }
 
 
 async def _rows(messages: Sequence[Message], numbers: Mapping[Thread, tuple[int, int]]) -> list[Row]:

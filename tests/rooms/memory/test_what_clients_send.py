@@ -1,11 +1,14 @@
 """What clients send beside the usual: times in every form, messages of chat APIs, texts without a letter."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
-from cmg.kit.errors import InvalidRequest
+from cmg.kit.errors import Conflict, InvalidRequest
 from cmg.memory.api.reading import moment
+from cmg.memory.items.writing import ItemWriter
+from cmg.memory.models import Owner
 from rooms.memory.conftest import Memory
 from rooms.memory.test_api import Client
 
@@ -96,3 +99,33 @@ async def test_ids_may_be_as_long_as_in_a_chat_call(client: Client) -> None:
     with pytest.raises(InvalidRequest) as caught:
         await client("/v1/recall", {"user_id": "ana", "query": "x", "filters": {"thread_id": name + "t"}})
     assert caught.value.param == "filters.thread_id"
+
+
+async def test_a_document_sent_again_is_whole_again(client: Client) -> None:
+    text = "\n\n".join(f"Chapter {number} tells of hero{number}. " + "words and words " * 30 for number in range(4))
+    asked = {"thread_id": "d", "content_type": "document"}
+    items = (await client.ingest(content=text, **asked))["items"]
+    whole = await client.memory.contents()
+    for place in (2, 0):
+        await forget(client, items[place]["id"])
+        assert len(await client.memory.contents()) == len(whole) - 1
+        assert (await client.ingest(content=text, **asked))["items"] == items
+        assert sorted(await client.memory.contents()) == sorted(whole)
+
+
+async def test_other_words_do_not_fill_the_gap_that_a_deletion_left(client: Client) -> None:
+    said = {"id": "m1", "role": "user", "content": "one two three. " * 200}
+    first = (await client.ingest(thread_id="t", messages=[said]))["items"][0]
+    await forget(client, first["id"])
+    left = await client.memory.contents()
+    other = {"user_id": "ana", "thread_id": "t", "messages": [{**said, "content": "four five six. " * 200}]}
+    with pytest.raises(Conflict):
+        await client("/v1/ingest", other)
+    assert await client.memory.contents() == left
+
+
+async def forget(client: Client, item_id: str) -> None:
+    """Delete one passage, as somebody who was asked to forget it does."""
+    writer = ItemWriter(client.memory.clock, client.memory.service.policies)
+    async with client.memory.database.transaction() as conn:
+        assert await writer.delete(conn, Owner("default", "ana"), [UUID(item_id)]) == 1
