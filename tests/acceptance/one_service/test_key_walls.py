@@ -15,6 +15,7 @@ from support.api import Answer, Api
 from support.service import Service
 
 SCOPES = ["chat", "memory:read", "memory:write"]
+MCP = {"accept": "application/json, text/event-stream", "mcp-protocol-version": "2025-06-18"}
 TOLD = "The treasure is under the oak"
 
 
@@ -203,6 +204,14 @@ async def test_a_workspace_may_want_a_reason(api: Api, service: Service, workspa
     await _set(api, workspace, reason_required=True)
     refused = await api.get(f"/v1/memories?user_id={user}", key=admin)
     assert (refused.status, refused.error["code"]) == (403, "reason_required")
+    changed = {"importance": 0.5}  # and the answer shows the rest
+    kept = (await api.get(f"/v1/memories?user_id={user}", key=key)).json["items"][0]
+    edited = await api.request("PUT", f"/v1/memories/{kept['id']}", changed, key=admin)
+    assert (edited.status, edited.error["code"]) == (403, "reason_required")
+    tool = {"name": "update_memory", "arguments": {"memory_id": kept["id"], "content": kept["content"]}}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": tool}
+    answer = await api.request("POST", "/mcp", asked, key=admin, headers=MCP)
+    assert "reason_required" in answer.body.decode()
     why = {"x-cmg-reason": "Ticket 7", "authorization": f"Bearer {admin}"}
     assert (await api.request("GET", f"/v1/memories?user_id={user}", headers=why)).status == 200
     long = {**why, "x-cmg-reason": "x" * 201}

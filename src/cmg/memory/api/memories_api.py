@@ -130,7 +130,8 @@ class MemoriesApi:
             raise NotFound(f"{request.path} is not served here", code="unknown_path")
         body = await request.body(self._body_limit)
         asked = edit_of(body) if speaks_mem0(request) else decode(_edit, body)
-        item = await self._item(request, caller, name)
+        item = await self._memories.get(caller.workspace_id, item_id(name))
+        await self._access.see_item(request, caller, item.user_id, "item")  # the answer shows what it says
         changed = await self._memories.edit(caller.workspace_id, item.id, changes_of(asked))
         await send_json(send, 200, _view(request, changed))
 
@@ -140,14 +141,10 @@ class MemoriesApi:
         name, rest = _named(request)
         if rest:
             raise NotFound(f"{request.path} is not served here", code="unknown_path")
-        item = await self._item(request, caller, name)
-        gone = await self._memories.delete(caller.workspace_id, item.id)
-        await self._deleted(send, request, gone, "Memory deleted successfully!")
-
-    async def _item(self, request: Request, caller: Caller, name: str) -> StoredItem:
         item = await self._memories.get(caller.workspace_id, item_id(name))
         await self._access.meet_item(request, caller, item.user_id)
-        return item
+        gone = await self._memories.delete(caller.workspace_id, item.id)
+        await self._deleted(send, request, gone, "Memory deleted successfully!")
 
     async def _deleted(self, send: Send, request: Request, gone: Removed, told: str) -> None:
         own = msgspec.to_builtins(Deleted(turns=gone.turns, facts=gone.facts))

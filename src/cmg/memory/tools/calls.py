@@ -106,12 +106,14 @@ class Tools:
 
     async def _update(self, asked: UpdateMemory, request: Request, caller: Caller) -> dict[str, Any]:
         self._access.write(caller)
-        item = await self._item(asked.memory_id, request, caller)
+        item = await self._memories.get(caller.workspace_id, item_id(asked.memory_id))
+        await self._access.see_item(request, caller, item.user_id, "item")  # the answer shows what it says
         return _shown(await self._memories.edit(caller.workspace_id, item.id, Changes(content=asked.content)))
 
     async def _delete(self, asked: GetMemory, request: Request, caller: Caller) -> dict[str, Any]:
         self._access.write(caller)
-        item = await self._item(asked.memory_id, request, caller)
+        item = await self._memories.get(caller.workspace_id, item_id(asked.memory_id))
+        await self._access.meet_item(request, caller, item.user_id)
         gone = await self._memories.delete(caller.workspace_id, item.id)
         return {"deleted": gone.items}
 
@@ -121,11 +123,6 @@ class Tools:
         await self._access.meet(request, caller, owner.user_id)
         gone = await self._memories.delete_all(owner)
         return {"deleted": gone.items}
-
-    async def _item(self, name: str, request: Request, caller: Caller) -> StoredItem:
-        item = await self._memories.get(caller.workspace_id, item_id(name))
-        await self._access.meet_item(request, caller, item.user_id)
-        return item
 
     def _owner(self, asked: Whose, request: Request, caller: Caller) -> Owner:
         user_id = asked.user_id or request.header(_USER)
