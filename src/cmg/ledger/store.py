@@ -17,7 +17,7 @@ from cmg.storage.retention import drop_old, ensure_partitions, purge_batch
 _SQL = load("cmg.ledger")
 _MONTH = timedelta(days=32)  # the longest period: an event that is forgotten earlier would be told again
 _FOLDED = timedelta(days=400)
-TEXT_MAX = 500  # of a name that callers choose
+TEXT_MAX = 512  # of a name that callers choose: a user's id whole, or its tombstone would not name it
 _SECONDS = 60.0  # deadline of upkeep, which nobody waits for
 
 

@@ -15,6 +15,8 @@ from cmg.ledger.people.ledger_users import LedgerUsers
 from cmg.ledger.people.refused_records import RefusedRecords
 from cmg.ledger.spool.settling import settled
 from cmg.ledger.usage_sink import UsageSink
+from cmg.memory.control.models import Tombstone, digest_of
+from cmg.memory.text.cleaning import bounded_id
 from cmg.storage.database import Database
 from cmg.telemetry.instruments import Instruments
 from rooms.ledger.spools import AT, SMALL, TableSink, make_table, usage_payload
@@ -55,6 +57,14 @@ async def test_a_record_that_comes_late_loses_its_person(database: Database) -> 
     payloads = [usage_payload(at=AT + late, user_id="ana", thread_id="t") for late in (0, 2)]
     await _store(database, *payloads, usage_payload(at=AT + 1, user_id="bob"), sink=UsageSink(erased=erased))
     assert await _people(database) == [("erased", None), ("bob", None), ("ana", "t")]
+
+
+async def test_the_longest_id_meets_its_tombstone(database: Database) -> None:
+    longest = "x" * 512
+    stone = Tombstone("default", b"salt", digest_of(b"salt", bounded_id(longest)), at(AT))
+    await _store(database, usage_payload(at=AT, user_id=longest, thread_id="t"))
+    (user,) = await LedgerUsers(database).users("default")
+    assert stone.names(user)
 
 
 async def test_refused_records_of_one_user_are_deleted(tmp_path: Path) -> None:

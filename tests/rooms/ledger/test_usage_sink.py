@@ -93,7 +93,7 @@ async def test_absurd_values_do_not_lose_a_call(database: Database) -> None:
         ),
     )
     rows = await database.fetch("SELECT * FROM usage_records ORDER BY prompt_tokens DESC")
-    assert (rows[0]["user_id"], len(rows[0]["model_asked"]), rows[0]["tags"]) == ("a\ufffdb", 500, ["\ufffd"])
+    assert (rows[0]["user_id"], len(rows[0]["model_asked"]), rows[0]["tags"]) == ("a\ufffdb", 512, ["\ufffd"])
     assert (rows[0]["prompt_tokens"], rows[0]["cost_nano"]) == (2**31 - 1, 0)
     assert (rows[1]["completion_tokens"], rows[1]["attempts"], rows[1]["cost_nano"]) == (0, 32767, 10**15)
 
