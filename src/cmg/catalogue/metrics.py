@@ -691,9 +691,9 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "cmg_memory_query_vectors_total",
         "counter",
-        "Vectors of questions, by outcome (cached, embedded, late, away, refused).",
+        "Vectors of questions, by outcome (cached, embedded, late, away, refused, unreadable).",
         ("outcome",),
-        series=5,
+        series=6,
         optional="only with an embedder",
     ),
     Metric(

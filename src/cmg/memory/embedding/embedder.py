@@ -1,5 +1,6 @@
 """What every embedder offers, its one error, and a vector as PostgreSQL reads it."""
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,6 +13,7 @@ from cmg.memory.text.cleaning import clean
 Vectors = NDArray[np.float32]
 TEXT_CHARACTERS = 4000  # of a longer text no model here would read the rest
 _PLACES = 5  # behind the point
+_BEHIND_LATIN, _LATIN_MORE = "\u0250", ("\u1e00", "\u1eff")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -52,8 +54,18 @@ class Embedder(Protocol):
 
 
 def bounded(text: str) -> str:
-    """The part of a text that is embedded."""
-    return clean(text[:TEXT_CHARACTERS])
+    """The part of a text that is embedded, letters for show (script, ligatures, full width) as usual ones."""
+    text = clean(text[:TEXT_CHARACTERS])
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)[:TEXT_CHARACTERS]
+
+
+def readable(text: str) -> bool:
+    """Whether at least half of a text's letters are Latin, or it has none."""
+    if text.isascii():
+        return True
+    letters = [one for one in unicodedata.normalize("NFKC", text) if one.isalpha()]
+    latin = sum(one < _BEHIND_LATIN or _LATIN_MORE[0] <= one <= _LATIN_MORE[1] for one in letters)
+    return 2 * latin >= len(letters)
 
 
 def normalised(vectors: Vectors) -> Vectors:

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from cmg.kit.clock import Clock
-from cmg.memory.embedding.embedder import EmbeddingFailed, Model
+from cmg.memory.embedding.embedder import EmbeddingFailed, Model, readable
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.tracing.trace import current
 
@@ -29,9 +29,13 @@ Asking: TypeAlias = asyncio.Task[QueryVector | None]
 
 
 class QuerySource(Protocol):
-    """Where vectors of questions come from. `free`: nobody is paid for one."""
+    """Where vectors of questions come from.
 
-    free: bool
+    `own`: a model of this machine. Nobody is paid for a vector, and it was taught English: of a question in other
+    letters than Latin its vector is noise, which outweighs the words.
+    """
+
+    own: bool
 
     async def query(self, text: str, timeout_s: float) -> tuple[Model, str]:
         """The model and the vector as pgvector's text. Raises `EmbeddingFailed`."""
@@ -67,7 +71,7 @@ class QueryEmbedder:
         self._clock = clock
         self._counts = {
             outcome: instruments.series("cmg_memory_query_vectors_total", outcome)
-            for outcome in ("cached", "embedded", "late", "away", "refused")
+            for outcome in ("cached", "embedded", "late", "away", "refused", "unreadable")
         }
         self._seconds = instruments.series("cmg_memory_query_embedding_seconds")
         self._cache: OrderedDict[bytes, tuple[float, QueryVector]] = OrderedDict()
@@ -78,16 +82,20 @@ class QueryEmbedder:
     def begin(self, text: str) -> None:
         """Have the vector made that will probably be asked for in a moment, where that costs no money. Never raises."""
         key, now = _key(None, text), self._clock.monotonic()
-        if self._current.free and key not in self._running and self._held(key, now) is None:
+        if self._current.own and readable(text) and key not in self._running and self._held(key, now) is None:
             self._started(key, None, text, now)
 
     async def vector(self, text: str, timeout_s: float) -> QueryVector | None:
         """The vector by the current model, or None when there is none in time. Never raises."""
+        if not self._reads(text):
+            return None
         found = await self._vector(None, text, timeout_s)
         return found[0] if found else None
 
     async def vectors(self, text: str, timeout_s: float) -> list[QueryVector]:
         """As `vector`, then one by an earlier model while some users are still searched by that."""
+        if not self._reads(text):
+            return []
         found = await self._vector(None, text, timeout_s)
         for model in self._numbers.earlier:
             if model.name != self._model:
@@ -115,6 +123,12 @@ class QueryEmbedder:
         found = None if task.cancelled() else task.result()
         self._counts["away" if found is None else "embedded"].inc()
         return [] if found is None else [found]
+
+    def _reads(self, text: str) -> bool:
+        if self._current.own and not readable(text):
+            self._counts["unreadable"].inc()
+            return False
+        return True
 
     def _held(self, key: bytes, now: float) -> QueryVector | None:
         held = self._cache.get(key)

@@ -17,7 +17,7 @@ _decode = msgspec.msgpack.Decoder(Reply).decode
 class SocketEmbedder:
     """An `Embedder` on the embedder's unix socket; also answers questions as pgvector's text. Stays in its loop."""
 
-    free = True
+    own = True
 
     def __init__(self, path: Path, model: str | None = None) -> None:
         """`model`: None follows the process's current one."""

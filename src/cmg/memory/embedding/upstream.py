@@ -35,7 +35,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 class UpstreamEmbedder:
     """An `Embedder` on one model of an upstream; the dimension is whatever the API answers with."""
 
-    free = False
+    own = False
 
     def __init__(self, upstream: str, model: str, post: Post) -> None:
         self._name, self._asked, self._post = f"{upstream}/{model}", model, post

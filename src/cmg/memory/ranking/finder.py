@@ -55,7 +55,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     `floor`: leave out what scores less than this share of the best; and if nothing means nearly what is asked, what
     holds few of its words.
-    `key_id`: the key that asks, where it reads its own users alone.
+    `key_id`: the key that asks, where it reads its own users alone. Without a `query` a `purpose` that is after some
+    kinds finds all that is of them.
     """
 
     owner: Owner
@@ -66,6 +67,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     floor: float = 0.0
     filters: Filters = NO_FILTERS
     key_id: str | None = None
+
+    @property
+    def anything(self) -> bool:
+        """Whether it is given out also where it has nothing in common with what is asked."""
+        return not self.query and self.filters.kinds is not None
 
 
 class Finder:
@@ -187,7 +193,8 @@ class Finder:
         """All passages that may be given out; what needs no vector is read while the question gets its own."""
         fetched = await self._store.corpus(conn, wanted.owner, asked_for, passages)
         vector = None if embedding is None else await embedding
-        if fetched.corpus is None or (vector is None and not asked_for.question.terms):
+        blind = vector is None and not asked_for.question.terms and not wanted.anything
+        if fetched.corpus is None or blind:
             return fetched._replace(corpus=None)
         if vector is None:
             return fetched
@@ -310,7 +317,7 @@ def _searches_all(filters: Filters) -> bool:
 def _chosen(corpus: Corpus, question: Question, wanted: Wanted, more: int) -> tuple[Ints, Scores]:
     """Which rows are given out, and `more`: hits before mere neighbours, best first, newer before older."""
     scores = score(corpus, question)
-    allowed = corpus.fits & scores.related
+    allowed = corpus.fits if wanted.anything else corpus.fits & scores.related
     if wanted.floor:
         allowed &= _strong(corpus, scores, wanted.floor)
     worth = scores.total if wanted.token_budget is None else scores.total - _COST * corpus.tokens

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from cmg.memory.embedding import query_embedder
-from cmg.memory.embedding.embedder import Model
+from cmg.memory.embedding.embedder import Model, bounded, readable
 from cmg.memory.embedding.query_embedder import QueryEmbedder
 from cmg.memory.embedding.socket_client import SocketEmbedder
 
@@ -37,7 +37,7 @@ def questions(client, socket_path, clock, instruments):
 
 
 def outcomes(instruments) -> dict[str, float]:
-    names = ("cached", "embedded", "late", "away", "refused")
+    names = ("cached", "embedded", "late", "away", "refused", "unreadable")
     counted = {
         name: instruments.registry.get_sample_value("cmg_memory_query_vectors_total", {"outcome": name})
         for name in names
@@ -83,7 +83,7 @@ async def test_a_vector_that_was_begun_is_made_once_and_counted_when_it_is_asked
 
 async def test_nothing_is_begun_that_somebody_is_paid_for(serve, questions, client, instruments, monkeypatch):
     await serve("static")
-    monkeypatch.setattr(client, "free", False, raising=False)
+    monkeypatch.setattr(client, "own", False, raising=False)
     asked = questions(STATIC)
     asked.begin("who is Rex?")
     await asked.vector("who is Ana?", 5)
@@ -91,6 +91,43 @@ async def test_nothing_is_begun_that_somebody_is_paid_for(serve, questions, clie
         "cmg_memory_embedder_texts_total", {"kind": "query", "outcome": "done"}
     )
     assert done == 1
+
+
+@pytest.mark.parametrize("text", ["我对什么过敏\uff1f", "กำหนดส่งงาน", "Когда придёт Миша? OK", "ما هو موعدي"])
+async def test_a_model_of_this_machine_is_not_asked_for_what_it_cannot_read(serve, questions, instruments, text):
+    await serve("static")
+    asked = questions(STATIC)
+    asked.begin(text)
+    assert await asked.vector(text, 5) is None
+    assert await asked.vectors(text, 5) == []
+    assert outcomes(instruments) == {"unreadable": 2}
+
+
+async def test_another_machines_model_reads_whatever_it_reads(serve, questions, client, monkeypatch):
+    await serve("static")
+    monkeypatch.setattr(client, "own", False, raising=False)
+    assert await questions(STATIC).vector("我对什么过敏\uff1f", 5) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "¿Cuándo es mi cita? 明天",
+        "\U0001d4d5\U0001d4ea\U0001d4f7\U0001d4ec\U0001d502 letters",
+        "\ufb01le in \uff46\uff55\uff4c\uff4c width",
+        "12:30 🚀",
+        "ngày mai đi đâu?",
+    ],
+)
+def test_what_is_mostly_latin_or_has_no_letters_can_be_read(text):
+    assert readable(text)
+
+
+def test_letters_for_show_are_embedded_as_usual_ones():
+    assert (
+        bounded("\U0001d4d5\U0001d4ea\U0001d4f7\U0001d4ec\U0001d502 \ufb01le, \uff46\uff55\uff4c\uff4c")
+        == "Fancy file, full"
+    )
 
 
 async def test_a_late_vector_is_not_waited_for_and_serves_the_next_question(serve, questions, instruments):

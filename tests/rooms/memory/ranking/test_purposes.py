@@ -64,3 +64,16 @@ async def test_a_purpose_lets_drawn_facts_in_and_puts_its_kinds_first(memory: Me
     assert await _kinds(memory, "explain the architecture") == ["decision", "message", "message"]
     only = Filters(kinds=msgspec.json.encode(["message", "decision"]).decode())
     assert (await _kinds(memory, "decide", filters=only))[0] == "decision"
+
+
+async def test_a_purpose_alone_finds_what_is_of_its_kinds_though_they_share_no_word(memory: Memory) -> None:
+    await memory.keep(scope(), said(*SAID))
+    source = await memory.database.fetchval("SELECT id FROM memory_turns WHERE content = $1", SAID[0])
+    fact = {"content": "They deploy on Fridays.", "origin": "rules", "quote": SAID[0], "sources": (source,)}
+    item = NewItem(thread=Thread(Owner("default", "ana"), "monday"), kind="decision", **fact)
+    async with memory.database.transaction() as conn:
+        await ItemWriter(memory.clock, policies(PATIENT)).put(conn, [item])
+    finder = Finder(memory.database, None, memory.clock, 1.0)
+    for filters in (Filters(), Filters(kinds='["decision"]')):
+        wanted = Wanted(owner=Owner("default", "ana"), query="", purpose="decisions", limit=3, filters=filters)
+        assert [one.kind for one in await finder.find(wanted, 5.0)] == ["decision"]
