@@ -51,6 +51,7 @@ async def _serve(loaded: Loaded, role: Role) -> None:
             orders = Orders(settings=settings, origins=loaded.origins, dsn=place.dsn, role=role, port=port)
             orders = _with_console(orders, held)
             logs.configure(settings.log_level, "supervisor", orders.log_spool, settings.logs.spool_bytes)
+            machine.open_more_files(settings)
             logs.follow_levels(orders.log_levels, settings.log_level, clock)
             machine.make_way(orders)
             preparation = held.enter_context(Preparation())

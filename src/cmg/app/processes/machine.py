@@ -5,6 +5,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import resource
 import socket
 from collections.abc import AsyncIterator
 
@@ -14,12 +15,29 @@ from cmg.kit.paths import make_runtime_dir
 from cmg.ledger.quota.shared_memory import release_worker
 from cmg.telemetry.logs import get_logger
 
+_OTHER_FILES = 256  # of a process, beside its connections to clients and upstreams
 _BIND_S = 5.0  # a killed predecessor's workers let go of the port within this
 _log = get_logger("cmg.app.machine")
 
 
 class CannotStart(Exception):
     """Something about the machine forbids the start; the message says what to do."""
+
+
+def open_more_files(settings: Settings) -> None:
+    """Let this process and its children open what `limits.connections` needs, as far as the hard limit allows.
+
+    The soft limit is 1,024 nearly everywhere. Where no file can be opened, a connection is cut without a word.
+    """
+    wanted = 2 * settings.limits.connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        with contextlib.suppress(OSError, ValueError):  # macOS has a smaller limit that it does not tell
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        told = "raise the limit (ulimit -n, LimitNOFILE), or lower limits.connections"
+        _log.warning("fewer open files than the connections of the settings need", files=allowed, advice=told)
 
 
 async def bind(settings: Settings) -> socket.socket:
