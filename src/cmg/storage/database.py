@@ -43,6 +43,7 @@ _AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby that is not promoted yet
     asyncpg.PostgresConnectionError,
     # A migration ran beside us: the prepared statement is dropped, the next call prepares it anew.
     asyncpg.InvalidCachedStatementError,

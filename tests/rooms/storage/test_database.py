@@ -131,10 +131,10 @@ async def test_error_of_the_statement_stays_what_it_is(database):
             raise FileNotFoundError
 
 
-@pytest.mark.parametrize("code", ["53100", "53200"], ids=["disk full", "out of memory"])
-async def test_a_server_without_room_is_away(database, code):
+@pytest.mark.parametrize("code", ["53100", "53200", "25006"], ids=["disk full", "out of memory", "a standby"])
+async def test_a_server_that_can_write_nothing_is_away(database, code):
     with pytest.raises(DatabaseAway):
-        await database.execute(f"DO $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = '{code}'; END $$")
+        await database.execute(f"DO $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{code}'; END $$")
 
 
 async def test_lost_connections_are_replaced_by_themselves(database, dsn):
