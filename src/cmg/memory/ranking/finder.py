@@ -28,6 +28,7 @@ from cmg.memory.ranking.store import (
     Search,
     Sizes,
 )
+from cmg.memory.text.terms import words
 from cmg.storage.database import Connection, Database
 
 NO_FILTERS = Filters()
@@ -46,6 +47,8 @@ NOTE = Sizes(every=500, candidates=64, sample=64)
 _MORE = 20  # passages that are looked at for that beyond those given out
 _LOOKED_THROUGH = 120  # of the best, a millisecond
 _COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
+_ITSELF = 0.93  # from this cosine on it is the question, perhaps with a name
+_ITS_WORDS, _MORE_WORDS = 3, 2  # so many words asked for tell that by themselves, beside so many others
 _CLOSE = 0.28  # a cosine from which a passage is about the same without a word in common
 _MOST_WORDS = 0.3  # of those that the best passage holds
 
@@ -319,7 +322,7 @@ def _chosen(corpus: Corpus, question: Question, wanted: Wanted, more: int) -> tu
     scores = score(corpus, question)
     allowed = corpus.fits if wanted.anything else corpus.fits & scores.related
     if wanted.floor:
-        allowed &= _strong(corpus, scores, wanted.floor)
+        allowed &= _strong(corpus, scores, question, wanted.floor)
     worth = scores.total if wanted.token_budget is None else scores.total - _COST * corpus.tokens
     rows = np.flatnonzero(allowed)
     order: Ints = rows[np.lexsort((-corpus.seq[rows], -worth[rows], ~scores.hit[rows]))]
@@ -343,11 +346,26 @@ def _answers_first(hits: list[Hit], likely: Likely, near: set[int], wanted: Want
     return raised[: wanted.limit]
 
 
-def _strong(corpus: Corpus, scores: Scores, floor: float) -> Flags:
+def _strong(corpus: Corpus, scores: Scores, question: Question, floor: float) -> Flags:
     """What a note may hold: each of its lines costs tokens on every call."""
-    best = float(scores.total.max(where=corpus.fits, initial=-np.inf))
+    others = ~_itself(corpus, question)
+    best = float(scores.total.max(where=corpus.fits & others, initial=-np.inf))
     near: Flags = scores.total >= best * (floor if best > 0 else 1.0)
-    closest = np.nan if corpus.cosine is None else float(np.fmax.reduce(corpus.cosine, initial=np.nan))
+    closest = np.nan if corpus.cosine is None else float(np.fmax.reduce(corpus.cosine[others], initial=np.nan))
     if closest < _CLOSE:  # nothing was said about this: then it must be a matter of words
-        near = near & (scores.words > 0) & (scores.words >= _MOST_WORDS * float(scores.words.max()))
+        most = float(scores.words.max(where=others, initial=0.0))
+        near = near & (scores.words > 0) & (scores.words >= _MOST_WORDS * most)
     return near
+
+
+def _itself(corpus: Corpus, question: Question) -> Flags:
+    """What is the question, said before, as in each of an agent's steps: nothing else is as good.
+
+    By its vector, or without one by holding all of the words and few others.
+    """
+    asked = len(question.terms)
+    held = np.bincount(corpus.row, minlength=len(corpus.seq))
+    same: Flags = (held == asked) & (corpus.length <= len(words(question.bare)) + _MORE_WORDS) & (asked >= _ITS_WORDS)
+    if corpus.cosine is not None:
+        same = np.where(np.isnan(corpus.cosine), same, corpus.cosine >= _ITSELF)
+    return same & corpus.by_user

@@ -278,6 +278,23 @@ async def test_a_note_holds_what_ranks_near_the_best_and_nothing_where_nothing_w
     assert await contents(finder, "hello and thanks", limit=20, floor=0.4) == []
 
 
+@pytest.mark.parametrize("by", ["vectors", "words"])
+async def test_a_question_that_was_said_before_leaves_a_note_what_it_held(desk: Desk, by: str):
+    """An agent sends its question with each step, and an answer may be wanted anew: the best is not the question."""
+    question, answer = "When do I see my doctor in Porto about the knee?", "The clinic moved the knee to Monday."
+    await desk.write(answer, thread="doctor")
+    for word in WORDS[:9]:
+        await desk.write(f"There is a {word}.", thread=word)
+    await desk.work()
+    finder, _ = await finder_of(desk)
+    assert await contents(finder, question, limit=20, floor=0.4) == [answer]
+    await desk.write(question, thread="asked")
+    if by == "vectors":
+        await desk.work()
+    desk.embedder.away = by == "words"
+    assert await contents(finder, question, limit=20, floor=0.4) == [question, answer]
+
+
 @pytest.mark.parametrize("by", ["words and vectors", "words"])
 async def test_a_note_finds_among_candidates_what_it_finds_among_all(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, by: str
