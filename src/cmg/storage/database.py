@@ -173,12 +173,14 @@ class Database:
 
     async def _acquire(self, pool: Any, timeout_s: float) -> Any:
         """A connection; where the server has no room for another one, who has some waits for one of its own."""
+        refused = False
         while True:
             try:
                 return await pool.acquire(timeout=timeout_s)
             except asyncpg.TooManyConnectionsError:
-                if pool.get_size() == 0:
+                if refused and pool.get_size() == 0:
                     raise
+                refused = True  # the first of ours may be opening just now
             _open_ones_first(pool)
             if pool.get_idle_size():
                 continue

@@ -90,7 +90,7 @@ async def test_who_waits_where_the_server_has_no_room_waits_no_longer_than_its_d
             await crowded.fetchval("SELECT 1", timeout_s=0.3)
 
 
-async def test_who_has_no_connection_on_a_server_without_room_is_told_at_once(crowded):
+async def test_who_has_no_connection_on_a_server_without_room_is_told_before_its_deadline(crowded):
     async with crowded.connection(), crowded.connection():
         with pytest.raises(DatabaseAway, match="has no room for another connection"):
             async with crowded.connection(keeps_plans=True):
