@@ -59,11 +59,15 @@ class RecentWriters:
         """The position up to which this worker's journal is in the database."""
         return self._drained(self._worker)
 
+    def hasten(self) -> None:
+        """Wake the drain, which may be resting."""
+        knock(self._spool)
+
     async def settle(self, owner: Owner) -> None:
         """Wait a moment until the user's last turn is in the database, whichever worker of this machine took it."""
         if not self.waiting(owner):
             return
-        knock(self._spool)  # the drain may be resting
+        self.hasten()
         waited, pause = 0.0, _LOOK_S
         while self.waiting(owner) and waited < _OWN_WRITES_S:
             await asyncio.sleep(pause)

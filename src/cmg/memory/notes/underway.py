@@ -12,6 +12,7 @@ from cmg.memory.text.redaction import Redactor
 
 MOST = 256  # batches that are held; the drain stores hundreds at once
 CHARACTERS = 8000  # of one user's: more is waited for, since to read it takes as long
+MUCH = 1500  # of one user's: a millisecond of each note, so the drain shall not rest
 
 
 class _Kept(NamedTuple):
@@ -49,7 +50,10 @@ class Underway:
         if last is None or last <= drained or self._gap > drained:
             return ()
         mine = [one for one in self._kept if one.owner == owner and one.position > drained]
-        if not mine or mine[-1].position != last or sum(_size(one.batch) for one in mine) > CHARACTERS:
+        size = sum(_size(one.batch) for one in mine)
+        if size > MUCH:
+            self._recent.hasten()
+        if not mine or mine[-1].position != last or size > CHARACTERS:
             return ()
         return tuple(_redacted(one.batch, redactor) for one in mine if not walled(key_id, one.batch.key_id))
 

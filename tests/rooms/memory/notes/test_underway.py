@@ -1,9 +1,13 @@
 """What is journalled and not stored yet: it is in the next note, as it would be once it is stored."""
 
+import asyncio
+import os
+
 import msgspec
 import pytest
 
 from cmg.kit.turns import Recollection
+from cmg.ledger.spool.wakeup import Ear
 from cmg.memory.control.tombstone_store import bury
 from cmg.memory.models import Owner, owner_of
 from cmg.memory.notes import underway as underway_module
@@ -131,6 +135,19 @@ async def test_what_is_stored_is_let_go(memory: Memory) -> None:
     memory.remember(scope(user="ben"), said("I have a bird."))
     assert held(memory) == []
     assert [one.owner for one in memory.service._underway._kept] == [Owner("default", "ben")]
+
+
+async def test_much_on_its_way_wakes_the_drain(memory: Memory) -> None:
+    ear = Ear(memory.spool)
+    ear.heard(asyncio.Event())  # what was rung before
+    memory.remember(scope(), said(CAT))
+    held(memory)
+    with pytest.raises(BlockingIOError):
+        os.read(ear.descriptor, 8)
+    memory.remember(scope(), said("a story " * 200))
+    held(memory)
+    assert os.read(ear.descriptor, 8)
+    ear.close()
 
 
 async def test_long_turns_are_waited_for(memory: Memory) -> None:
