@@ -28,6 +28,7 @@ _CONNECT_S = 5.0
 _COMMAND_CONNECT_S = 10.0
 _CLOSE_S = 5.0
 _ROOM_S = 0.25  # between two looks whether the server has room again
+_SCARCE_S = 60.0  # after the server had none nobody takes two
 # A kept plan may have been made when the tables were empty, so it goes by indexes whatever the planner thinks of them.
 _KEEPS_PLANS = {
     "plan_cache_mode": "force_generic_plan",
@@ -73,6 +74,7 @@ class Database:
         self._instruments = instruments
         self._used = [0, 0]  # of each pool
         self._asked = [0, 0]  # those that wait for one too
+        self._scarce_until = float("-inf")  # the server had no room for another one
         self._full: tuple[deque[asyncio.Future[None]], ...] = (deque(), deque())  # who waits while the server is full
         self._in_use = instruments.series("cmg_database_connections_in_use")
         self._waiting = instruments.series("cmg_database_connections_waiting")
@@ -103,9 +105,9 @@ class Database:
     def spare(self, *, keeps_plans: bool = False) -> bool:
         """Whether who holds a connection may ask for a second one: it is had without waiting for those in use.
 
-        Else all could be held by those who wait for another.
+        Else all could be held by those who wait for another, as could all that the server has room for.
         """
-        return self._asked[keeps_plans] < self._max_size
+        return self._asked[keeps_plans] < self._max_size and self._clock.monotonic() >= self._scarce_until
 
     async def ping(self, timeout_s: float = 2) -> float:
         """Seconds that one round trip took; `DatabaseAway` when there is none."""
@@ -181,6 +183,7 @@ class Database:
                 if refused and pool.get_size() == 0:
                     raise
                 refused = True  # the first of ours may be opening just now
+                self._scarce_until = self._clock.monotonic() + _SCARCE_S
             _open_ones_first(pool)
             if pool.get_idle_size():
                 continue

@@ -82,6 +82,7 @@ async def test_where_the_server_has_no_room_its_connections_are_waited_for(crowd
     assert answers == list(range(40))
     assert crowded.pool_use() == (0, 16)
     assert await crowded.fetchval("SELECT 1") == 1
+    assert not crowded.spare()  # for a while nobody takes two
 
 
 async def test_who_waits_where_the_server_has_no_room_waits_no_longer_than_its_deadline(crowded):
