@@ -222,13 +222,11 @@ async def test_a_gateway_that_stands_still_is_found(api: Api, service: Service) 
 
 def _report_of(service: Service) -> dict[str, int]:
     """The prober's own report: a request might land at the gateway that stands still."""
-    import msgspec
+    from cmg.health.board import Board
+    from cmg.kit.paths import HEALTH_REPORT, runtime_dir
 
-    from cmg.health.models import Report
-    from cmg.kit.paths import runtime_dir
-
-    raw = (runtime_dir(service.data_dir) / "health.report").read_bytes()
-    report = msgspec.msgpack.decode(raw, type=Report)
+    report = Board(runtime_dir(service.data_dir) / HEALTH_REPORT).read()
+    assert report is not None
     return {state.component.name: int(state.level) for state in report.states}
 
 

@@ -44,7 +44,6 @@ _AWAY = (
     asyncpg.TooManyConnectionsError,
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
-    asyncpg.ReadOnlySQLTransactionError,  # a standby that is not promoted yet
     asyncpg.PostgresConnectionError,
     # A migration ran beside us: the prepared statement is dropped, the next call prepares it anew.
     asyncpg.InvalidCachedStatementError,
@@ -282,6 +281,9 @@ class Database:
         except asyncpg.TooManyConnectionsError as error:
             self._away.inc()
             raise DatabaseAway("the database has no room for another connection now; try again in a moment") from error
+        except asyncpg.ReadOnlySQLTransactionError as error:  # a standby that is not promoted yet
+            self._away.inc()
+            raise DatabaseAway("the database is read-only now; try again when it takes writes") from error
         except _AWAY as error:
             self._away.inc()
             raise DatabaseAway("the database is not available now; try again in a moment") from error

@@ -2,6 +2,7 @@
 
 import http.server
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,14 +121,21 @@ async def test_a_disk_that_is_too_small_for_the_journal_fails(tmp_path: Path) ->
     assert _one(await findings.data_dir(settings), "disk").level == "fail"
 
 
-async def test_the_folder_of_sockets_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    settings = Settings(data_dir=tmp_path / "data")
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder in which a socket's path is as short as it must be; `tmp_path` may be deep."""
+    with tempfile.TemporaryDirectory(prefix="cmg-doctor-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+async def test_the_folder_of_sockets_is_looked_at(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(short))
+    settings = Settings(data_dir=short / "data")
     assert _one(await findings.sockets(settings), "sockets").level == "ok"
-    monkeypatch.setenv("TEMP", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    monkeypatch.setenv("TEMP", str(short))
+    monkeypatch.setenv("TMPDIR", str(short / "missing"))
     assert _one(await findings.sockets(settings), "sockets").level == "warn"
-    deep = tmp_path / ("x" * 100)
+    deep = short / ("x" * 100)
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))
     assert "too long" in _one(await findings.sockets(settings), "sockets").message
