@@ -26,7 +26,7 @@ from cmg.health.models import told
 from cmg.health.prober import Pace
 from cmg.health.reading import Reader, Standing
 from cmg.kit.clock import SystemClock
-from cmg.kit.paths import EMBEDDER_SOCKET, HEALTH_REPORT, ROOM_BYTES, runtime_dir, too_long
+from cmg.kit.paths import EMBEDDER_SOCKET, HEALTH_REPORT, MORE_ROOM, ROOM_BYTES, runtime_dir, too_long
 from cmg.memory.embedding.embedder import EmbeddingFailed
 from cmg.memory.embedding.engines import NAMES
 from cmg.memory.embedding.minilm import ModelUnusable, check_weights, source_folder
@@ -79,15 +79,14 @@ async def data_dir(settings: Settings) -> list[Finding]:
 async def sockets(settings: Settings) -> list[Finding]:
     """Is there room for the sockets, in the folder that TMPDIR names?"""
     check, folder = "sockets", runtime_dir(settings.data_dir)
-    told = "make room there, or set TMPDIR to another folder, with a short path"
     there = _nearest(folder)
     figures = os.statvfs(there)
     if not os.access(there, os.W_OK | os.X_OK):
-        return [Finding(check, "fail", f"{there} cannot be written by user id {os.geteuid()}", told)]
+        return [Finding(check, "fail", f"{there} cannot be written by user id {os.geteuid()}", MORE_ROOM)]
     if figures.f_bavail * figures.f_frsize < ROOM_BYTES or (figures.f_files and not figures.f_favail):
-        return [Finding(check, "fail", f"{there} is full", told)]
+        return [Finding(check, "fail", f"{there} is full", MORE_ROOM)]
     if too_long(folder):
-        return [Finding(check, "fail", f"the path {folder} is too long for a socket", told)]
+        return [Finding(check, "fail", f"the path {folder} is too long for a socket", MORE_ROOM)]
     if not _as_named(folder.parent):
         message = f"TMPDIR is no folder that user id {os.geteuid()} may write to; {folder.parent} is used"
         return [Finding(check, "warn", message, "let this user write to it, or set TMPDIR to another folder")]

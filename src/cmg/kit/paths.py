@@ -9,6 +9,7 @@ from pathlib import Path
 EMBEDDER_SOCKET = "embedder.sock"
 HEALTH_REPORT = "health.report"
 ROOM_BYTES = 2**16  # the report on health, a lock file, and folders that grow
+MORE_ROOM = "make room there, or set TMPDIR to another folder, with a short path"
 _NAMED = ("TMPDIR", "TEMP", "TMP")
 _USUAL = ("/tmp", "/var/tmp", "/usr/tmp")  # noqa: S108  a folder of our own is made in it, mode 0700
 _LONGEST = 107 - len("/gateway-63.metrics")
@@ -35,7 +36,6 @@ def temporary_folder() -> Path:
 
 def make_runtime_dir(folder: Path) -> None:
     """Make a folder for sockets where it is missing. Raises `OSError`, whose text says what to do, without room."""
-    told = "make room there, or set TMPDIR to another folder, with a short path"
     try:
         if too_long(folder):
             raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))  # noqa: TRY301  told as the others are
@@ -43,7 +43,7 @@ def make_runtime_dir(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(ROOM_BYTES))
     except OSError as error:
-        raise OSError(f"the folder for sockets, {folder}, cannot be used: {error.strerror}; {told}") from error
+        raise OSError(f"the folder for sockets, {folder}, cannot be used: {error.strerror}; {MORE_ROOM}") from error
 
 
 def too_long(folder: Path) -> bool:

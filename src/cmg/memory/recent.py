@@ -42,17 +42,13 @@ class RecentWriters:
 
     def waiting(self, owner: Owner) -> bool:
         """Whether a turn of the user is still on its way into the database."""
-        number = salt(*owner)
-        known: int
-        position: int
-        known, position, worker = _SLOT.unpack_from(self._table, number % _SLOTS * _SLOT.size)
-        return known == number and self._drained(worker) < position
+        last = self._last(owner)
+        return last is not None and self._drained(last[1]) < last[0]
 
     def own(self, owner: Owner) -> int | None:
         """The position in this worker's journal behind the user's last turn; None: it lies in another's, or nowhere."""
-        number = salt(*owner)
-        known, position, worker = _SLOT.unpack_from(self._table, number % _SLOTS * _SLOT.size)
-        return position if known == number and worker == self._worker else None
+        last = self._last(owner)
+        return last[0] if last is not None and last[1] == self._worker else None
 
     @property
     def drained(self) -> int:
@@ -73,6 +69,12 @@ class RecentWriters:
             await asyncio.sleep(pause)
             waited += pause
             pause *= _LOOK_LONGER
+
+    def _last(self, owner: Owner) -> tuple[int, bytes] | None:
+        """The position behind the user's last turn, and the worker in whose journal that is; None: not in the table."""
+        number = salt(*owner)
+        known, position, worker = _SLOT.unpack_from(self._table, number % _SLOTS * _SLOT.size)
+        return (position, worker) if known == number else None
 
     def _drained(self, worker: bytes) -> int:
         words = self._progress.get(worker)

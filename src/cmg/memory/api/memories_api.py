@@ -31,7 +31,7 @@ from cmg.memory.mem0.reading import doomed_of, edit_of
 from cmg.memory.models import owner_of
 
 PREFIX = "/v1/memories/"
-_OF_MEMORIES = {"kind": "memory", "importance": 0.5, "valid_from": None, "valid_to": None, "expires_at": None}
+_OF_MEMORIES = frozenset({"kind", "importance", "valid_from", "valid_to", "expires_at"})
 _add = msgspec.json.Decoder(AddRequest)
 _edit = msgspec.json.Decoder(EditRequest)
 _search = msgspec.json.Decoder(SearchRequest)
@@ -163,9 +163,10 @@ def _view(request: Request, item: StoredItem) -> Any:
 
 def _refuse_of_memories(asked: AddRequest) -> None:
     """What only a memory as `content` can have; said of messages it would be lost."""
-    for name, usual in _OF_MEMORIES.items():
-        if getattr(asked, name) != usual:
-            raise InvalidRequest(f"`{name}` goes with a `content`; messages are kept as they were said", param=name)
+    for one in msgspec.structs.fields(AddRequest):
+        if one.name in _OF_MEMORIES and getattr(asked, one.name) != one.default:
+            told = f"`{one.name}` goes with a `content`; messages are kept as they were said"
+            raise InvalidRequest(told, param=one.name)
 
 
 def _as_ingest(asked: AddRequest) -> IngestRequest:

@@ -45,7 +45,7 @@ class TombstoneFile:
 
     def counting(self, now: datetime) -> list[Tombstone]:
         """Those that count still: the database lets go of older ones, so that it does not know them says nothing."""
-        return [stone for stone in self.read() if stone.erased_at >= now - self._kept]
+        return [stone for stone in self.read() if self._counts(stone, now)]
 
     def read(self) -> list[Tombstone]:
         """What the file holds, the latest of each user; a torn line is passed over."""
@@ -69,9 +69,10 @@ class TombstoneFile:
 
         Lines that do not count any more go: should the setting grow later, they would count again.
         """
-        if len(self.counting(now)) < len(self.read()):
-            await asyncio.to_thread(self._drop_old, now)
-        known = {(stone.workspace_id, stone.digest): stone.erased_at for stone in self.read()}
+        stones = self.read()
+        if not all(self._counts(stone, now) for stone in stones):
+            await asyncio.to_thread(self._keep, lambda: self.counting(now))
+        known = {(stone.workspace_id, stone.digest): stone.erased_at for stone in stones}
         for stone in await tombstone_store.every(database):
             if max(known.get((stone.workspace_id, stone.digest), _START), now - self._kept) < stone.erased_at:
                 await self.append(stone)
@@ -81,8 +82,8 @@ class TombstoneFile:
         before, stones = self.read(), await tombstone_store.every(database)
         await asyncio.to_thread(self._keep, lambda: stones + [one for one in self.read() if one not in before])
 
-    def _drop_old(self, now: datetime) -> None:
-        self._keep(lambda: self.counting(now))
+    def _counts(self, stone: Tombstone, now: datetime) -> bool:
+        return stone.erased_at >= now - self._kept
 
     def _append(self, text: bytes) -> None:
         with self._held() as file:

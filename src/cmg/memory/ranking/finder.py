@@ -151,8 +151,9 @@ class Finder:
                     stored = [seq for seq in seqs if seq not in late]
                     read = await self._store.passages(conn, wanted.owner, stored, wanted.key_id, now)
                     texts = {one.seq: one for one in read}
-                texts = {**texts, **{number: hit(number, one) for number, one in late.items()}}
-                found = [texts[seq] for seq in seqs if seq in texts]
+                found = [
+                    hit(seq, late[seq]) if seq in late else texts[seq] for seq in seqs if seq in late or seq in texts
+                ]
         finally:
             if embedding is not None:
                 embedding.cancel()
