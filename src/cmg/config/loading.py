@@ -38,7 +38,9 @@ ENVIRONMENT: dict[str, str] = {
     "CMG_SHUTDOWN_GRACE_S": "shutdown_grace_s",
 }
 _REVEALED = {"upstreams[].api_key", "oidc.client_secret"}  # may be `env:NAME` or `file:PATH`
-_OURS_BUT_NOT_SETTINGS = {"CMG_CONFIG", "CMG_TEST_REQUIRE"}
+# What our documents and runbooks have a shell keep, for curl and promtool: no command may stop at that.
+_OF_SHELLS = {"CMG_ADMIN_KEY", "CMG_KEY", "CMG_METRICS_KEY", "CMG_URL"}
+_OURS_BUT_NOT_SETTINGS = {"CMG_CONFIG", "CMG_TEST_REQUIRE", *_OF_SHELLS}
 
 
 def load(environ: Mapping[str, str] = os.environ, path: Path | None = None) -> Settings:

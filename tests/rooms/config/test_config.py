@@ -1,10 +1,14 @@
 """Settings: the environment wins, secrets come from files, and what is wrong is named with its place."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from cmg.config import Settings, SettingsError, load
+from cmg.config.loading import ENVIRONMENT
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -164,3 +168,12 @@ def test_a_key_of_an_upstream_is_read_from_variable_and_file(tmp_path: Path) -> 
 def test_a_key_file_that_is_missing_is_named_with_its_line() -> None:
     told = _error('[[upstreams]]\nname = "a"\nbase_url = "http://b"\napi_key = "file:gone"\n')
     assert told.startswith("settings.toml:4")
+
+
+def test_what_our_documents_have_a_shell_keep_stops_no_command(tmp_path: Path) -> None:
+    """Whoever follows the README, or a runbook at night, calls `cmg` from the same shell."""
+    texts = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "src/cmg/catalogue/runbooks").glob("*.md")]
+    named = {name for file in texts for name in re.findall(r"\$\{?(CMG_[A-Z_]+)", file.read_text(encoding="utf-8"))}
+    assert {"CMG_KEY", "CMG_ADMIN_KEY"} <= named
+    kept = {name: "of-a-shell" for name in named if name not in ENVIRONMENT}
+    assert load({"CMG_DATA_DIR": str(tmp_path), **kept}).data_dir == tmp_path
