@@ -21,6 +21,10 @@ from cmg.telemetry.logs import get_logger
 
 SWEEP_S = 60.0  # all budgets are looked at so often: budgets that were lowered, and looks that a crash cut short
 PACE_S = 0.2
+# A key may be made and spend before this process's snapshot has it, which is seconds behind at most.
+UNKNOWN_S = 5.0
+_UNKNOWN_LOOK_S = 0.5
+_UNKNOWN_MAX = 10_000
 _TOLD_MAX = 100_000
 _KEYS_AT_ONCE = 5000
 _BANDS = {"under_50": 0.5, "under_80": 0.8, "under_100": 1.0, "used_up": float("inf")}
@@ -78,6 +82,7 @@ class BudgetWatch:
         self._clock, self._instruments = clock, instruments
         self._spending = Spending(database, clock)
         self._spent: set[str] = set()
+        self._unknown: dict[str, float] = {}  # keys that nobody knew yet: until when they are asked for again
         self._woken = asyncio.Event()
         self._told: set[tuple[object, ...]] = set()
 
@@ -90,8 +95,7 @@ class BudgetWatch:
         """Look at keys as they spend, and at all of them every minute. Until cancelled."""
         sweep_at = self._clock.monotonic()
         while True:
-            keys, self._spent = self._spent, set()
-            self._woken.clear()
+            keys = self._due()
             sweep = self._clock.monotonic() >= sweep_at
             try:
                 await self.look(None if sweep else keys)
@@ -103,7 +107,20 @@ class BudgetWatch:
             if sweep:
                 sweep_at = self._clock.monotonic() + SWEEP_S
             await self._clock.sleep(PACE_S)
-            await self._wait(sweep_at - self._clock.monotonic())
+            await self._wait(min(sweep_at - self._clock.monotonic(), _UNKNOWN_LOOK_S if self._unknown else SWEEP_S))
+
+    def _due(self) -> set[str]:
+        """The known keys that have spent since the last look, and those of before that are known by now."""
+        keys, self._spent = self._spent | self._unknown.keys(), set()
+        self._woken.clear()
+        known, now = self._snapshot().keys, self._clock.monotonic()
+        waiting: dict[str, float] = {}
+        for one in keys - known.keys():
+            until = self._unknown.get(one, now + UNKNOWN_S)
+            if until > now and len(waiting) < _UNKNOWN_MAX:
+                waiting[one] = until
+        self._unknown = waiting
+        return keys & known.keys()
 
     async def _wait(self, seconds: float) -> None:
         try:

@@ -1,6 +1,8 @@
 """Each threshold of a budget is told once a period, and a used-up budget suspends once."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -8,6 +10,7 @@ import pytest
 
 from cmg.identity.models import ApiKey, Budget, Workspace
 from cmg.identity.snapshot import Snapshot
+from cmg.ledger import budget_events
 from cmg.ledger.budget_events import BudgetEvents, BudgetWatch
 from cmg.ledger.usage_sink import UsageSink
 from cmg.storage.database import Database
@@ -142,6 +145,53 @@ async def test_a_running_watch_looks_after_a_commit(house: House) -> None:
         await asyncio.sleep(0.01)
     task.cancel()
     assert await house.shares() == [("threshold", 0.5)]
+
+
+@asynccontextmanager
+async def running(watch: BudgetWatch) -> AsyncIterator[None]:
+    task = asyncio.create_task(watch.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def told_within(house: House, seconds: int) -> list[tuple[str, float]]:
+    """What a running watch has told after at most so many seconds of its clock."""
+    for _ in range(seconds * 20):
+        if found := await house.shares():
+            return found
+        house.clock.advance(0.05)
+        await asyncio.sleep(0.02)
+    return []
+
+
+@pytest.mark.parametrize("swept", [False, True])
+async def test_a_key_that_spends_before_the_snapshot_knows_it_is_looked_at_soon(house: House, *, swept: bool) -> None:
+    house.snapshot.keys.pop("k1")
+    watch = house.watch()
+    async with running(watch):
+        if not swept:  # else its spending comes with the look at all keys
+            assert await told_within(house, 2) == []
+        await house.spend(6)
+        watch.spent({"k1"})
+        assert await told_within(house, 2) == []
+        house.snapshot.keys["k1"] = KEY
+        assert await told_within(house, 3) == [("threshold", 0.5)]
+
+
+async def test_ids_that_stay_unknown_are_kept_for_a_while_and_in_bounds(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget_events, "_UNKNOWN_MAX", 3)
+    watch = house.watch()
+    watch.spent({"u1", "u2", "u3", "u4", "u5"})
+    async with running(watch):
+        await told_within(house, 1)
+        assert len(watch._unknown) == 3
+        house.clock.advance(budget_events.UNKNOWN_S)
+        await told_within(house, 1)
+        assert watch._unknown == {}
 
 
 async def test_events_come_in_pages_newest_first(house: House) -> None:
