@@ -25,11 +25,12 @@ from cmg.memory.api.schemas import (
     RecallRequest,
     Source,
 )
+from cmg.memory.api.views import time_of
 from cmg.memory.models import Hit, Message, owner_of, walled
 from cmg.memory.packing import by_thread, pack
 from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
-from cmg.memory.store import MemoryStore
+from cmg.memory.store import Ground, MemoryStore, SaidAt
 from cmg.memory.text.passages import passages
 from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
@@ -47,6 +48,7 @@ _SPARE_ITEMS = 20  # found beyond `max_items`: repeated contents fall out
 _ingest = msgspec.json.Decoder(IngestRequest)
 _recall = msgspec.json.Decoder(RecallRequest)
 _items = msgspec.json.Decoder(list[IngestedItem])
+_ITSELF = Ground(None, None, [])  # of what was deleted between the search and the answer
 
 
 class MemoryApi:
@@ -123,8 +125,10 @@ class MemoryApi:
         if asked.order == "thread":
             taken = by_thread(taken)
         used = sum(hit.tokens for hit in taken)
+        ids = [uuid.UUID(hit.id) for hit in taken]
+        grounds = await self._store.grounds(self._database, caller.workspace_id, ids) if ids else {}
         answer = RecallAnswer(
-            items=[_item(hit) for hit in taken],
+            items=[_item(hit, grounds.get(hit.id, _ITSELF)) for hit in taken],
             tokens_used=used,
             tokens_available=None if budget is None else budget - used,
         )
@@ -195,11 +199,10 @@ def _operation(row: Any) -> Operation:
     )
 
 
-def _item(hit: Hit) -> Item:
+def _item(hit: Hit, ground: Ground) -> Item:
+    """What was drawn from passages has those as its sources; what was said or written is its own."""
     said_at = rfc3339(hit.created_at)
-    source = Source(
-        thread_id=hit.thread_id, message_id=hit.message_id, role=hit.role, name=hit.name, created_at=said_at
-    )
+    own = Source(thread_id=hit.thread_id, message_id=hit.message_id, role=hit.role, name=hit.name, created_at=said_at)
     return Item(
         id=hit.id,
         kind=hit.kind,
@@ -207,9 +210,19 @@ def _item(hit: Hit) -> Item:
         score=round(hit.score, 4),
         tokens=hit.tokens,
         created_at=said_at,
-        valid_from=said_at,
-        valid_to=None,
-        sources=[source],
+        valid_from=time_of(ground.valid_from) or said_at,
+        valid_to=time_of(ground.valid_to),
+        sources=[_source(one) for one in ground.sources] or [own],
+    )
+
+
+def _source(said: SaidAt) -> Source:
+    return Source(
+        thread_id=said.thread_id,
+        message_id=said.message_id,
+        role=said.role,
+        name=said.name,
+        created_at=rfc3339(said.created_at.timestamp()),
     )
 
 

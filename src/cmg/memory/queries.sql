@@ -82,6 +82,16 @@ CROSS JOIN LATERAL (
 ) v
 WHERE o.id = $1 AND o.workspace_id = $2;
 
+-- name: grounds
+-- Of items with these ids: when each is true, and as JSON the passages that it was drawn from, in the order they were said.
+SELECT t.id, t.valid_from, t.valid_to, (
+        SELECT json_agg(json_build_object('thread_id', h.thread_id, 'message_id', s.message_id, 'role', s.role,
+            'name', s.name, 'created_at', s.created_at) ORDER BY s.created_at, s.seq)
+        FROM memory_turns s JOIN memory_threads h ON h.thread_no = s.thread_no
+        WHERE s.id = ANY(f.sources) AND s.workspace_id = t.workspace_id) AS sources
+FROM memory_turns t LEFT JOIN memory_facts f ON f.item_id = t.id
+WHERE t.workspace_id = $1 AND t.id = ANY($2::uuid[]);
+
 -- name: purge_operations
 -- Delete operations that began before a moment, oldest first, a bounded number.
 -- cross-workspace: retention holds for the whole service

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from cmg.memory.models import Owner, Thread, walled
 from cmg.memory.text.rows import Row
 from cmg.storage.database import Connection, Database
@@ -18,6 +20,27 @@ class KnownUser(NamedTuple):
 
     key_id: str | None
     subject: str
+
+
+class SaidAt(msgspec.Struct, frozen=True):
+    """A passage that something was drawn from."""
+
+    thread_id: str
+    message_id: str
+    role: str
+    name: str | None
+    created_at: datetime
+
+
+class Ground(NamedTuple):
+    """When an item is true (None: since it was said; without an end), and the passages that it was drawn from."""
+
+    valid_from: datetime | None
+    valid_to: datetime | None
+    sources: list[SaidAt]
+
+
+_passages = msgspec.json.Decoder(list[SaidAt])
 
 
 class MemoryStore:
@@ -88,6 +111,14 @@ class MemoryStore:
     async def operation(self, database: Database, operation_id: uuid.UUID, workspace_id: str) -> Any:
         """The row of one operation, or None."""
         return await database.fetchrow(self._sql["operation"], operation_id, workspace_id)
+
+    async def grounds(self, database: Database, workspace_id: str, ids: Sequence[uuid.UUID]) -> dict[str, Ground]:
+        """What stands behind those of these items that are still stored, by their ids."""
+        rows = await database.fetch(self._sql["grounds"], workspace_id, ids)
+        return {
+            str(row["id"]): Ground(row["valid_from"], row["valid_to"], _passages.decode(row["sources"] or "[]"))
+            for row in rows
+        }
 
     async def purge_operations(self, database: Database, before: datetime) -> int:
         """Delete operations older than a moment, in bounded steps; returns how many."""

@@ -52,6 +52,28 @@ async def test_a_memory_is_added_shown_found_edited_and_deleted(api: Api, user: 
     assert await contents(api, user) == []
 
 
+async def test_a_recalled_memory_says_when_it_is_true(api: Api, user: str) -> None:
+    span = {"valid_from": "2026-01-01T00:00:00.000Z", "valid_to": "2222-06-01T00:00:00.000Z"}
+    item = await add(api, user, "The office is in Lyon", kind="profile", **span)
+    (found,) = (await api.post("/v1/recall", {"user_id": user, "query": "the office", "max_items": 5})).json["items"]
+    assert found["id"] == item["id"]
+    assert {name: found[name] for name in span} == span
+
+
+async def test_a_recalled_fact_names_the_messages_it_was_drawn_from(api: Api, user: str) -> None:
+    said_at = {"created_at": "2024-01-05T10:00:00.000Z"}
+    await say(api, user, "We decided to use Postgres for the billing.", **said_at)
+    body = {"user_id": user, "query": "Postgres", "kinds": ["decision"], "max_items": 5}
+
+    async def drawn() -> bool:
+        return bool((await api.post("/v1/recall", body)).json["items"])
+
+    await eventually(drawn, 30, "the decision is drawn")
+    (found,) = (await api.post("/v1/recall", body)).json["items"]
+    assert found["sources"] == [{"thread_id": "t", "message_id": "t-0", "role": "user", "name": None, **said_at}]
+    assert (await api.get(f"/v1/expand/{found['id']}")).json["sources"] == found["sources"]
+
+
 async def test_the_list_is_paged_and_narrowed(api: Api, user: str) -> None:
     await say(api, user, *[f"Said number {number}" for number in range(5)], agent_id="a1")
     await add(api, user, "A written one", kind="task", thread_id="other")
