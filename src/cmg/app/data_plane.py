@@ -67,9 +67,10 @@ class Routes:
         return self._open.get((method, path)) or self._open.get((method, path.removesuffix("/")))
 
     def methods(self, path: str) -> list[str]:
-        """The methods that an exact path takes; empty when it is none of these routes."""
+        """The methods that a path takes; empty when it is none of these routes."""
         served = {path, path.removesuffix("/")}
-        return sorted(method for method, known in (*self._exact, *self._open) if known in served)
+        exact = {method for method, known in (*self._exact, *self._open) if known in served}
+        return sorted(exact or {method for method, prefix, _ in self._prefix if _below(path, prefix)})
 
     def find(self, method: str, path: str) -> tuple[str, CallerHandler] | None:
         """The route's label and its handler; a slash at the end of an exact path makes no difference."""
@@ -78,9 +79,13 @@ class Routes:
             if handler is not None:
                 return exact, handler
         for wanted, prefix, found in self._prefix:
-            if method == wanted and path.startswith(prefix) and len(path) > len(prefix):
+            if method == wanted and _below(path, prefix):
                 return f"{prefix}{{id}}", found
         return None
+
+
+def _below(path: str, prefix: str) -> bool:
+    return path.startswith(prefix) and len(path) > len(prefix)
 
 
 class MethodNotAllowed(InvalidRequest):

@@ -74,6 +74,21 @@ async def test_a_recalled_fact_names_the_messages_it_was_drawn_from(api: Api, us
     assert (await api.get(f"/v1/expand/{found['id']}")).json["sources"] == found["sources"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "served"),
+    [
+        ("PATCH", "/v1/memories/{id}", "DELETE, GET, PUT"),
+        ("POST", "/v1/expand/{id}", "GET"),
+        ("DELETE", "/v1/operations/{id}", "GET"),
+        ("PUT", "/v1/threads/t", "DELETE, GET"),
+        ("PATCH", "/v1/models/sim/echo", "GET"),
+    ],
+)
+async def test_a_method_that_a_path_below_does_not_take_is_405(api: Api, method: str, path: str, served: str) -> None:
+    answer = await api.request(method, path.format(id="00000000-0000-0000-0000-000000000000"), {})
+    assert (answer.status, answer.headers.get("allow")) == (405, served)
+
+
 async def test_the_list_is_paged_and_narrowed(api: Api, user: str) -> None:
     await say(api, user, *[f"Said number {number}" for number in range(5)], agent_id="a1")
     await add(api, user, "A written one", kind="task", thread_id="other")
