@@ -60,6 +60,19 @@ async def test_a_recalled_memory_says_when_it_is_true(api: Api, user: str) -> No
     assert {name: found[name] for name in span} == span
 
 
+@pytest.mark.parametrize(("field", "time"), [("valid_to", "2025-12-31"), ("valid_from", "2026-06-02")])
+async def test_an_edit_of_one_end_cannot_turn_a_span_around(api: Api, user: str, field: str, time: str) -> None:
+    span = {"valid_from": "2026-01-01T00:00:00.000Z", "valid_to": "2026-06-01T00:00:00.000Z"}
+    item = await add(api, user, "The office is in Lyon", **span)
+    refused = await api.request("PUT", f"/v1/memories/{item['id']}", {field: time})
+    assert (refused.status, refused.error["param"]) == (400, field)
+    kept = (await api.get(f"/v1/memories/{item['id']}")).json
+    assert {name: kept[name] for name in (*span, "version")} == {**span, "version": 1}
+    other = ({"valid_from", "valid_to"} - {field}).pop()
+    moved = await api.request("PUT", f"/v1/memories/{item['id']}", {field: time, other: None})
+    assert (moved.status, moved.json[field][:10]) == (200, time)
+
+
 async def test_a_recalled_fact_names_the_messages_it_was_drawn_from(api: Api, user: str) -> None:
     said_at = {"created_at": "2024-01-05T10:00:00.000Z"}
     await say(api, user, "We decided to use Postgres for the billing.", **said_at)

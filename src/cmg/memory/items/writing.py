@@ -178,6 +178,7 @@ class ItemWriter:
         given = {name: value for name, value in structs.asdict(changes).items() if value is not UNSET}
         if not given:
             raise InvalidRequest("say what to change: `content` or `metadata`", param="content")
+        _check_span(old, given)
         redactor = self._policies.of(owner.workspace_id).redactor
         change: dict[str, Any] = {"recorded_at": now, "origin": "caller", "mentioned_at": now, **given}
         if isinstance(given.get("metadata"), str):
@@ -213,3 +214,14 @@ def _refusal(item: NewItem, user_no: int, said: Mapping[UUID, tuple[int, str]]) 
     if not is_quoted(item.quote, (said[source][1] for source in item.sources)):
         return "the quote does not stand in a source"
     return None
+
+
+def _check_span(old: Version, given: dict[str, Any]) -> None:
+    """Raise `InvalidRequest` when an edit would leave an end before a begin that somebody named."""
+    changed = [name for name in ("valid_to", "valid_from") if name in given]
+    begins, ends = given.get("valid_from", old.valid_from), given.get("valid_to", old.valid_to)
+    if changed and begins is not None and ends is not None and ends < begins:
+        told = (
+            f"it would be true from {begins.isoformat()} to {ends.isoformat()}; change `valid_from`, `valid_to` or both"
+        )
+        raise InvalidRequest(told, param=changed[0])
