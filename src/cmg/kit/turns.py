@@ -84,8 +84,13 @@ NOTE_MARK = "[context-memory-gateway: notes from earlier conversations]"
 
 
 def known_kinds(given: Iterable[str], param: str) -> list[str]:
-    """The kinds of items that a request names. Raises `InvalidRequest`: one that is none would find nothing."""
+    """The kinds of items that a request names. Raises `InvalidRequest`: one that is none would find nothing.
+
+    No more does a list without any.
+    """
     kinds = list(given)
+    if not kinds:
+        raise InvalidRequest(f"`{param}` is empty and would find nothing; leave it away for every kind", param=param)
     for kind in kinds:
         if kind not in ITEM_KINDS:
             shown, known = kind.encode("utf-8", "replace").decode()[:40], ", ".join(ITEM_KINDS)

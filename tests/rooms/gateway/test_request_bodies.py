@@ -45,6 +45,7 @@ WRONG = [
     (_body(b', "memory": {"mode": "maybe"}'), "memory"),
     (_body(b', "memory": {"token_budget": -1}'), "memory"),
     (_body(b', "memory": {"kinds": ["desicion"]}'), "memory.kinds"),
+    (_body(b', "memory": {"kinds": []}'), "memory.kinds"),
     (_body(b', "thread_id": "a\\u0000b"'), "thread_id"),
     (_body(messages=b'{"role": "user", "content": "\xff\xfe"}'), None),
 ]

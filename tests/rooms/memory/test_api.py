@@ -208,6 +208,7 @@ WRONG = [
     ("/v1/recall", {"user_id": "u", "query": "x", "filters": {"planet": "x"}}, "filters"),
     ("/v1/recall", {"user_id": "u", "query": "x", "as_of": "yesterday"}, "as_of"),
     ("/v1/recall", {"user_id": "u", "query": "x", "kinds": ["decision", "desicion"]}, "`kinds` names `desicion`"),
+    ("/v1/recall", {"user_id": "u", "query": "x", "kinds": []}, "`kinds` is empty"),
 ]
 
 
