@@ -72,15 +72,25 @@ class EmbeddedPostgres:
         return self._postmaster.pid() if self._postmaster else None
 
     async def start(self) -> str:
-        """Start the server or join the running one; returns the DSN. `StorageError` says what to do."""
+        """Start the server or join the running one; returns the DSN. `StorageError` says what to do.
+
+        When it fails or is called off, the share is given back.
+        """
+        starting = asyncio.get_running_loop().run_in_executor(None, self._start)
         try:
-            await asyncio.to_thread(self._start)
-        except OSError as error:
-            raise StorageError(
-                f"the data dir {self._data_dir} cannot be used: {error}. Run the service as the user who owns it, or "
-                "set CMG_DATA_DIR to a folder of your own"
-            ) from error
-        await self._ensure_database()
+            await asyncio.shield(starting)
+            await self._ensure_database()
+        except BaseException as error:
+            await asyncio.wait([starting])  # a thread cannot be called off: it would bring up a server for nobody
+            began = starting.exception()
+            if began is None:
+                await self.stop()
+            elif error is began and isinstance(began, OSError):
+                raise StorageError(
+                    f"the data dir {self._data_dir} cannot be used: {error}. Run the service as the user who owns it, "
+                    "or set CMG_DATA_DIR to a folder of your own"
+                ) from error
+            raise
         return self.dsn
 
     async def stop(self) -> bool:

@@ -1,5 +1,6 @@
 """The embedded server: started, shared, stopped; and every state in which one may be found."""
 
+import asyncio
 import os
 import shutil
 import stat
@@ -230,3 +231,38 @@ async def test_as_root_unreachable_programs_are_copied_beside_the_data(data_dir,
     monkeypatch.setattr(installation, "_copy", None)  # the copy is used again
     await server.start()
     await server.stop()
+
+
+@pytest.mark.parametrize("up", [False, True])
+async def test_a_start_that_is_called_off_leaves_no_server(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, *, up: bool
+):
+    server, reached = embedded(data_dir), asyncio.Event()
+
+    async def forever() -> None:
+        reached.set()
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(server, "_ensure_database", forever)
+    starting = asyncio.create_task(server.start())
+    await (reached.wait() if up else asyncio.sleep(0))
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    await asyncio.sleep(0.5)  # what was begun in a thread goes on to its end
+    assert server.pid is None
+    again = embedded(data_dir)
+    await again.start()
+    assert await again.stop(), "nobody else has a share"
+
+
+async def test_a_server_without_its_database_is_not_left(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    server = embedded(data_dir)
+
+    async def refused() -> None:
+        raise StorageError("no")
+
+    monkeypatch.setattr(server, "_ensure_database", refused)
+    with pytest.raises(StorageError, match="no"):
+        await server.start()
+    assert server.pid is None
