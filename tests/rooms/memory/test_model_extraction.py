@@ -88,6 +88,18 @@ async def test_patterns_stand_in_for_a_model_that_fails(memory: Memory, answer: 
     assert await read(memory, Model(answer)) == [("rules", "I live in Berlin")]
 
 
+@pytest.mark.parametrize("wrong", [{"message": 1}, fact(importance=7), fact(content="c" * 501), "no fact", None])
+async def test_one_wrong_fact_takes_none_of_the_others_with_it(memory: Memory, wrong: object) -> None:
+    await memory.keep(scope(), said(TURN))
+    assert await read(memory, Model([wrong, fact()])) == [("model", "Wohnt in Berlin.")]
+
+
+async def test_what_a_fact_may_have_as_null_may_be_left_out(memory: Memory) -> None:
+    await memory.keep(scope(), said(TURN))
+    short = {name: fact()[name] for name in ("message", "kind", "content", "quote")}
+    assert await read(memory, Model([short])) == [("model", "Wohnt in Berlin.")]
+
+
 async def test_a_ceiling_of_costs_holds_for_each_workspace_and_day(memory: Memory) -> None:
     model = Model(*[[]] * 9)
 

@@ -37,25 +37,25 @@ _INSTRUCTIONS = (
 
 
 class ModelFact(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact as the model writes it."""
+    """One fact as the model writes it. What may be null may be left out: not every upstream knows strict schemas."""
 
     message: int
     kind: str
     content: Annotated[str, Meta(min_length=1, max_length=500)]
     quote: Annotated[str, Meta(min_length=1, max_length=1000)]
-    subject: Annotated[str, Meta(max_length=100)] | None
-    relation: Annotated[str, Meta(max_length=100)] | None
-    value: Annotated[str, Meta(max_length=300)] | None
-    importance: Annotated[float, Meta(ge=0, le=1)]
+    subject: Annotated[str, Meta(max_length=100)] | None = None
+    relation: Annotated[str, Meta(max_length=100)] | None = None
+    value: Annotated[str, Meta(max_length=300)] | None = None
+    importance: Annotated[float, Meta(ge=0, le=1)] = 0.5
 
 
 class ModelReply(msgspec.Struct, frozen=True):
-    """The whole answer."""
+    """The whole answer, each fact still as it was written."""
 
-    facts: Annotated[list[ModelFact], Meta(max_length=_FACTS)]
+    facts: list[msgspec.Raw]
 
 
-_reply = msgspec.json.Decoder(ModelReply)
+_reply, _fact = msgspec.json.Decoder(ModelReply), msgspec.json.Decoder(ModelFact)
 _log = get_logger("cmg.memory.extraction")
 
 
@@ -108,11 +108,24 @@ class ModelExtractor:
             return None
         await self._store.spend(self._database, workspace_id, day, answer.cost_nano)
         try:
-            facts = _reply.decode(answer.text.strip().removeprefix("```json").strip("`\n ")).facts
+            facts = _facts(answer.text.strip().removeprefix("```json").strip("`\n "))
         except (msgspec.DecodeError, UnicodeDecodeError):
             _log.warning("a model drew no facts, patterns do", error="no JSON of the schema")
             return None
         return [(part[one.message - 1], _finding(one, part[one.message - 1])) for one in facts if _fits(one, len(part))]
+
+
+def _facts(text: str) -> list[ModelFact]:
+    """The facts of an answer that are as the schema says, 60 at most. Raises `DecodeError` when none of them is."""
+    given, facts, wrong = _reply.decode(text).facts, [], None
+    for one in given:
+        try:
+            facts.append(_fact.decode(one))
+        except msgspec.DecodeError as error:
+            wrong = error
+    if wrong is not None and not facts:
+        raise wrong
+    return facts[:_FACTS]
 
 
 def _parts(passages: Sequence[Passage]) -> Iterable[list[Passage]]:
