@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from cmg.kit.asgi import ClientGone, Message, Receive, Request, Scope, Send
+from cmg.kit.asgi import ClientGone, Message, Receive, Request, Scope, Send, header_text
 from cmg.kit.clock import Clock
 from cmg.kit.errors import TooLarge, Unavailable
 from cmg.telemetry.lines.request import request_id
@@ -58,7 +58,7 @@ class Forwarder:
         path = request.scope.get("raw_path") or request.path.encode()
         query = request.scope["query_string"]
         passed = [(name, value) for name, value in _end_to_end(request) if name not in (self._tells, b"traceparent")]
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in passed]
+        headers = [(name.decode("latin-1"), header_text(value)) for name, value in passed]  # they are sent in UTF-8
         headers.append((self._tells.decode(), request.client))
         headers.append((REQUEST_HEADER.decode(), request_id(request.scope)))
         headers.append(("traceparent", trace.traceparent(mark)))

@@ -37,6 +37,14 @@ class ClientGone(Exception):
     """The client closed its connection before the answer was finished."""
 
 
+def header_text(value: bytes) -> str:
+    """A header in UTF-8, as most clients send what is not ASCII, or else in Latin-1."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
 class Request:
     """One HTTP request: `method`, `path`, `headers` (lower-case names), `client` address, lazy body."""
 
@@ -53,7 +61,7 @@ class Request:
     def header(self, name: bytes) -> str | None:
         """A header's value as text, or None."""
         value = self.headers.get(name)
-        return None if value is None else value.decode("latin-1")
+        return None if value is None else header_text(value)
 
     def query(self) -> dict[str, str]:
         """The query string; a repeated name keeps its last value."""

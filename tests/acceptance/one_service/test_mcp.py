@@ -22,7 +22,9 @@ TOOLS = [
 
 
 @asynccontextmanager
-async def connected(service: Service, key: str | None = None, mode: str = "auto", **headers: str) -> AsyncIterator[Any]:
+async def connected(
+    service: Service, key: str | None = None, mode: str = "auto", **headers: str | bytes
+) -> AsyncIterator[Any]:
     """A client with a key, in a mode of the protocol. It is loaded here: that takes a third of a second."""
     from httpx2 import AsyncClient
     from mcp.client.client import Client
@@ -68,6 +70,15 @@ async def test_the_connection_may_say_who_the_user_is(service: Service, api: Api
         await call(client, "add_memory", content="Known by the header")
     listed = (await api.get(f"/v1/memories?user_id={user}")).json["items"]
     assert [one["content"] for one in listed] == ["Known by the header"]
+
+
+async def test_a_user_with_letters_beyond_ascii_is_the_one_that_a_chat_call_names(service: Service, api: Api) -> None:
+    name = "Zoë Ångström"
+    await api.post("/v1/memories", {"user_id": name, "content": "Takes the tram"})
+    for sent in (name.encode(), name.encode("latin-1")):
+        async with connected(service, **{"x-cmg-user": sent}) as client:
+            listed = await call(client, "get_memories")
+            assert [one["content"] for one in listed["items"]] == ["Takes the tram"]
 
 
 async def test_a_wrong_call_tells_the_model_what_is_wrong(service: Service, user: str) -> None:

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 
 import msgspec
 
+from cmg.kit.asgi import header_text
 from cmg.kit.errors import InvalidRequest
 from cmg.kit.turns import known_kinds
 
@@ -87,16 +88,8 @@ def _first(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> str | No
     for name in names:
         value = headers.get(name)
         if value:
-            return _text(value).strip() or None
+            return header_text(value).strip() or None
     return None
-
-
-def _text(value: bytes) -> str:
-    """A header in UTF-8, as most clients send what is not ASCII, or else in Latin-1."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
 
 
 def _mode(text: str | None) -> Mode | None:
