@@ -102,6 +102,27 @@ async def test_a_method_that_a_path_below_does_not_take_is_405(api: Api, method:
     assert (answer.status, answer.headers.get("allow")) == (405, served)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "param"),
+    [
+        ("GET", "/v1/memories?user_id=a%00na", None, "user_id"),
+        ("GET", "/v1/memories?user_id=ana&thread_id=t%00", None, "thread_id"),
+        ("DELETE", "/v1/memories?agent_id=%00a", None, "agent_id"),
+        ("GET", "/v1/threads?user_id=a%00na", None, "user_id"),
+        ("POST", "/v1/export", {"user_id": "a\0na"}, "user_id"),
+        ("POST", "/v1/ingest", {"user_id": "ana", "thread_id": "t\0", "content": "x"}, "thread_id"),
+        ("POST", "/v1/memories", {"user_id": "ana", "app_id": "t\0", "content": "x"}, "app_id"),
+        ("POST", "/v1/recall", {"user_id": "ana", "query": "x", "filters": {"thread_id": "t\0"}}, "filters.thread_id"),
+        ("POST", "/v1/workingset", {"user_id": "ana", "query": "x", "thread_id": "t\0"}, "thread_id"),
+    ],
+)
+async def test_a_name_with_a_nul_is_refused_as_a_chat_call_refuses_it(
+    api: Api, method: str, path: str, body: Any, param: str
+) -> None:
+    answer = await api.request(method, path, body)
+    assert (answer.status, answer.error["param"]) == (400, param)
+
+
 async def test_the_list_is_paged_and_narrowed(api: Api, user: str) -> None:
     await say(api, user, *[f"Said number {number}" for number in range(5)], agent_id="a1")
     await add(api, user, "A written one", kind="task", thread_id="other")

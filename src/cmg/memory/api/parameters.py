@@ -5,6 +5,7 @@ from uuid import UUID
 from cmg.kit.asgi import Request
 from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.kit.parameters.queries import refuse_unknown
+from cmg.kit.parameters.texts import without_nul
 from cmg.kit.turns import known_kinds
 from cmg.memory.api.schemas import USER_CHARACTERS
 from cmg.memory.control.models import Narrow
@@ -45,6 +46,7 @@ def user_of(query: dict[str, str], workspace_id: str) -> Owner:
     user_id = query.get("user_id", "")
     if not 1 <= len(user_id) <= USER_CHARACTERS:
         raise InvalidRequest(f"say whose memory it is: `user_id`, 1 to {USER_CHARACTERS} characters", param="user_id")
+    without_nul("user_id", user_id)
     return owner_of(workspace_id, user_id)
 
 
@@ -57,6 +59,7 @@ def optional_id(query: dict[str, str], name: str) -> str | None:
         raise InvalidRequest(f"`{name}` is empty; leave it away, or name one", param=name)
     if len(text) > USER_CHARACTERS:
         raise InvalidRequest(f"`{name}` may have at most {USER_CHARACTERS} characters", param=name)
+    without_nul(name, text)
     return bounded_id(text)
 
 

@@ -112,8 +112,9 @@ class PeopleApi:
     async def export(self, request: Request, send: Send, caller: Caller) -> None:
         """Everything about a user as JSON lines. The last line says `end`, or the export was cut off."""
         self._access.read(caller)
-        owner = owner_of(caller.workspace_id, decode(_user, await request.body(self._body_limit)).user_id)
-        await self._access.see(request, caller, owner.user_id, "export")
+        user_id = decode(_user, await request.body(self._body_limit)).user_id
+        await self._access.see(request, caller, user_id, "export")
+        owner = owner_of(caller.workspace_id, user_id)
         lines = self._export.lines(owner)
         first = await anext(lines)
         kind = [(b"content-type", b"application/x-ndjson")]

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET
 
 from cmg.kit.errors import InvalidRequest
+from cmg.kit.parameters.texts import without_nul
 from cmg.kit.turns import known_kinds
 from cmg.memory.api.control_schemas import AddRequest, EditRequest, SearchRequest
 from cmg.memory.api.schemas import (
@@ -97,12 +98,12 @@ def ids_of(messages: list[Message]) -> list[UUID]:
 def item_of(request: AddRequest, writer: Writer) -> NewItem:
     """A memory that a caller writes. Without a thread it stands in one of its own, named by its words."""
     content = clean(request.content or "")
-    name = content_thread([content]) if request.thread_id is None else bounded_id(request.thread_id)
+    name = id_of(request.thread_id, "thread_id") or content_thread([content])
     owner = owner_of(writer[0], request.user_id)
     implicit = request.thread_id is None
     begins, ends = _span(request.valid_from, request.valid_to)
     return NewItem(
-        thread=Thread(owner, name, implicit, _id(request.agent_id), _id(request.app_id), writer[1]),
+        thread=Thread(owner, name, implicit, *_programs(request), writer[1]),
         kind=request.kind,
         content=content,
         origin="caller",
@@ -142,9 +143,9 @@ def filters_of(request: RecallRequest) -> Filters:
     narrow = request.filters or RecallFilters()
     return Filters(
         kinds=None if request.kinds is None else msgspec.json.encode(known_kinds(request.kinds, "kinds")).decode(),
-        thread_id=_id(narrow.thread_id),
-        agent_id=_id(narrow.agent_id),
-        app_id=_id(narrow.app_id),
+        thread_id=id_of(narrow.thread_id, "filters.thread_id"),
+        agent_id=id_of(narrow.agent_id, "filters.agent_id"),
+        app_id=id_of(narrow.app_id, "filters.app_id"),
         role=narrow.role,
         since=moment(narrow.created_after, "filters.created_after"),
         until=moment(narrow.created_before, "filters.created_before"),
@@ -219,10 +220,14 @@ def _named_by(message: IngestMessage, text: str) -> tuple[str, str, str]:
 
 def _thread(request: IngestRequest, writer: Writer, said: list[str]) -> Thread:
     owner = owner_of(writer[0], request.user_id)
-    name = content_thread(said) if request.thread_id is None else bounded_id(request.thread_id)
-    agent, app = _id(request.agent_id), _id(request.app_id)
-    return Thread(owner, name, request.thread_id is None, agent, app, writer[1])
+    name = id_of(request.thread_id, "thread_id") or content_thread(said)
+    return Thread(owner, name, request.thread_id is None, *_programs(request), writer[1])
 
 
-def _id(value: str | None) -> str | None:
-    return None if value is None else bounded_id(value)
+def _programs(request: IngestRequest | AddRequest) -> tuple[str | None, str | None]:
+    return id_of(request.agent_id, "agent_id"), id_of(request.app_id, "app_id")
+
+
+def id_of(value: str | None, param: str) -> str | None:
+    """An id as it is stored. Raises `InvalidRequest` for one with a NUL, as a chat call does."""
+    return None if value is None else bounded_id(str(without_nul(param, value)))

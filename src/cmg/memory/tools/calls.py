@@ -9,6 +9,7 @@ import msgspec
 from cmg.identity.models import Caller
 from cmg.kit.asgi import Request
 from cmg.kit.errors import InvalidRequest
+from cmg.kit.parameters.texts import without_nul
 from cmg.memory.api.access import Access
 from cmg.memory.api.control_schemas import AddRequest
 from cmg.memory.api.parameters import cursor_of, item_id
@@ -128,7 +129,7 @@ class Tools:
         user_id = asked.user_id or request.header(_USER)
         if not user_id:
             raise InvalidRequest("say whose memory it is: `user_id`, or the header x-cmg-user", param="user_id")
-        return owner_of(caller.workspace_id, user_id)
+        return owner_of(caller.workspace_id, str(without_nul("user_id", user_id)))
 
 
 def _shown(item: StoredItem, score: float | None = None) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from cmg.kit.asgi import Request, Send, decode, send_json
 from cmg.kit.clock import Clock
 from cmg.kit.errors import InvalidRequest
 from cmg.memory.api.access import Access
+from cmg.memory.api.reading import id_of
 from cmg.memory.api.schemas import WorkingSetAnswer, WorkingSetRequest
 from cmg.memory.items.models import FACT_KINDS, SAID_KINDS
 from cmg.memory.models import Filters, Hit, Owner, owner_of
 from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
-from cmg.memory.text.cleaning import bounded_id
 from cmg.memory.workingset.sections import mission, of_facts, of_hits, open_questions, packed
 from cmg.memory.workingset.store import WorkingSetStore
 from cmg.storage.database import Database
@@ -42,7 +42,7 @@ class WorkingSetApi:
         if not (asked.query or asked.purpose):
             raise InvalidRequest("send a `purpose`, or a `query`", param="purpose")
         owner = owner_of(caller.workspace_id, asked.user_id)
-        thread_id = None if asked.thread_id is None else bounded_id(asked.thread_id)
+        thread_id = id_of(asked.thread_id, "thread_id")
         found = await self._find(owner, asked, _DRAWN)
         ranks = {UUID(hit.id): place for place, hit in enumerate(found)}
         sections = of_facts(await self._store.facts(owner, thread_id, list(ranks), self._clock.now()), ranks)
