@@ -89,6 +89,30 @@ async def test_vectors_are_at_hand(data_dir):
     await server.stop()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="page faults are told by Linux")
+async def test_a_statement_finds_the_memory_of_the_one_before(data_dir):
+    server = embedded(data_dir)
+    connection = await asyncpg.connect(await server.start())
+    try:
+
+        def faults() -> int:
+            told = Path(f"/proc/{connection.get_server_pid()}/stat").read_text().rpartition(")")[2]
+            return int(told.split()[7])
+
+        async def use_a_megabyte() -> None:
+            await connection.fetchval("SELECT cardinality(array_agg(n)) FROM generate_series(1, 20000) AS n")
+
+        for _ in range(5):
+            await use_a_megabyte()
+        before = faults()
+        for _ in range(20):
+            await use_a_megabyte()
+        assert (faults() - before) / 20 < 20  # 90 where it goes back to the system each time
+    finally:
+        await connection.close()
+        await server.stop()
+
+
 async def test_two_share_a_server_and_the_last_one_stops_it(data_dir):
     one, two = embedded(data_dir), embedded(data_dir)
     dsn = await one.start()

@@ -12,6 +12,13 @@ from pathlib import Path
 from cmg.storage.errors import StorageError
 from cmg.storage.server.account import Account
 
+# Where a statement needs more than 128 KB, glibc gives them back to the system after each one, and the next one pays a
+# page fault for every 4 KB: 250 of them are 0.3 ms. So a connection keeps up to 4 MB.
+_KEEPS_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(4 * 2**20),
+    "MALLOC_MMAP_THRESHOLD_": str(2**20),
+    "MALLOC_TOP_PAD_": str(256 * 2**10),
+}
 _NO_PROCESS = 2**22 + 1  # above Linux' highest possible process id
 _STEP_S = 0.02
 _SOCKET = ".s.PGSQL.5432"
@@ -65,9 +72,11 @@ class Postmaster:
         command = [str(self.programs / "postgres"), "-D", str(self.data)]
         for name, value in {**settings, "unix_socket_directories": str(self.sockets), "listen_addresses": ""}.items():
             command += ["-c", f"{name}={value}"]
+        arguments = self.account.popen_arguments()
+        arguments["env"] |= _KEEPS_MEMORY
         with self.log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own command, no shell
-                command, stdout=log, stderr=log, start_new_session=True, **self.account.popen_arguments()
+                command, stdout=log, stderr=log, start_new_session=True, **arguments
             )
 
     def _clear_stale(self) -> None:
