@@ -102,22 +102,34 @@ def recall(client: Client, crowd: Crowd, language: made.Language, asked: int, la
 
 
 def chat_path(service: Service, crowd: Crowd, language: made.Language, asked: int, label: str) -> dict[str, float]:
-    """Print what memory adds to a chat call: of users who are all met for the first time, and of a few who come again.
+    """Print what memory adds to a chat call, while a mock upstream answers at once.
 
-    Each question is asked without memory and with it, one call after the other; a mock upstream answers at once.
+    Of users who are all met for the first time and of a few who come again, each question asked without memory and with
+    it in turns; and of one user whose calls follow each other without a pause.
     """
     keys = [service.new_key(memory=memory, **UNLIMITED) for memory in ("off", "on")]
     sides, added = [Client(service, key) for key in keys], {}
     source = questions(crowd, _EACH, language, seed=time.monotonic_ns())
     few = [next(source)[0] for _ in range(_COME_AGAIN)]
-    for who, users in (("each another", None), (f"the same {_COME_AGAIN}", few)):
-        times: list[list[float]] = [[], []]
+    groups = (
+        ("each another", None, True),
+        (f"the same {_COME_AGAIN}", few, True),
+        ("one at once again", few[:1], False),
+    )
+    for who, users, by_turns in groups:
+        asks = []
         for number in range(asked + 20):
             user, text = next(source)
             user = user if users is None else users[number % len(users)]
-            body = {"model": "bench", "messages": [{"role": "user", "content": text}], "user": user}
-            for side, took in zip(sides, times, strict=True):
-                took.append(side.post("/v1/chat/completions", body)[0])
+            asks.append({"model": "bench", "messages": [{"role": "user", "content": text}], "user": user})
+        order = (
+            [(side, ask) for ask in asks for side in (0, 1)]
+            if by_turns
+            else [(side, ask) for side in (0, 1) for ask in asks]
+        )
+        times: list[list[float]] = [[], []]
+        for side, ask in order:
+            times[side].append(sides[side].post("/v1/chat/completions", ask)[0])
         without, with_memory = (statistics.median(took[20:]) for took in times)
         added[f"chat {label} {who}"] = with_memory - without
         told = f"p50 {with_memory:5.1f}, without memory {without:4.1f}: {with_memory - without:5.1f} ms added"

@@ -11,7 +11,6 @@ from cmg.kit.turns import Recollection, Scope, Turn
 from cmg.ledger.spool.progress import Progress
 from cmg.memory.condensing.condenser import Condenser
 from cmg.memory.notes.maker import NoteMaker
-from cmg.memory.notes.unstored import Unstored
 from cmg.memory.ranking.finder import Finder
 from cmg.memory.recent import RecentWriters
 from cmg.memory.service import MemoryService
@@ -48,8 +47,8 @@ def service_on(
 ) -> MemoryService:
     """A service whose notes are made in this process."""
     finder = Finder(database, None, clock, settings.recall_deadline_ms / 2000)
-    unstored, condenser = Unstored(database, clock), Condenser(database, settings.summary_tokens)
-    maker = NoteMaker(finder, RecentWriters(journal.folder), unstored, condenser)
+    condenser = Condenser(database, settings.summary_tokens)
+    maker = NoteMaker(finder, RecentWriters(journal.folder), condenser, clock)
     return MemoryService(finder, maker, journal, policies(settings), clock, instruments)
 
 

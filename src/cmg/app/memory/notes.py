@@ -14,7 +14,6 @@ from cmg.kit.clock import SystemClock
 from cmg.memory.condensing.condenser import Condenser
 from cmg.memory.notes.maker import NoteMaker
 from cmg.memory.notes.server import NoteServer
-from cmg.memory.notes.unstored import Unstored
 from cmg.memory.ranking.finder import Finder
 from cmg.memory.recent import RecentWriters
 from cmg.memory.text.note import frame_tokens
@@ -43,7 +42,7 @@ async def build_notes(orders: Orders, resources: Resources) -> list[Work]:
     with contextlib.suppress(DatabaseAway):
         await finder.warm_up(POOL, _WARM_S)
     condenser = Condenser(database, settings.memory.summary_tokens)
-    maker = NoteMaker(finder, RecentWriters(Onlooker(orders.spool).folder), Unstored(database, clock), condenser)
+    maker = NoteMaker(finder, RecentWriters(Onlooker(orders.spool).folder), condenser, clock)
     server = NoteServer(orders.notes_socket(orders.worker), maker, instruments)
     await server.open()
     resources.add(Resource("notes", server.close))

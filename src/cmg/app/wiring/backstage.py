@@ -64,7 +64,6 @@ from cmg.logbook.levels.setting import TOPIC as LOG_LEVELS
 from cmg.memory.condensing.condenser import Condenser
 from cmg.memory.control.tombstone_store import erased
 from cmg.memory.notes.maker import NoteMaker
-from cmg.memory.notes.unstored import Unstored
 from cmg.memory.ranking.finder import Finder
 from cmg.memory.recent import RecentWriters
 from cmg.memory.service import MemoryService
@@ -186,8 +185,8 @@ def _reading_memory(orders: Orders, sources: Sources, services: Services, instru
     questions = questions_of(sources, database, clock, instruments)
     finder = Finder(database, questions, clock, settings.recall_deadline_ms / 1000 / 2)
     reader = Onlooker(orders.spool)
-    unstored, condenser = Unstored(database, clock), Condenser(database, settings.summary_tokens)
-    maker = NoteMaker(finder, RecentWriters(reader.folder), unstored, condenser)
+    condenser = Condenser(database, settings.summary_tokens)
+    maker = NoteMaker(finder, RecentWriters(reader.folder), condenser, clock)
     return MemoryService(finder, maker, reader, services.policies, clock, instruments)
 
 

@@ -22,11 +22,6 @@ _STEP_S = 30.0
 async def erased(conn: Connection, owners: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
     """Who of these (workspace, user) pairs was erased, and when; for a transaction that stores what is theirs."""
     await conn.execute(_SQL["read_tombstones"], _LOCK)
-    return await erased_at(conn, owners)
-
-
-async def erased_at(conn: Connection, owners: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], datetime]:
-    """As `erased`, for who only reads."""
     pairs = list(dict.fromkeys(owners))
     workspaces, users = [one[0] for one in pairs], [bounded_id(one[1]) for one in pairs]
     return {pairs[row[0] - 1]: row[1] for row in await conn.fetch(_SQL["erased"], workspaces, users)}

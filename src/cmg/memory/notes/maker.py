@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from cmg.kit.clock import Clock
 from cmg.kit.turns import Recollection
 from cmg.ledger import tokens
 from cmg.memory.condensing.condenser import Condensed, Condenser, of_turns
@@ -14,7 +15,6 @@ from cmg.memory.notes.messages import LeftOut, Wish, digest, digests
 from cmg.memory.notes.turns import NewestFirst
 from cmg.memory.notes.unstored import Unstored
 from cmg.memory.packing import pack
-from cmg.memory.ranking.coming import Coming
 from cmg.memory.ranking.finder import NO_FILTERS, Finder, Wanted
 from cmg.memory.recent import RecentWriters
 from cmg.memory.text.note import frame_tokens, line, note, note_for, said
@@ -32,8 +32,8 @@ OF_ANOTHER_KEY = Recollection(None, 0, 0, "other_key")
 class NoteMaker:
     """Makes the notes of one process."""
 
-    def __init__(self, finder: Finder, recent: RecentWriters, unstored: Unstored, condenser: Condenser) -> None:
-        self._finder, self._recent, self._unstored, self._condenser = finder, recent, unstored, condenser
+    def __init__(self, finder: Finder, recent: RecentWriters, condenser: Condenser, clock: Clock) -> None:
+        self._finder, self._recent, self._condenser, self._clock = finder, recent, condenser, clock
         self._turns = NewestFirst(MADE_AT_ONCE)
 
     async def make(self, wish: Wish, timeout_s: float) -> Recollection:
@@ -87,15 +87,8 @@ class NoteMaker:
             filters=NO_FILTERS if wish.kinds is None else Filters(kinds=wish.kinds),
             key_id=wish.key_id,
         )
-        if not wish.coming:
-            return await self._finder.find(wanted, timeout_s)
-        # Asked for before the search takes a connection, for which it then cannot wait.
-        coming = asyncio.ensure_future(self._unstored.passages(wish.coming, timeout_s))
-        coming.add_done_callback(_seen)
-        try:
-            return await self._finder.find(wanted, timeout_s, coming)
-        finally:
-            coming.cancel()
+        coming = Unstored(wish.coming, self._clock) if wish.coming else None
+        return await self._finder.find(wanted, timeout_s, coming)
 
 
 def made_of_turns(wish: Wish, left_out: LeftOut, summary_tokens: int) -> Recollection:
@@ -104,12 +97,6 @@ def made_of_turns(wish: Wish, left_out: LeftOut, summary_tokens: int) -> Recolle
         return Recollection(None, 0, 0, "degraded")
     condensed = of_turns(wish.query, left_out.turns, wish.token_budget, summary_tokens)
     return msgspec.structs.replace(_condensed(wish, left_out, condensed, []), status="degraded")
-
-
-def _seen(coming: asyncio.Future[list[Coming]]) -> None:
-    """Whatever became of it: who searched in vain has not asked."""
-    if not coming.cancelled():
-        coming.exception()
 
 
 def _owner(wish: Wish) -> Owner:

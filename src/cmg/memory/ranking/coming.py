@@ -1,9 +1,11 @@
 """What was said a moment ago and is not stored yet: ranked as a passage that still waits for its vector."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
 
 import numpy as np
 
@@ -23,6 +25,23 @@ class Coming(NamedTuple):
 
     row: Row
     thread: Thread
+
+
+class OnTheWay(Protocol):
+    """What one user said a moment ago, and what may be stored, deleted or erased by now."""
+
+    @property
+    def ids(self) -> Sequence[UUID]:
+        """Of all its passages."""
+        ...
+
+    def measure(self) -> None:
+        """Count words and tokens now, while nothing else is to be done."""
+        ...
+
+    def passages(self, stored: Collection[UUID], erased_at: datetime | None) -> list[Coming]:
+        """Those that are on their way still, as the database says that `ids` are `stored` and the user was erased."""
+        ...
 
 
 def numbered(coming: Iterable[Coming]) -> dict[int, Coming]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import TypeAlias
+from uuid import UUID
 
 import msgspec
 import numpy as np
@@ -10,7 +11,7 @@ from cmg.kit.clock import Clock
 from cmg.memory.embedding.query_embedder import QueryEmbedder, QueryVector
 from cmg.memory.models import Filters, Hit, Owner, UserOfAnotherKey, walled
 from cmg.memory.ranking.answers import Likely, holding
-from cmg.memory.ranking.coming import Coming, hit, joined, numbered
+from cmg.memory.ranking.coming import Coming, OnTheWay, hit, joined, numbered
 from cmg.memory.ranking.corpus import Corpus, Flags, Ints
 from cmg.memory.ranking.held import Held
 from cmg.memory.ranking.purposes import kinds_for, steered
@@ -33,7 +34,6 @@ from cmg.storage.database import Connection, Database
 
 NO_FILTERS = Filters()
 Embedding: TypeAlias = asyncio.Future[QueryVector | None]
-Soon: TypeAlias = asyncio.Future[list[Coming]]
 _PROFILES = 4096
 _PROFILE_S = 600.0  # each search brings what is known by now, and asks again where that changes the question
 _SAMPLE_S = 600.0  # a conversation does not change its nature faster
@@ -87,8 +87,8 @@ class Finder:
         self._samples: Held[tuple[Owner, int], Sample] = Held(clock, _SAMPLES, _SAMPLE_S)
         self._by_index: Held[tuple[Owner, int], bool] = Held(clock, _SAMPLES, _INDEX_S)
 
-    async def find(self, wanted: Wanted, timeout_s: float, coming: Soon | None = None) -> list[Hit]:
-        """The passages, best first. Raises `UserOfAnotherKey`, `DatabaseAway`, and what `coming` raises.
+    async def find(self, wanted: Wanted, timeout_s: float, coming: OnTheWay | None = None) -> list[Hit]:
+        """The passages, best first. Raises `UserOfAnotherKey`, `DatabaseAway`.
 
         `coming`: what is not stored yet, and is ranked with what is; of a user of whom nothing is stored it is not.
         The kinds that a purpose is after lead, and are searched for by themselves: facts drawn from turns are else left
@@ -105,7 +105,7 @@ class Finder:
         both = await asyncio.gather(self._search(wanted, timeout_s, coming), self._search(of_kinds, timeout_s))
         return steered(*both, wanted.limit)
 
-    async def _search(self, wanted: Wanted, timeout_s: float, coming: Soon | None = None) -> list[Hit]:
+    async def _search(self, wanted: Wanted, timeout_s: float, coming: OnTheWay | None = None) -> list[Hit]:
         """What the user's profile says leads the search; where it proves to be old, the search is done once more."""
         hits: list[Hit] = []
         profile = self._profiles.get(wanted.owner) or await self._opened(wanted, timeout_s)
@@ -124,23 +124,31 @@ class Finder:
         return hits
 
     async def _searched(
-        self, wanted: Wanted, profile: Profile, timeout_s: float, coming: Soon | None
+        self, wanted: Wanted, profile: Profile, timeout_s: float, coming: OnTheWay | None
     ) -> tuple[list[Hit], Profile | None]:
         """The passages, and what is known of the user now."""
         query, purpose = (wanted.query, wanted.purpose) if wanted.query else (wanted.purpose or "", None)
         question = asked(wanted.owner, query, purpose, profile.people)
-        asked_for = Asked(question, wanted.filters, self._clock.now(), wanted.key_id)
+        ids = () if coming is None else coming.ids
+        asked_for = Asked(question, wanted.filters, self._clock.now(), wanted.key_id, ids)
         few = _few_are_enough(wanted, profile.passages)
         embedding = self._embedding(question.bare, profile, min(self._embed_s, timeout_s))
         try:
-            await asyncio.sleep(0)  # so that the question is on its way to the embedder before anything else is done
+            if embedding is not None:
+                await asyncio.sleep(
+                    0
+                )  # so that the question is on its way to the embedder before anything else is done
             # With filters the best way depends on the user.
             async with self._database.connection(timeout_s, keeps_plans=few) as conn:
                 ranked = self._candidates if few else self._all
-                corpus, known, texts = await ranked(conn, wanted, asked_for, profile.passages, embedding)
+                if coming is not None:
+                    asyncio.get_running_loop().call_soon(coming.measure)  # as soon as the database is at work
+                corpus, known, texts, become = await ranked(conn, wanted, asked_for, profile.passages, embedding)
                 if corpus is None:
                     return [], known
-                late = {} if coming is None else numbered(await coming)
+                late: dict[int, Coming] = {}
+                if coming is not None:
+                    late = numbered(coming.passages(*(become or await self._store.become(conn, wanted.owner, ids))))
                 if late:
                     corpus = joined(corpus, late, question, standing_terms(wanted.owner))
                 likely = holding(query, profile.people)
@@ -184,6 +192,7 @@ class Finder:
                 search = Search(0, 0, 0, sample, leads(nothing, sample, 0))
                 await self._store.by_words(conn, nobody, search)
                 await self._store.candidates(conn, nobody, asked_for, search)
+                await self._store.candidates(conn, nobody, asked_for._replace(coming=[UUID(int=0)]), search)
                 await self._store.passages(conn, nobody, [0])
             async with self._database.connection(timeout_s) as conn:
                 await self._store.corpus(conn, nobody, asked_for, 0)

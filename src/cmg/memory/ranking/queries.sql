@@ -221,6 +221,7 @@ SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
         p.message_id, p.seq, extract(epoch FROM p.created_at), p.content))
     FROM passages p JOIN memory_threads h ON h.thread_no = p.thread_no
     WHERE $17 AND EXISTS (SELECT FROM owner WHERE $18::text IS NULL OR key_id IS NULL OR key_id = $18)),
+    NULL::uuid[], NULL::timestamptz, -- where something is coming: `become`
     (SELECT profile FROM memory_profiles WHERE workspace_id = $1 AND user_id = $2)
 FROM passages;
 
@@ -239,3 +240,12 @@ WHERE u.workspace_id = $1 AND u.user_id = $2
     AND ($4::text IS NULL OR u.key_id IS NULL OR u.key_id = $4)
     AND ($5::timestamptz IS NULL OR (t.retired_at IS NULL
         AND (t.valid_to IS NULL OR t.valid_to > $5) AND (t.expires_at IS NULL OR t.expires_at > $5)));
+
+-- name: become
+-- Which of these passages ($3), on their way a moment ago, are stored by now or were deleted, and when their user was erased.
+SELECT
+    (SELECT array_agg(id) FROM (
+        SELECT id FROM memory_turns WHERE id = ANY($3::uuid[]) AND workspace_id = $1
+        UNION ALL SELECT item_id FROM memory_deleted WHERE item_id = ANY($3::uuid[]) AND workspace_id = $1) known),
+    (SELECT max(t.erased_at) FROM (SELECT DISTINCT salt FROM memory_tombstones WHERE workspace_id = $1) s
+    JOIN memory_tombstones t ON t.workspace_id = $1 AND t.digest = sha256(s.salt || convert_to($2, 'UTF8')));

@@ -1,8 +1,9 @@
 """Reads what ranking needs of one user; the only caller of this folder's SQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import msgspec
 import numpy as np
@@ -53,12 +54,16 @@ class Sizes(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a corpus is fetched for. `key_id`: the key that asks, where it reads its own users alone."""
+    """What a corpus is fetched for. `key_id`: the key that asks, where it reads its own users alone.
+
+    `coming`: passages that were on their way a moment ago.
+    """
 
     question: Question
     filters: Filters
     now: datetime
     key_id: str | None = None
+    coming: Sequence[UUID] = ()
 
 
 class Search(NamedTuple):
@@ -85,15 +90,23 @@ class Found(NamedTuple):
     nearest: list[int] | None = None
 
 
+class Become(NamedTuple):
+    """What became of a user's passages on their way: those `stored` by now or deleted, and when the user was erased."""
+
+    stored: Collection[UUID]
+    erased_at: datetime | None
+
+
 class Fetched(NamedTuple):
     """A user's passages, None when there are none; what is known of the user now; and words, by passages' numbers.
 
-    `texts`: None where they are still to be read.
+    `texts`: None where they are still to be read; `become`: None where it is still to be asked.
     """
 
     corpus: Corpus | None
     profile: Profile | None
     texts: Mapping[int, Hit] | None = None
+    become: Become | None = None
 
 
 class RankingStore:
@@ -101,6 +114,8 @@ class RankingStore:
 
     def __init__(self) -> None:
         self._sql = load("cmg.memory.ranking")
+        become = self._sql["become"].removeprefix("SELECT").replace("$3", "$19")
+        self._and_become = variant(self._sql["candidates"], {"NULL::uuid[], NULL::timestamptz": become})
 
     async def profile(self, conn: Connection, owner: Owner) -> Profile | None:
         """None for a user of whom nothing is stored."""
@@ -167,8 +182,12 @@ class RankingStore:
         asked_for = (array(question.terms), *_given(vector), question.named, asked.now, most, one_by_one, drawn)
         before = (array(known.by_words), array(standing_terms(owner)), array(known.nearest or ()))
         given = (*asked_for, *led, *before, own, texts, asked.key_id)
-        row: Any = await conn.fetchrow(self._sql["candidates"], *owner, *given)  # one, whatever there is
-        profile = _profile(row[-1])
+        row: Any  # one, whatever there is
+        if asked.coming:
+            row = await conn.fetchrow(self._and_become, *owner, *given, asked.coming)
+        else:
+            row = await conn.fetchrow(self._sql["candidates"], *owner, *given)
+        profile, become = _profile(row[-1]), Become(row[-3] or (), row[-2]) if asked.coming else None
         if row[0] is None:
             return Fetched(None, profile)
         few, cosines = _corpus(row[: len(_NUMBERS)]), None
@@ -177,11 +196,11 @@ class RankingStore:
             few, cosines = _compared(few, distances), _of(sample.seq, distances)
         whole = completed(few, sample, question.named, lead.held, total, cosines)
         if not texts:
-            return Fetched(whole, profile)
-        known_by_seq = {hit.seq: hit for hit in _hits.decode(row[-2] or b"[]")}
+            return Fetched(whole, profile, become=become)
+        known_by_seq = {hit.seq: hit for hit in _hits.decode(row[-4] or b"[]")}
         # Those of the sample stand for others, and are not given out.
         given_out = np.array([seq in known_by_seq for seq in whole.seq.tolist()], np.bool_)
-        return Fetched(whole._replace(fits=given_out), profile, known_by_seq)
+        return Fetched(whole._replace(fits=given_out), profile, known_by_seq, become)
 
     async def corpus(self, conn: Connection, owner: Owner, asked: Asked, total: int) -> Fetched:
         """A user's passages as columns, without words."""
@@ -225,6 +244,11 @@ class RankingStore:
         if not seqs:
             return []
         return _hits.decode(await conn.fetchval(self._sql["passages"], *owner, array(seqs), key_id, now))
+
+    async def become(self, conn: Connection, owner: Owner, ids: Sequence[UUID]) -> Become:
+        """What became of a user's passages that were on their way."""
+        row: Any = await conn.fetchrow(self._sql["become"], *owner, ids)
+        return Become(row[0] or (), row[1])
 
 
 def array(values: Sequence[float]) -> str:

@@ -130,7 +130,7 @@ async def test_what_nobody_waits_for_any_more_ends(client: NoteClient, maker: Ma
 class Hanging:
     """A finder that finds nothing, and never says so."""
 
-    async def find(self, _wanted: Wanted, _timeout_s: float) -> list[Hit]:
+    async def find(self, _wanted: Wanted, _timeout_s: float, _coming: None) -> list[Hit]:
         await asyncio.Event().wait()
         return []
 
