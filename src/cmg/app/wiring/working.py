@@ -43,6 +43,7 @@ from cmg.memory.retention import MemoryRetention
 from cmg.memory.vectors.backlog import Backlog
 from cmg.memory.vectors.index_store import IndexStore
 from cmg.memory.vectors.store import VectorStore
+from cmg.memory.vectors.warming import Warming
 from cmg.storage.changes import purge as purge_changes
 from cmg.storage.database import Database
 from cmg.storage.retention import until_nothing_goes
@@ -74,7 +75,8 @@ def working_of(
     resources.watch(queue_probe(jobs))
     resources.watch(workers_probe(jobs))
     audit = auditing(services, resources, clock, instruments)
-    work = [jobs.run(), audit, catalogue.run(), *incidents, *_backlog(sources, database, clock, instruments)]
+    work = [jobs.run(), audit, catalogue.run(), *incidents, Warming(VectorStore(database), clock).run()]
+    work += _backlog(sources, database, clock, instruments)
     if services.settings.memory.extraction != "off":
         extraction, beside = _extraction(base, services, upstreams, instruments)
         work += beside

@@ -231,3 +231,28 @@ SELECT pg_try_advisory_lock($1);
 -- name: index_is_whole
 -- Whether an index is there (null: no) and was built to its end.
 SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1);
+
+-- name: expected_users
+-- Who said something last, with how much each said: as many as fit in a share ($2) of the server's memory, where the
+-- server started after a moment ($1); else none.
+-- cross-workspace: the server's memory holds everybody's
+SELECT user_no, turns FROM (
+    SELECT user_no, turns, sum(turns) OVER (ORDER BY updated_at DESC, user_no) AS so_far
+    FROM memory_users
+    WHERE turns > 0 AND pg_postmaster_start_time() > $1
+) users
+WHERE so_far * (
+    SELECT (pg_relation_size('memory_turns') + pg_relation_size('memory_vectors')) / greatest(sum(turns), 1)
+    FROM memory_users
+) < $2::float8 * pg_size_bytes(current_setting('shared_buffers'))
+ORDER BY so_far;
+
+-- name: read_turns
+-- Read all that is stored of these users' turns, by the indexes that searches use.
+-- cross-workspace: what is read goes nowhere
+SELECT sum(length) FROM memory_turns WHERE user_no = ANY($1::bigint[]);
+
+-- name: read_vectors
+-- Read all of these users' vectors, likewise.
+-- cross-workspace: what is read goes nowhere
+SELECT count(*) FILTER (WHERE indexed) FROM memory_vectors WHERE user_no = ANY($1::bigint[]);

@@ -49,6 +49,13 @@ class Waiting(NamedTuple):
     oldest: datetime | None
 
 
+class Expected(NamedTuple):
+    """A user who will probably be asked for, with so many turns."""
+
+    user_no: int
+    turns: int
+
+
 class VectorStore:
     """Reads and writes vectors. Every method raises `DatabaseAway`."""
 
@@ -178,6 +185,21 @@ class VectorStore:
         count = await self._dropped("drop_model_vectors", model_no)
         await self._database.execute(self._sql["retire_model"], model_no, now)
         return count
+
+    # --- after a start
+
+    async def expected(self, since: datetime, share: float) -> list[Expected]:
+        """Who said something last, as many as fit in a `share` of the server's memory.
+
+        None if it started before `since`.
+        """
+        rows = await self._database.fetch(self._sql["expected_users"], since, share, timeout_s=_WRITE_S)
+        return [Expected(*row) for row in rows]
+
+    async def read(self, users: Sequence[int]) -> None:
+        """Have the server read all turns and vectors of these users."""
+        for name in ("read_turns", "read_vectors"):
+            await self._database.fetchval(self._sql[name], users, timeout_s=_WRITE_S)
 
     async def _dropped(self, query: str, *args: int) -> int:
         total, count = 0, _DROPPED
