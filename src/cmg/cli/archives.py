@@ -34,10 +34,12 @@ def backup(*, file: Path, as_json: bool) -> None:
 
     It holds everything that is stored: keep it as safe as the database. Secrets of keys are in it as hashes only.
     """
+    if file == Path("-"):
+        raise click.UsageError("a backup is put together in a folder: name a new file in it")
     if file.exists():
         raise click.UsageError(f"{file} is there already; name a new file")
     manifest = with_services(
-        lambda services: write_backup(services.dsn, services.settings.data_dir, file, clock=SystemClock())
+        lambda services: write_backup(services.dsn, services.settings.data_dir, file, clock=SystemClock()), stored=True
     )
     _print(manifest, file, "written", as_json=as_json)
     key = _master_key(config.load())

@@ -39,7 +39,7 @@ def usage() -> None:
 def report(*, as_json: bool, as_csv: bool, **asked: str | None) -> None:
     """Sum up calls by the groups asked for, most expensive first."""
     asked["from"] = asked.pop("from_")
-    found = with_basics(lambda basics: basics.usage.report(asked, None))
+    found = with_basics(lambda basics: basics.usage.report(asked, None), stored=True)
     if as_csv:
         click.echo(csv_table(found), nl=False)
     elif as_json:
@@ -62,7 +62,7 @@ def audit() -> None:
 @json_option
 def verify(*, as_json: bool) -> int:
     """Walk the chain of hashes; exit 1 when it is broken."""
-    verdict = with_basics(lambda basics: basics.audit.verify())
+    verdict = with_basics(lambda basics: basics.audit.verify(), stored=True)
     if as_json:
         print_json(msgspec.structs.asdict(verdict))
     elif verdict.ok:
@@ -72,7 +72,14 @@ def verify(*, as_json: bool) -> int:
     return 0 if verdict.ok else 1
 
 
-_user = click.option("--user", required=True, help="The user's id, as calls name it.")
+def _named(_context: click.Context, _option: click.Parameter, user: str) -> str:
+    """Empty is a script's variable that is not set: nobody would be erased, and the answer be a success."""
+    if not user:
+        raise click.BadParameter("it must not be empty")
+    return user
+
+
+_user = click.option("--user", required=True, callback=_named, help="The user's id, as calls name it.")
 _workspace = click.option("--workspace", default=DEFAULT_WORKSPACE, show_default=True, help="The user's workspace.")
 
 
@@ -84,13 +91,17 @@ def memory() -> None:
 @memory.command("export")
 @_user
 @_workspace
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="A new file; default: standard output.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A new file; default or -: standard output."
+)
 @click.option("--reason", default="", help="Why; it stands in the audit trail, where the export is noted.")
 @json_option
 def export(*, user: str, workspace: str, output: Path | None, reason: str, as_json: bool) -> None:
     """Write everything about a user as JSON lines; the last one says `end`."""
     if len(reason) > REASON_CHARACTERS:
         raise click.UsageError(f"--reason may have {REASON_CHARACTERS} characters at most")
+    if output == Path("-"):
+        output = None
     if output is not None and output.exists():
         raise click.UsageError(f"{output} is there already; name a new file")
 
@@ -103,7 +114,7 @@ def export(*, user: str, workspace: str, output: Path | None, reason: str, as_js
             file.write(piece)
         file.flush()
 
-    with_services(write)
+    with_services(write, stored=True)
     if output is not None and as_json:
         print_json({"file": str(output), "bytes": output.stat().st_size})
 
@@ -117,7 +128,9 @@ def erase(*, user: str, workspace: str, yes: bool, as_json: bool) -> None:
     """Erase a user from everything that is stored; prints a receipt that counts what went."""
     if not yes and not _confirmed(user, workspace):
         raise click.UsageError("nothing was erased; say --yes to erase without being asked")
-    receipt = with_services(lambda services: services.control.erasure.erase(workspace, user, COMMAND_LINE.name))
+    receipt = with_services(
+        lambda services: services.control.erasure.erase(workspace, user, COMMAND_LINE.name), stored=True
+    )
     if as_json:
         print_json(msgspec.to_builtins(receipt))
         return

@@ -180,6 +180,47 @@ def test_a_mistyped_workspace_is_told_and_not_shown_as_an_empty_one(shell: Shell
     assert shell.json("alerts", "list", "--workspace", "default") == {"groups": [], "alerts": []}
 
 
+ABOUT_WHAT_IS_STORED = (
+    "backup b.tar",
+    "memory export --user ada",
+    "memory erase --user ada --yes",
+    "audit verify",
+    "usage report",
+)
+
+
+@pytest.mark.parametrize("words", ABOUT_WHAT_IS_STORED)
+def test_a_place_where_nothing_was_ever_stored_is_told_and_not_made(bare: Shell, tmp_path: Path, words: str) -> None:
+    """As with a mistyped or forgotten CMG_DATA_DIR: an empty backup would look like a good one."""
+    done = bare.run(*words.split())
+    assert (done.code, done.out) == (1, "")
+    assert "is CMG_DATA_DIR right?" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_where_nothing_was_ever_stored_is_told_and_not_filled(
+    bare: Shell, empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CMG_DATABASE_URL", empty_dsn)
+    for _ in range(2):
+        assert "is CMG_DATABASE_URL right?" in bare.run("backup", "b.tar").err
+
+
+def test_a_user_without_a_name_is_no_user(shell: Shell) -> None:
+    """As a script's variable that is not set: nobody was erased then."""
+    for words in (("export", "--user", ""), ("erase", "--yes", "--user", "")):
+        done = shell.run("memory", *words)
+        assert (done.code, done.out) == (2, "")
+        assert "--user" in done.err
+
+
+def test_a_dash_is_standard_output_and_never_a_file(shell: Shell, tmp_path: Path) -> None:
+    done = shell.run("memory", "export", "--user", "ada", "--output", "-")
+    assert [json.loads(line)["type"] for line in done.out.splitlines()] == ["export", "end"]
+    assert shell.run("backup", "-").code == 2, "it is put together in a folder"
+    assert not (tmp_path / "-").exists()
+
+
 def test_a_refusal_is_json_for_programs(shell: Shell) -> None:
     assert shell.json("keys", "show", "nosuchkey234", code=1)["error"]["code"] == "not_found"
 
