@@ -27,7 +27,7 @@ AuditCheck = Callable[[str], Awaitable[str | None]]
 
 _SQL = named_sql.load("cmg.storage")
 _FOLDERS = ("spool",)
-_LINKS = ".backup-"
+_LINKS, _WORK = ".backup-", ".cmg-backup-"
 _LEFT_S = 86400.0
 
 
@@ -41,10 +41,10 @@ async def backup(
     or the database cannot be reached.
     """
     connection = await connect_once(dsn)
-    work = Path(tempfile.mkdtemp(prefix=".cmg-backup-", dir=_existing(target.parent)))
+    work = Path(tempfile.mkdtemp(prefix=_WORK, dir=_existing(target.parent)))
     kept = _Links(data_dir, folders, work)
     try:
-        with writing(target) as archive:
+        with writing(target, work) as archive:
             kept.take()
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 await connection.execute(_SQL["begin_snapshot"])
@@ -58,6 +58,7 @@ async def backup(
     finally:
         kept.remove()
         shutil.rmtree(work, ignore_errors=True)
+        _remove_left(target.parent, _WORK)
         await connection.close(timeout=5)
 
 
@@ -171,10 +172,15 @@ class _Links:
     def remove(self) -> None:
         """Take the names away, and those that a killed backup left a day ago or earlier."""
         shutil.rmtree(self._place, ignore_errors=True)
-        for left in self._data_dir.glob(f"{_LINKS}*"):
-            with contextlib.suppress(OSError):
-                if left.stat().st_mtime < SystemClock().time() - _LEFT_S:
-                    shutil.rmtree(left, ignore_errors=True)
+        _remove_left(self._data_dir, _LINKS)
+
+
+def _remove_left(folder: Path, prefix: str) -> None:
+    """Remove the folders that a killed backup left a day ago or earlier."""
+    for left in folder.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):
+            if left.is_dir() and left.stat().st_mtime < SystemClock().time() - _LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _existing(folder: Path) -> Path:

@@ -1,6 +1,8 @@
 """Backup and restore rehearsed: everything comes back, damage is noticed, nothing is written over."""
 
 import asyncio
+import os
+import shutil
 import stat
 import tarfile
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from cmg.storage.archive.container import ArchiveWriter
 from cmg.storage.backup import backup, restore, verify_archive
 from cmg.storage.errors import StorageError
 
@@ -183,3 +186,29 @@ async def test_audit_check_has_the_last_word(filled, empty_dsn, tmp_path):
     with pytest.raises(StorageError, match="broken at entry 7"):
         await restore(tmp_path / "b.tar", empty_dsn, tmp_path / "fresh", audit=audit)
     assert asked == [empty_dsn]
+
+
+async def test_what_a_killed_backup_left_goes_with_a_later_one(filled, tmp_path, monkeypatch):
+    """After kill -9 in its middle: tables in plain text, and most of the archive, lie beside the backups."""
+    folder, (dsn, data) = tmp_path / "backups", filled
+    folder.mkdir()
+    (folder / ".cmg-backup-of-mine").write_text("no folder of a backup")
+
+    def killed(*_: object, **__: object) -> None:
+        shutil.copytree(folder, tmp_path / "at the kill")
+        raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ArchiveWriter, "seal", killed)
+        with pytest.raises(RuntimeError):
+            await backup(dsn, data, folder / "b.tar")
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "at the kill", folder)
+    left = {path.name for path in folder.iterdir()} - {".cmg-backup-of-mine"}
+    assert left, "the files of the kill"
+    await backup(dsn, data, folder / "now.tar")
+    assert left <= {path.name for path in folder.iterdir()}, "it may run still"
+    for path in folder.iterdir():
+        os.utime(path, (0, 0))
+    await backup(dsn, data, folder / "later.tar")
+    assert sorted(path.name for path in folder.iterdir()) == [".cmg-backup-of-mine", "later.tar", "now.tar"]

@@ -57,11 +57,11 @@ class _Hashing:
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[ArchiveWriter]:
-    """A new archive that gets its name when the block ends well; mode 0600."""
+def writing(target: Path, work: Path) -> Iterator[ArchiveWriter]:
+    """A new archive, put together in the folder `work` beside it, mode 0600; it gets its name when all went well."""
     if target.exists():
         raise StorageError(f"{target} exists already: a backup never writes over another, choose a new name")
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    unfinished = work / "unfinished.tar"
     try:
         handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
