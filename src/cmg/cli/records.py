@@ -1,6 +1,8 @@
 """`cmg usage …`, `cmg audit …` and `cmg memory …`: what the service has written down, of calls and of people."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -108,11 +110,10 @@ def export(*, user: str, workspace: str, output: Path | None, reason: str, as_js
     async def write(services: "Services") -> None:
         owner = owner_of(workspace, user)
         await services.control.reads.record(COMMAND_LINE, owner, "export", reason)
-        lines = services.control.export.lines(owner)
-        file = sys.stdout.buffer if output is None else _private(output)
-        async for piece in lines:
-            file.write(piece)
-        file.flush()
+        with contextlib.nullcontext(sys.stdout.buffer) if output is None else _private(output) as file:
+            async for piece in services.control.export.lines(owner):
+                file.write(piece)
+            file.flush()
 
     with_services(write, stored=True)
     if output is not None and as_json:
@@ -147,7 +148,13 @@ def _confirmed(user: str, workspace: str) -> bool:
         return False
 
 
-def _private(file: Path) -> BinaryIO:
-    """A new file for its owner alone."""
-    file.touch(mode=0o600, exist_ok=False)
-    return file.open("wb")
+@contextlib.contextmanager
+def _private(path: Path) -> Iterator[BinaryIO]:
+    """A new file for its owner alone; half of one does not stay."""
+    path.touch(mode=0o600, exist_ok=False)
+    try:
+        with path.open("wb") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from cmg.cli.commands import run
+from cmg.memory.control.export import Export
+from cmg.storage.errors import DatabaseAway
 from cmg.telemetry.lines.terminal import visible
 
 
@@ -219,6 +221,26 @@ def test_a_dash_is_standard_output_and_never_a_file(shell: Shell, tmp_path: Path
     assert [json.loads(line)["type"] for line in done.out.splitlines()] == ["export", "end"]
     assert shell.run("backup", "-").code == 2, "it is put together in a folder"
     assert not (tmp_path / "-").exists()
+
+
+def test_an_export_that_fails_leaves_no_half_of_a_file(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's words, and in the way of the next attempt; what is there already stays."""
+    words, file = ("memory", "export", "--user", "ada", "--output", "ada.jsonl"), tmp_path / "ada.jsonl"
+
+    async def cut_off(*_: object) -> AsyncIterator[bytes]:
+        yield b"{}\n"
+        raise DatabaseAway("it went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Export, "lines", cut_off)
+        assert shell.run(*words).code == 1
+        assert not file.exists()
+    assert shell.run(*words).code == 0
+    written = file.read_bytes()
+    assert shell.run(*words).code == 2
+    assert file.read_bytes() == written
 
 
 def test_a_refusal_is_json_for_programs(shell: Shell) -> None:
