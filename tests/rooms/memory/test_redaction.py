@@ -4,6 +4,7 @@ import pytest
 
 from cmg.config import MemorySettings
 from cmg.identity.models import MemoryPolicy
+from cmg.memory.items.feedback import Feedback
 from cmg.memory.items.models import NewItem
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, Thread
@@ -101,6 +102,15 @@ async def test_turns_and_items_are_redacted_before_they_are_stored(memory: Memor
     everything = str([dict(row) for row in await memory.database.fetch("SELECT * FROM memory_turns")])
     assert "example.org" not in everything
     assert "sk-proj" not in everything
+
+
+async def test_a_comment_on_an_item_is_redacted_too(memory: Memory) -> None:
+    await memory.keep(scope(), said("The code is 1234."))
+    item_id = await memory.database.fetchval("SELECT id FROM memory_turns")
+    feedback = Feedback(memory.clock, policies(MemorySettings(redact=["email"])))
+    async with memory.database.transaction() as conn:
+        await feedback.judge(conn, Owner("default", "ana"), item_id, ("outdated", None, "Ask ana@example.org."))
+    assert await memory.database.fetchval("SELECT comment FROM memory_feedback") == "Ask [redacted:email]."
 
 
 async def test_a_workspace_redacts_what_it_says_and_no_other_does(memory: Memory) -> None:

@@ -61,7 +61,7 @@ class Feedback:
             "workspace_id": owner.workspace_id,
             "type": kind,
             "value": WEIGHTS[kind] * (1.0 if value is None else value),
-            "comment": None if comment is None else clean(comment),
+            "comment": None if comment is None else self._policies.of(owner.workspace_id).redactor.text(clean(comment)),
             "at": now,
         }
         row = await self._store.judge(conn, owner.workspace_id, item_id, note)
