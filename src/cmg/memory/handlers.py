@@ -126,7 +126,8 @@ class MemoryApi:
             taken = by_thread(taken)
         used = sum(hit.tokens for hit in taken)
         ids = [uuid.UUID(hit.id) for hit in taken]
-        grounds = await self._store.grounds(self._database, caller.workspace_id, ids) if ids else {}
+        known = (caller.workspace_id, ids, wanted.filters.as_of)
+        grounds = await self._store.grounds(self._database, *known) if ids else {}
         answer = RecallAnswer(
             items=[_item(hit, grounds.get(hit.id, _ITSELF)) for hit in taken],
             tokens_used=used,

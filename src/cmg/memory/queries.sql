@@ -84,7 +84,8 @@ WHERE o.id = $1 AND o.workspace_id = $2;
 
 -- name: grounds
 -- Of items with these ids: when each is true, and as JSON the passages that it was drawn from, in the order they were said.
-SELECT t.id, t.valid_from, t.valid_to, (
+-- As of a moment ($3, or null) what was given out had no end yet that lies before it, and none by which it was replaced.
+SELECT t.id, t.valid_from, CASE WHEN t.valid_to <= $3 OR t.valid_to = t.retired_at THEN NULL ELSE t.valid_to END AS valid_to, (
         SELECT json_agg(json_build_object('thread_id', h.thread_id, 'message_id', s.message_id, 'role', s.role,
             'name', s.name, 'created_at', s.created_at) ORDER BY s.created_at, s.seq)
         FROM memory_turns s JOIN memory_threads h ON h.thread_no = s.thread_no

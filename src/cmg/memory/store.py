@@ -112,9 +112,11 @@ class MemoryStore:
         """The row of one operation, or None."""
         return await database.fetchrow(self._sql["operation"], operation_id, workspace_id)
 
-    async def grounds(self, database: Database, workspace_id: str, ids: Sequence[uuid.UUID]) -> dict[str, Ground]:
-        """What stands behind those of these items that are still stored, by their ids."""
-        rows = await database.fetch(self._sql["grounds"], workspace_id, ids)
+    async def grounds(
+        self, database: Database, workspace_id: str, ids: Sequence[uuid.UUID], as_of: datetime | None
+    ) -> dict[str, Ground]:
+        """What stands behind those of these items that are still stored, by their ids, as was known at a moment."""
+        rows = await database.fetch(self._sql["grounds"], workspace_id, ids, as_of)
         return {
             str(row["id"]): Ground(row["valid_from"], row["valid_to"], _passages.decode(row["sources"] or "[]"))
             for row in rows

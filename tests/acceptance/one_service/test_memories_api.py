@@ -1,6 +1,7 @@
 """`/v1/memories`, expand, feedback, threads, export: what is remembered can be listed, shown, corrected and deleted."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -71,6 +72,19 @@ async def test_an_edit_of_one_end_cannot_turn_a_span_around(api: Api, user: str,
     other = ({"valid_from", "valid_to"} - {field}).pop()
     moved = await api.request("PUT", f"/v1/memories/{item['id']}", {field: time, other: None})
     assert (moved.status, moved.json[field][:10]) == (200, time)
+
+
+@pytest.mark.parametrize("change", [{"valid_to": "2025-06-01"}, {"content": "The office is in Nantes"}])
+async def test_what_was_known_then_tells_no_end_that_became_known_later(
+    api: Api, user: str, change: dict[str, str]
+) -> None:
+    item = await add(api, user, "The office is in Lyon", valid_from="2024-01-01")
+    then = time.time()
+    await api.request("PUT", f"/v1/memories/{item['id']}", change)
+    about = {"user_id": user, "query": "the office", "max_items": 5, "as_of": then}
+    (known,) = (await api.post("/v1/recall", about)).json["items"]
+    assert (known["content"], known["valid_to"]) == ("The office is in Lyon", None)
+    assert known["valid_from"] == "2024-01-01T00:00:00.000Z"
 
 
 async def test_a_recalled_fact_names_the_messages_it_was_drawn_from(api: Api, user: str) -> None:
