@@ -74,6 +74,18 @@ async def test_an_edit_of_one_end_cannot_turn_a_span_around(api: Api, user: str,
     assert (moved.status, moved.json[field][:10]) == (200, time)
 
 
+async def test_an_edit_that_is_sent_again_makes_no_further_version(api: Api, user: str) -> None:
+    item = await add(api, user, "Plain", metadata={"b": 1, "a": [1]})
+    edit = {"content": "Fancy", "metadata": {"a": [2], "b": 1}, "importance": 0.8, "expires_at": "2222-01-01"}
+    answers = [await api.request("PUT", f"/v1/memories/{item['id']}", edit) for _ in range(3)]
+    assert {(one.status, one.json["version"], one.json["updated_at"]) for one in answers} == {
+        (200, 2, answers[0].json["updated_at"])
+    }
+    for change in ({"metadata": None}, {"importance": 0.7}, {"expires_at": None}, {"content": "Plain"}):
+        answer = await api.request("PUT", f"/v1/memories/{item['id']}", change)
+    assert answer.json["version"] == 6
+
+
 @pytest.mark.parametrize("change", [{"valid_to": "2025-06-01"}, {"content": "The office is in Nantes"}])
 async def test_what_was_known_then_tells_no_end_that_became_known_later(
     api: Api, user: str, change: dict[str, str]

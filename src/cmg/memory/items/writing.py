@@ -6,10 +6,11 @@ each other.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from math import isclose
 from typing import Any, Literal
 from uuid import UUID
 
-from msgspec import UNSET, Raw, structs
+from msgspec import UNSET, Raw, json, structs
 
 from cmg.kit.clock import Clock
 from cmg.kit.errors import InvalidRequest, NotFound
@@ -66,16 +67,19 @@ class ItemWriter:
     async def edit(self, conn: Connection, owner: Owner, item_id: UUID, changes: Changes) -> Version:
         """Change an item of any kind, a turn too; what it was is archived. Returns the new version.
 
-        Facts drawn from a turn whose words are not in it any more go. Raises `NotFound`, also for another user's item
-        and an earlier version; `InvalidRequest`.
+        Facts drawn from a turn whose words are not in it any more go. An edit that changes nothing, as one that is sent
+        again, makes no version: only so many are kept. Raises `NotFound`, also for another user's item and an earlier
+        version; `InvalidRequest`.
         """
         holding = await self._store.hold(conn, owner)
         versions = [] if holding is None else await self._store.versions(conn, owner, item_id)
         if holding is None or not versions or versions[-1].id != item_id:
             raise NotFound("there is no such item", param="id")
         old, now = versions[-1], self._clock.now()
-        await self._store.begin_versions(conn, owner.workspace_id, item_id, digest_of(old.kind, old.content))
         change = self._change(owner, old, changes, now)
+        if _changes_nothing(old, change):
+            return old
+        await self._store.begin_versions(conn, owner.workspace_id, item_id, digest_of(old.kind, old.content))
         await self._renew(conn, holding, old.id, change, (now, now))
         if changes.content and changes.content != old.content:
             await self._removal.unquote(conn, holding, item_id, str(change["content"]))
@@ -225,3 +229,15 @@ def _check_span(old: Version, given: dict[str, Any]) -> None:
             f"it would be true from {begins.isoformat()} to {ends.isoformat()}; change `valid_from`, `valid_to` or both"
         )
         raise InvalidRequest(told, param=changed[0])
+
+
+def _changes_nothing(old: Version, change: dict[str, Any]) -> bool:
+    """Whether a caller's own item, or a turn, says all of it already. A drawn fact would become the caller's word."""
+    if old.origin not in {"caller", "said"}:
+        return False
+    if "importance" in change and not isclose(change["importance"], old.importance, abs_tol=1e-6):
+        return False
+    if "metadata" in change and json.decode(change["metadata"] or b"null") != json.decode(old.metadata or b"null"):
+        return False
+    plain = ("content", "valid_from", "valid_to", "expires_at")
+    return all(change[name] == getattr(old, name) for name in plain if name in change)
