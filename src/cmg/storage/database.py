@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeAlias, cast
 
 import asyncpg
@@ -27,6 +27,7 @@ _SLOWLY = f"SELECT pg_sleep({DELAY_S})"
 _CONNECT_S = 5.0
 _COMMAND_CONNECT_S = 10.0
 _CLOSE_S = 5.0
+_LEAVE_S = 1.0  # past its deadline, to have a statement cancelled and a transaction ended
 _ROOM_S = 0.25  # between two looks whether the server has room again
 _SCARCE_S = 60.0  # after the server had none nobody takes two
 # A kept plan may have been made when the tables were empty, so it goes by indexes whatever the planner thinks of them.
@@ -57,6 +58,7 @@ class Database:
 
     Every use has a deadline of `timeout_s` seconds that covers the wait for a connection and everything done
     with it; past it, or when the server cannot be reached, `DatabaseAway` is raised and the statement cancelled.
+    A server that does not even take that loses the connection a second later.
     A connection goes back without a reset: use only `SET LOCAL` and transaction-scoped advisory locks, and LISTEN
     on a connection from `dedicated()`.
     """
@@ -144,9 +146,9 @@ class Database:
                         raise
                     finally:
                         lost = _is_lost(connection)
-            except TimeoutError as error:
-                if connection is not None and not deadline.expired():
-                    raise  # the caller's own limit, not ours
+            except (TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+                if not deadline.expired() and not (connection is None and isinstance(error, TimeoutError)):
+                    raise  # the caller's own limit, not ours, or a connection that was lost before
                 self._away.inc()
                 raise DatabaseAway(f"the database did not answer within {timeout_s:g} s; try again") from error
 
@@ -161,16 +163,33 @@ class Database:
             finally:
                 self._waiting.inc(-1)
             self._hold(pool, 1)
+            # Statements are cancelled and transactions ended without a limit of their own: a frozen server's never.
+            silent = asyncio.get_running_loop().call_later(timeout_s + _LEAVE_S, _end, connection)
+            back = self._give_back
             try:
                 yield connection
+            except BaseException:
+                back = self._give_back_apart
+                raise
             finally:
                 self._hold(pool, -1)
-                try:
-                    await pool.release(connection)
-                finally:
-                    self._wake(pool)
+                await back(pool, connection, silent)
         finally:
             self._asked[pool is self._planned] -= 1
+
+    async def _give_back(self, pool: Any, connection: Any, silent: asyncio.TimerHandle) -> None:
+        """Into the pool, or closed where the server does not answer; then who waits for one may have it."""
+        try:
+            await pool.release(connection, timeout=_LEAVE_S)
+        finally:
+            silent.cancel()
+            self._wake(pool)
+
+    async def _give_back_apart(self, pool: Any, connection: Any, silent: asyncio.TimerHandle) -> None:
+        """The same where it may take a while: what goes wrong is told, also when the caller is cancelled."""
+        back = asyncio.ensure_future(self._give_back(pool, connection, silent))
+        back.add_done_callback(_told)
+        await asyncio.shield(back)
 
     async def _acquire(self, pool: Any, timeout_s: float) -> Any:
         """A connection; where the server has no room for another one, who has some waits for one of its own."""
@@ -321,6 +340,16 @@ def _open_ones_first(pool: Any) -> None:
     places = sorted((queue.get_nowait() for _ in range(queue.qsize())), key=lambda place: place.is_connected())
     for place in places:
         queue.put_nowait(place)
+
+
+def _end(connection: Any) -> None:
+    with suppress(asyncpg.InterfaceError):  # the pool took it back when it broke
+        connection.terminate()
+
+
+def _told(back: asyncio.Future[None]) -> None:
+    if not back.cancelled():
+        back.exception()
 
 
 def _is_lost(connection: Connection) -> bool:
