@@ -4,8 +4,9 @@ It answers on the machine's own unix socket, on another machine, or within this 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -27,7 +28,13 @@ KEPT_HEADER = b"x-cmg-trace-kept"  # backstage's word for a gateway; no client s
 _OF_BACKSTAGE = frozenset({KEPT_HEADER, b"date"})  # the gateway's server dates every answer itself
 _REASON_MOST = 20
 _TOTAL_S = 300.0
+_SILENT_S = 5.0  # without a word of an answer, before somebody asks whether anybody is there
 _STARTING_S = 5.0
+_ALIVE_S = 5.0  # for an answer that depends on nothing
+
+
+class _Silent(Exception):
+    """Backstage takes connections and answers nothing."""
 
 
 class Forwarder:
@@ -65,7 +72,13 @@ class Forwarder:
         target = path.decode("latin-1") + (f"?{query.decode('latin-1')}" if query else "")
         url = URL(f"{self._base}{target}", encoded=True)  # the target goes on byte for byte
         try:
-            answer = await self._answer(request, url, headers)
+            answer = await self._answer_of_the_living(self._answer(request, url, headers))
+        except _Silent as error:
+            raise Unavailable(
+                f"the control plane has not answered for {_SILENT_S + _ALIVE_S:g} s, not even whether it lives; "
+                "what was asked may still be done: look before you ask again",
+                headers={"retry-after": "10"},
+            ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error.__cause__, TooLarge | ClientGone):
                 raise error.__cause__ from error
@@ -76,6 +89,27 @@ class Forwarder:
             trace.reason = trace.reason or answer.headers.get(KEPT_HEADER.decode(), "")[:_REASON_MOST]
             await _pass_on(answer, send)
         trace.end(mark, self._clock.monotonic())
+
+    async def _answer_of_the_living(self, asked: Coroutine[Any, Any, aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
+        """The answer, however long it takes, while backstage lives: one that is stopped takes connections as well."""
+        asking = asyncio.ensure_future(asked)
+        try:
+            while not (await asyncio.wait((asking,), timeout=_SILENT_S))[0]:
+                if not await self._lives() and not asking.done():
+                    raise _Silent
+            return asking.result()
+        finally:
+            asking.cancel()
+
+    async def _lives(self) -> bool:
+        """Whether anybody answers; one that is away altogether is told by the request itself."""
+        try:
+            async with self._session.get(URL(f"{self._base}/livez"), timeout=aiohttp.ClientTimeout(total=_ALIVE_S)):
+                return True
+        except TimeoutError:
+            return False
+        except (aiohttp.ClientError, OSError):
+            return True
 
     async def _answer(self, request: Request, url: URL, headers: list[tuple[str, str]]) -> aiohttp.ClientResponse:
         """Backstage's answer; one that is starting is waited for, since nothing was sent to it yet."""
