@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from support.api import Api
 from support.service import CMG, Service
 
@@ -35,10 +37,17 @@ async def test_it_prints_what_was_found_and_leaves_nothing_behind(api: Api, serv
     assert (await api.get("/v1/memories?user_id=eval-tiny-q")).json["items"] == []
 
 
-async def test_a_refused_key_is_told_and_ends_with_one(service: Service, tmp_path: Path) -> None:
-    wrong = ["--url", service.url, "--key", "cmg_no_thatisnokeyatall"]
+@pytest.mark.parametrize(
+    ("url", "told"), [(None, "status 401"), ("http://127.0.0.1:1", "Cannot connect"), ("nowhere", "InvalidUrl")]
+)
+async def test_a_service_that_stores_nothing_is_told_and_not_measured(
+    service: Service, tmp_path: Path, url: str | None, told: str
+) -> None:
+    """A table of zeros would look like a measurement, and take as long."""
+    wrong = ["--url", url or service.url, "--key", "cmg_no_thatisnokeyatall"]
     command = [str(CMG), "eval", "memory", "--dataset", str(_dataset(tmp_path)), *wrong, "--json"]
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)  # noqa: ASYNC221  the service has processes of its own
     assert done.returncode == 1
-    assert json.loads(done.stdout)["errors"] > 0
-    assert "401" in json.loads(done.stdout)["error_examples"][0]
+    answer = json.loads(done.stdout)
+    assert set(answer) == {"error"}
+    assert told in answer["error"]["message"]

@@ -10,6 +10,7 @@ import msgspec
 
 from cmg.cli.evaluation.conversations import Conversation, Question
 from cmg.cli.evaluation.scoring import MAX_ITEMS, TOKEN_BUDGET, Found, Known, known, ranked, scored, table
+from cmg.kit.errors import Unavailable
 
 _INGEST_S = 600.0
 _REQUEST_S = 60.0
@@ -48,11 +49,16 @@ class Questioning:
         self._turns, self._ingest_s, self._over = 0, 0.0, 0
 
     async def run(self, conversations: Sequence[Conversation], prefix: str, *, keep: bool) -> Report:
-        """Store, ask and, unless `keep`, erase every conversation, as the user `<prefix>-<id>`."""
+        """Store, ask and, unless `keep`, erase every conversation, as the user `<prefix>-<id>`.
+
+        Raises `Unavailable` when nothing of the first one could be stored: zeros would look like a measurement.
+        """
         for number, one in enumerate(conversations, 1):
             user, told = f"{prefix}-{one.id}", f"[{number}/{len(conversations)}] {one.id}"
-            self._progress(f"{told}: {sum(len(session.turns) for session in one.sessions)} turns are stored")
+            self._progress(f"{told}: {sum(len(session.turns) for session in one.sessions)} turns to store")
             await self._store(one, user)
+            if self._errors and not self._turns:
+                raise Unavailable(f"nothing could be stored: {self._errors[0]}", code="nothing_stored")
             self._progress(f"{told}: {len(one.questions)} questions are asked")
             turns = known(one)
             for question in one.questions:
