@@ -78,8 +78,9 @@ WITH drawn AS MATERIALIZED (
         t.content LIKE '%?%' AND right(t.content, 240) ~ '\?\s*(\[[^]]*\]\s*)?$' AS asks
     FROM (
         SELECT user_no, seq FROM (
-            SELECT t.user_no, t.seq FROM memory_users u JOIN memory_turns t ON t.user_no = u.user_no
-            WHERE u.workspace_id = $1 AND u.user_id = $2 AND u.turns > $4 ORDER BY t.seq DESC LIMIT 100000
+            SELECT user_no, seq FROM memory_turns WHERE user_no = (
+                SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2 AND turns > $4)
+            ORDER BY seq DESC LIMIT 100000 -- as the index has them: joined, all would be sorted first
         ) newest ORDER BY hashint8(seq) LIMIT $3
     ) chosen JOIN memory_turns t ON t.user_no = chosen.user_no AND t.seq = chosen.seq
     WHERE t.workspace_id = $1 AND t.retired_at IS NULL
