@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from cmg.audit.trail import AuditTrail
 from cmg.ledger.people.ledger_users import LedgerUsers
@@ -100,9 +101,15 @@ async def test_a_database_that_was_set_back_is_erased_again(
     await database.execute("DELETE FROM memory_tombstones")
     await memory.keep(scope(), said("Out of a backup"))
     await memory.keep(scope(user="bob"), said("Out of a backup"))
-    assert await erasure.replay() == 1
+    with capture_logs() as lines:
+        assert await erasure.replay() == 1
     assert await _users(database) == ["bob"]
-    assert await erasure.replay() == 0
+    (told,) = [line for line in lines if line["log_level"] == "warning"]
+    assert (told["tombstones"], told["users"]) == (1, 1), "whoever restored a backup sees that it happened"
+    assert "ana" not in str(told)
+    with capture_logs() as lines:
+        assert await erasure.replay() == 0
+    assert lines == []
     clock.advance(1)
     await memory.keep(scope(thread="later"), said("Out of a backup", "and new"))
     assert await erasure.replay() == 0

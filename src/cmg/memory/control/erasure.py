@@ -20,9 +20,11 @@ from cmg.memory.control.tombstones import TombstoneFile
 from cmg.memory.models import Owner, owner_of
 from cmg.storage.changes import announce
 from cmg.storage.database import Database
+from cmg.telemetry.logs import get_logger
 
 TOPIC = "erasures"  # of the change feed: every worker begins a new journal segment, so that the old one is deleted
 _STEP_S = 30.0
+_log = get_logger("cmg.memory.erasure")
 
 
 class Place(Protocol):
@@ -96,14 +98,18 @@ class Erasure:
         """
         missing = await unknown(self._database, self._file.counting(self._clock.now()))
         known: dict[str, list[str]] = {}
+        users = 0
         for stone in missing:
             if stone.workspace_id not in known:
                 known[stone.workspace_id] = await self._users(stone.workspace_id)
             for user_id in filter(stone.names, known[stone.workspace_id]):
                 owner = Owner(stone.workspace_id, user_id)
                 await self._everywhere(owner, user_id, _pseudonym(owner))
+                users += 1
             await add(self._database, stone)  # last: a replay that is cut off comes again
         await self._file.compact(self._database)
+        if missing:
+            _log.warning("the database was set back: erased again", tombstones=len(missing), users=users)
         return len(missing)
 
     async def _everywhere(self, owner: Owner, user_id: str, pseudonym: str) -> dict[str, int]:
