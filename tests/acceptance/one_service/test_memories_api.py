@@ -267,6 +267,20 @@ async def test_an_export_holds_everything_of_one_user_only(api: Api, user: str) 
     assert "Not theirs" not in words
 
 
+async def test_an_export_holds_what_was_said_of_the_users_items(api: Api, user: str) -> None:
+    (said,) = await say(api, user, "The office is in Lyon")
+    item = await add(api, user, "Old words")
+    for item_id, comment in ((said, "She moved."), (item["id"], "Not hers.")):
+        judged = {"item_id": item_id, "feedback_type": "outdated", "comment": comment}
+        assert (await api.post("/v1/feedback", judged)).status == 200
+    await api.request("PUT", f"/v1/memories/{item['id']}", {"content": "New words"})
+    answer = await api.post("/v1/export", {"user_id": user})
+    lines = [json.loads(line) for line in answer.body.splitlines()]
+    judgements = {line["item_id"]: line["comment"] for line in lines if line["type"] == "judgement"}
+    assert judgements == {said: "She moved.", item["id"]: "Not hers."}
+    assert lines[-1]["judgements"] == 2
+
+
 WRONG = [
     ("GET", "/v1/memories", None, "user_id"),
     ("GET", "/v1/memories?user_id=u&limit=0", None, "limit"),

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from cmg.kit.clock import Clock, rfc3339
-from cmg.memory.control.models import StoredItem, StoredSummary, StoredThread
+from cmg.memory.control.models import StoredItem, StoredJudgement, StoredSummary, StoredThread
 from cmg.memory.control.store import ControlStore
 from cmg.memory.models import Owner
 
@@ -23,7 +23,7 @@ class Export:
         self._store, self._clock = store, clock
 
     async def lines(self, owner: Owner) -> AsyncIterator[bytes]:
-        """Pieces of a few hundred lines each: a header, threads, summaries, items with their versions, the counts.
+        """Pieces of a few hundred lines: a header, threads, summaries, items with versions, judgements, the counts.
 
         The last line has `"type": "end"`; an export without it was cut off.
         """
@@ -39,10 +39,16 @@ class Export:
         while written := await self._store.summaries(owner, behind, _THREADS):
             yield b"".join(_line(_summary(one)) for one in written)
             summaries, behind = summaries + len(written), written[-1].thread_no
+        judgements = 0
         async for step in self._store.everything(owner):
             yield b"".join(_line(_item(one)) for one in step)
-            items += len(step)
-        yield _line({"type": "end", "threads": threads, "summaries": summaries, "items": items})
+            ids = [one.id for one in step if one.root_id is not None]  # what was only said was never judged
+            judged = await self._store.judgements(owner.workspace_id, ids) if ids else []
+            if judged:
+                yield b"".join(_line(_judgement(one)) for one in judged)
+            items, judgements = items + len(step), judgements + len(judged)
+        told = {"threads": threads, "summaries": summaries, "items": items, "judgements": judgements}
+        yield _line({"type": "end", **told})
 
 
 def _thread(thread: StoredThread) -> dict[str, Any]:
@@ -56,6 +62,10 @@ def _summary(summary: StoredSummary) -> dict[str, Any]:
 
 def _item(item: StoredItem) -> dict[str, Any]:
     return {"type": "item", **_named(msgspec.structs.asdict(item))}
+
+
+def _judgement(judgement: StoredJudgement) -> dict[str, Any]:
+    return {"type": "judgement", **_named(msgspec.structs.asdict(judgement))}
 
 
 def _named(fields: dict[str, Any]) -> dict[str, Any]:

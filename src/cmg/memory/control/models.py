@@ -51,6 +51,16 @@ class StoredItem(msgspec.Struct, frozen=True, kw_only=True):
     feedback: float | None
 
 
+class StoredJudgement(msgspec.Struct, frozen=True, kw_only=True):
+    """A judgement on an item; `value` is what it added to the item's feedback."""
+
+    item_id: UUID
+    feedback_type: str
+    value: float
+    comment: str | None
+    created_at: datetime
+
+
 class StoredThread(msgspec.Struct, frozen=True, kw_only=True):
     """A thread of one user; `items` counts its current items."""
 

@@ -96,6 +96,12 @@ SELECT coalesce(json_agg(row_to_json(i)), '[]') FROM (
     ORDER BY i.seq LIMIT $4
 ) i;
 
+-- name: judgements_of
+-- The judgements of these items, in the order in which they were made, as JSON.
+SELECT coalesce(json_agg(json_build_object('item_id', item_id, 'feedback_type', type, 'value', value, 'comment', comment,
+    'created_at', at) ORDER BY id), '[]')
+FROM memory_feedback WHERE workspace_id = $1 AND item_id = ANY($2::uuid[]);
+
 -- name: subject
 -- What a user is called in the audit trail.
 SELECT subject FROM memory_users WHERE workspace_id = $1 AND user_id = $2;

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from cmg.kit.clock import Clock
-from cmg.memory.control.models import Entity, Narrow, StoredItem, StoredSummary, StoredThread, Whose
+from cmg.memory.control.models import Entity, Narrow, StoredItem, StoredJudgement, StoredSummary, StoredThread, Whose
 from cmg.memory.models import Owner
 from cmg.storage.database import Database
 from cmg.storage.named_sql import load
@@ -20,6 +20,7 @@ _ENTITIES = 500  # of each type
 _LINKS = 50
 _items = msgspec.json.Decoder(list[StoredItem])
 _threads = msgspec.json.Decoder(list[StoredThread])
+_judgements = msgspec.json.Decoder(list[StoredJudgement])
 _summaries = msgspec.json.Decoder(list[StoredSummary])
 _entities = msgspec.json.Decoder(list[Entity])
 
@@ -94,6 +95,10 @@ class ControlStore:
     async def summaries(self, owner: Owner, behind: int, limit: int) -> list[StoredSummary]:
         """The summaries of one user's threads behind a number, in the threads' order."""
         return _summaries.decode(await self._value("summaries", *owner, behind, limit))
+
+    async def judgements(self, workspace_id: str, ids: Sequence[UUID]) -> list[StoredJudgement]:
+        """What was said of these items."""
+        return _judgements.decode(await self._value("judgements_of", workspace_id, list(ids)))
 
     async def everything(self, owner: Owner) -> AsyncIterator[list[StoredItem]]:
         """All that is kept about a user, in steps of bounded size."""
