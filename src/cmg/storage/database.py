@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeAlias, cast
 
 import asyncpg
@@ -31,12 +31,15 @@ _LEAVE_S = 1.0  # past its deadline, to have a statement cancelled and a transac
 _ROOM_S = 0.25  # between two looks whether the server has room again
 _SCARCE_S = 60.0  # after the server had none nobody takes two
 # A kept plan may have been made when the tables were empty, so it goes by indexes whatever the planner thinks of them.
-_KEEPS_PLANS = {
-    "plan_cache_mode": "force_generic_plan",
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-}
+# Said by statement: pgbouncer refuses a connection that brings settings of its own along.
+_KEEPS_PLANS = (
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+    " SET enable_hashjoin = off; SET enable_mergejoin = off"
+)
+_NO_SESSIONS = (
+    "the database is behind a pooler that gives each transaction another connection, which prepared statements and "
+    "LISTEN cannot work with; in pgbouncer set pool_mode = session for it, or name the server in CMG_DATABASE_URL"
+)
 # The server says that it goes down, comes up, or has no room; the connection may still look open for a moment.
 _AWAY = (
     asyncpg.AdminShutdownError,
@@ -85,7 +88,7 @@ class Database:
     async def open(self) -> None:
         """Make the pool. It connects when it is first used, so this works while the database is away."""
         if self._pool is None:
-            self._pool, self._planned = await self._new_pool({}), await self._new_pool(_KEEPS_PLANS)
+            self._pool, self._planned = await self._new_pool(self._watch), await self._new_pool(self._keep_plans)
 
     async def close(self) -> None:
         """Close every connection, waiting a few seconds for those in use."""
@@ -259,20 +262,23 @@ class Database:
             except TimeoutError as error:
                 raise DatabaseAway(f"the database did not answer within {_CONNECT_S:g} s; try again") from error
 
-    async def _new_pool(self, settings: dict[str, str]) -> Any:
+    async def _new_pool(self, init: Any) -> Any:
         return await asyncpg.create_pool(
             self.dsn,
             min_size=0,
             max_size=self._max_size,
             timeout=_CONNECT_S,
-            init=self._watch,
+            init=init,
             reset=_end_transaction,
-            server_settings=settings,
         )
 
     async def _watch(self, connection: asyncpg.Connection) -> None:
         """Have the statements of a new connection counted, and told to the traces that they belong to."""
         connection.add_query_logger(self._told)
+
+    async def _keep_plans(self, connection: asyncpg.Connection) -> None:
+        await connection.execute(_KEEPS_PLANS)
+        await self._watch(connection)
 
     def _told(self, query: Any) -> None:
         self._count(query)
@@ -318,7 +324,8 @@ class Database:
 async def connect_once(dsn: str) -> asyncpg.Connection:
     """A connection for a command, as a migration; `StorageError` says why there is none. The caller closes it."""
     try:
-        return await asyncpg.connect(dsn, timeout=_COMMAND_CONNECT_S)
+        sessions = await _keeps_sessions(dsn)
+        connection = await asyncpg.connect(dsn, timeout=_COMMAND_CONNECT_S) if sessions else None
     except TimeoutError as error:
         raise DatabaseUnreachable(
             f"the database did not answer within {_COMMAND_CONNECT_S:g} s: is CMG_DATABASE_URL right?"
@@ -332,6 +339,23 @@ async def connect_once(dsn: str) -> asyncpg.Connection:
         raise DatabaseUnreachable(f"no connection to the database: {error}; is CMG_DATABASE_URL right?") from error
     except (ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StorageError(f"no connection to the database: {error}; is CMG_DATABASE_URL right?") from error
+    if connection is None:
+        raise StorageError(_NO_SESSIONS)
+    return connection
+
+
+async def _keeps_sessions(dsn: str) -> bool:
+    """False when two connections at a time are seen to be one of the server's, as a pooler by transaction has them."""
+    served = set()
+    async with AsyncExitStack() as open_ones:
+        for _ in range(2):
+            try:
+                one = await asyncpg.connect(dsn, timeout=_COMMAND_CONNECT_S, statement_cache_size=0)
+                open_ones.callback(one.terminate)
+                served.add(await one.fetchval("SELECT pg_backend_pid()"))
+            except asyncpg.PostgresError as error:
+                return "statement pooling" not in str(error)  # else no room for two, which says nothing
+    return len(served) == 2
 
 
 def _open_ones_first(pool: Any) -> None:
