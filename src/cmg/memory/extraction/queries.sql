@@ -38,21 +38,36 @@ CROSS JOIN LATERAL (
 ORDER BY w.thread_no, t.seq;
 
 -- name: read_up_to
--- Note how far some threads were read.
-UPDATE memory_threads h SET extracted_seq = w.seq
-FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS w (thread_no, workspace_id, seq)
-WHERE h.thread_no = w.thread_no AND h.workspace_id = w.workspace_id AND h.extracted_seq < w.seq;
+-- Note how far some threads were read; they are locked in the order of `touch_threads`, which writes them meanwhile.
+WITH held AS (
+    SELECT h.thread_no, w.seq
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS w (thread_no, workspace_id, seq)
+    JOIN memory_threads h ON h.thread_no = w.thread_no AND h.workspace_id = w.workspace_id AND h.extracted_seq < w.seq
+    ORDER BY h.user_no, h.thread_id FOR NO KEY UPDATE OF h
+)
+UPDATE memory_threads h SET extracted_seq = held.seq FROM held
+WHERE h.thread_no = held.thread_no AND h.workspace_id = ANY($2::text[]);
 
 -- name: end_extractions
--- Nothing more to do in these threads, unless new turns came meanwhile.
-DELETE FROM memory_extractions e USING unnest($1::bigint[], $2::text[], $3::bigint[]) AS w (thread_no, workspace_id, wanted)
-WHERE e.thread_no = w.thread_no AND e.workspace_id = w.workspace_id AND e.wanted = w.wanted;
+-- Nothing more to do in these threads, unless new turns came meanwhile; locked in the order of `queue_extractions`.
+WITH held AS (
+    SELECT e.thread_no
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS w (thread_no, workspace_id, wanted)
+    JOIN memory_extractions e ON e.thread_no = w.thread_no AND e.workspace_id = w.workspace_id AND e.wanted = w.wanted
+    ORDER BY e.thread_no FOR UPDATE OF e
+)
+DELETE FROM memory_extractions e USING held
+WHERE e.thread_no = held.thread_no AND e.workspace_id = ANY($2::text[]);
 
 -- name: go_on_later
 -- What is left of these threads is to be read on: give them back, due as they are or at once.
-UPDATE memory_extractions e SET lease_until = NULL, attempts = 0, first_at = $3
-FROM unnest($1::bigint[], $2::text[]) AS w (thread_no, workspace_id)
-WHERE e.thread_no = w.thread_no AND e.workspace_id = w.workspace_id;
+WITH held AS (
+    SELECT e.thread_no FROM unnest($1::bigint[], $2::text[]) AS w (thread_no, workspace_id)
+    JOIN memory_extractions e ON e.thread_no = w.thread_no AND e.workspace_id = w.workspace_id
+    ORDER BY e.thread_no FOR UPDATE OF e
+)
+UPDATE memory_extractions e SET lease_until = NULL, attempts = 0, first_at = $3 FROM held
+WHERE e.thread_no = held.thread_no AND e.workspace_id = ANY($2::text[]);
 
 -- name: try_again_later
 -- An attempt failed: the thread is due again at a moment, or given up ($4).
