@@ -1,6 +1,7 @@
 """What a runbook has people type finds what it says: they read it at night."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -53,3 +54,10 @@ def test_every_logger_that_a_runbook_names_is_there() -> None:
     asked = {name for file in RUNBOOKS.glob("*.md") for name in re.findall(r"logger[= ](cmg[\w.]*)", file.read_text())}
     assert asked
     assert {one for one in asked if not any(f"{name}.".startswith(f"{one}.") for name in made)} == set()
+
+
+@pytest.mark.parametrize("file", sorted(file for file in RUNBOOKS.glob("*.md") if "psql" in file.read_text()))
+def test_who_asks_the_database_is_told_where_the_embedded_one_is(file: Path) -> None:
+    """Its address stands in no setting, so `$CMG_DATABASE_URL` alone is empty on one machine."""
+    before, _, _ = file.read_text().partition('psql "$CMG_DATABASE_URL"')
+    assert "postmaster.pid" in before
