@@ -35,6 +35,15 @@ def postmaster(data_dir: Path) -> int:
     return int(lines[0]) if len(lines) > 7 and lines[7].strip() == "ready" else 0
 
 
+@pytest.fixture
+def as_in_a_terminal() -> Iterator[None]:
+    """What is started heeds SIGHUP, also where these tests run under `nohup`."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("as_in_a_terminal")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_a_command_that_is_told_to_end_stops_the_database_that_it_started(
     data_dir: Path, number: signal.Signals, code: int
@@ -45,7 +54,11 @@ def test_a_command_that_is_told_to_end_stops_the_database_that_it_started(
         wait_until(lambda: postmaster(data_dir) > 0, 30, "the database is there")
         pid = postmaster(data_dir)
         command.send_signal(number)
-        _, told = command.communicate(timeout=30)
+        try:
+            _, told = command.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            command.kill()  # else its end would be waited for
+            raise
     assert command.returncode == code, told
     assert b"Traceback" not in told
     assert not alive(pid), "nobody would stop it"
