@@ -116,7 +116,8 @@ class MemoryStore:
         self, database: Database, workspace_id: str, ids: Sequence[uuid.UUID], as_of: datetime | None
     ) -> dict[str, Ground]:
         """What stands behind those of these items that are still stored, by their ids, as was known at a moment."""
-        rows = await database.fetch(self._sql["grounds"], workspace_id, ids, as_of)
+        async with database.connection(keeps_plans=True) as conn:  # a part of each recall
+            rows = await conn.fetch(self._sql["grounds"], workspace_id, ids, as_of)
         return {
             str(row["id"]): Ground(row["valid_from"], row["valid_to"], _passages.decode(row["sources"] or "[]"))
             for row in rows
