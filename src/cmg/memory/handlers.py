@@ -23,14 +23,13 @@ from cmg.memory.api.schemas import (
     Operation,
     RecallAnswer,
     RecallRequest,
-    Source,
 )
-from cmg.memory.api.views import time_of
+from cmg.memory.api.views import source_view, time_of
 from cmg.memory.models import Hit, Message, owner_of, walled
 from cmg.memory.packing import by_thread, pack
 from cmg.memory.ranking.finder import Wanted
 from cmg.memory.service import MemoryService
-from cmg.memory.store import Ground, MemoryStore, SaidAt
+from cmg.memory.store import Ground, MemoryStore
 from cmg.memory.text.passages import passages
 from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
@@ -203,7 +202,6 @@ def _operation(row: Any) -> Operation:
 def _item(hit: Hit, ground: Ground) -> Item:
     """What was drawn from passages has those as its sources; what was said or written is its own."""
     said_at = rfc3339(hit.created_at)
-    own = Source(thread_id=hit.thread_id, message_id=hit.message_id, role=hit.role, name=hit.name, created_at=said_at)
     return Item(
         id=hit.id,
         kind=hit.kind,
@@ -213,17 +211,7 @@ def _item(hit: Hit, ground: Ground) -> Item:
         created_at=said_at,
         valid_from=time_of(ground.valid_from) or said_at,
         valid_to=time_of(ground.valid_to),
-        sources=[_source(one) for one in ground.sources] or [own],
-    )
-
-
-def _source(said: SaidAt) -> Source:
-    return Source(
-        thread_id=said.thread_id,
-        message_id=said.message_id,
-        role=said.role,
-        name=said.name,
-        created_at=rfc3339(said.created_at.timestamp()),
+        sources=[source_view(one) for one in ground.sources] or [source_view(hit)],
     )
 
 

@@ -10,6 +10,8 @@ from cmg.kit.clock import rfc3339
 from cmg.memory.api.control_schemas import MemoryItem, ThreadInfo
 from cmg.memory.api.schemas import Source
 from cmg.memory.control.models import StoredItem, StoredThread
+from cmg.memory.models import Hit
+from cmg.memory.store import SaidAt
 
 
 def time_of(moment: datetime | None) -> str | None:
@@ -56,14 +58,15 @@ def thread_view(thread: StoredThread, user_id: str) -> ThreadInfo:
     )
 
 
-def source_view(item: StoredItem) -> Source:
+def source_view(said: StoredItem | SaidAt | Hit) -> Source:
     """Where an item was said."""
+    at = said.created_at
     return Source(
-        thread_id=item.thread_id,
-        message_id=item.message_id,
-        role=item.role,
-        name=item.name,
-        created_at=rfc3339(item.created_at.timestamp()),
+        thread_id=said.thread_id,
+        message_id=said.message_id,
+        role=said.role,
+        name=said.name,
+        created_at=rfc3339(at.timestamp() if isinstance(at, datetime) else at),
     )
 
 

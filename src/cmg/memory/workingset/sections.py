@@ -7,6 +7,7 @@ from uuid import UUID
 from cmg.kit.clock import rfc3339
 from cmg.ledger import tokens
 from cmg.memory.api.schemas import Source, WorkingSetEntry
+from cmg.memory.api.views import source_view
 from cmg.memory.items.models import folded
 from cmg.memory.models import Hit
 from cmg.memory.workingset.store import Fact, Said
@@ -59,7 +60,7 @@ def of_hits(hits: Iterable[Hit]) -> dict[str, list[WorkingSetEntry]]:
     sections: dict[str, list[WorkingSetEntry]] = {"runbook": [], "citations": []}
     for hit in hits:
         steps = len(_STEPS.findall(hit.content)) >= 2 or _COMMANDS.search(hit.content) is not None
-        told = entry(hit.content, (UUID(hit.id),), hit.created_at, hit.kind, _source(hit))
+        told = entry(hit.content, (UUID(hit.id),), hit.created_at, hit.kind, source_view(hit))
         sections["runbook" if steps else "citations"].append(told)
     return sections
 
@@ -126,13 +127,3 @@ def _rank(fact: Fact, ranks: dict[UUID, int]) -> tuple[float, ...]:
     if found is not None:
         return (0, found)
     return (1, -fact.seq) if fact.own else (2, -fact.salience, -fact.seq)
-
-
-def _source(hit: Hit) -> Source:
-    return Source(
-        thread_id=hit.thread_id,
-        message_id=hit.message_id,
-        role=hit.role,
-        name=hit.name,
-        created_at=rfc3339(hit.created_at),
-    )
