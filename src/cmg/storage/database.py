@@ -191,7 +191,7 @@ class Database:
     async def _give_back_apart(self, pool: Any, connection: Any, silent: asyncio.TimerHandle) -> None:
         """The same where it may take a while: what goes wrong is told, also when the caller is cancelled."""
         back = asyncio.ensure_future(self._give_back(pool, connection, silent))
-        back.add_done_callback(_told)
+        back.add_done_callback(_seen)
         await asyncio.shield(back)
 
     async def _acquire(self, pool: Any, timeout_s: float) -> Any:
@@ -371,7 +371,7 @@ def _end(connection: Any) -> None:
         connection.terminate()
 
 
-def _told(back: asyncio.Future[None]) -> None:
+def _seen(back: asyncio.Future[None]) -> None:
     if not back.cancelled():
         back.exception()
 

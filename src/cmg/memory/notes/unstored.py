@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cached_property
 from uuid import UUID
 
 from cmg.kit.clock import Clock
@@ -25,21 +26,17 @@ class Unstored:
             for _, message in self._messages
             for part in range(len(passages(message.content, message.kind)))
         ]
-        self._measured: list[tuple[TurnBatch, Coming]] | None = None
 
     def measure(self) -> None:
         """Make the passages, 50 µs each."""
-        self._made()
+        _ = self._made
 
     def passages(self, stored: Collection[UUID], erased_at: datetime | None) -> list[Coming]:
         """Those that are neither stored nor deleted, nor were said before the user was erased."""
-        return [one for batch, one in self._made() if one.row.id not in stored and not before(batch, erased_at)]
+        return [one for batch, one in self._made if one.row.id not in stored and not before(batch, erased_at)]
 
+    @cached_property
     def _made(self) -> list[tuple[TurnBatch, Coming]]:
-        if self._measured is None:
-            self._measured = [
-                (batch, Coming(row, message.thread))
-                for batch, message in self._messages
-                for row in rows_of(message, 0, 0)
-            ]
-        return self._measured
+        return [
+            (batch, Coming(row, message.thread)) for batch, message in self._messages for row in rows_of(message, 0, 0)
+        ]

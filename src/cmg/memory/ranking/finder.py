@@ -134,10 +134,8 @@ class Finder:
         few = _few_are_enough(wanted, profile.passages)
         embedding = self._embedding(question.bare, profile, min(self._embed_s, timeout_s))
         try:
-            if embedding is not None:
-                await asyncio.sleep(
-                    0
-                )  # so that the question is on its way to the embedder before anything else is done
+            if embedding is not None:  # it shall be on its way to the embedder before anything else is done
+                await asyncio.sleep(0)
             # With filters the best way depends on the user.
             async with self._database.connection(timeout_s, keeps_plans=few) as conn:
                 ranked = self._candidates if few else self._all

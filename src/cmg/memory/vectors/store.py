@@ -191,7 +191,7 @@ class VectorStore:
     async def expected(self, since: datetime, share: float) -> list[Expected]:
         """Who said something last, as many as fit in a `share` of the server's memory.
 
-        None if it started before `since`.
+        Nobody where it started before `since`.
         """
         rows = await self._database.fetch(self._sql["expected_users"], since, share, timeout_s=_WRITE_S)
         return [Expected(*row) for row in rows]
