@@ -13,7 +13,7 @@ from cmg.memory.condensing.condenser import Condensed, Condenser, of_turns
 from cmg.memory.models import Filters, Hit, Owner, Thread, UserOfAnotherKey
 from cmg.memory.notes.messages import LeftOut, Wish, digest, digests
 from cmg.memory.notes.turns import NewestFirst
-from cmg.memory.notes.unstored import Unstored
+from cmg.memory.notes.unstored import Reader
 from cmg.memory.packing import pack
 from cmg.memory.ranking.finder import NO_FILTERS, Finder, Wanted
 from cmg.memory.recent import RecentWriters
@@ -33,7 +33,7 @@ class NoteMaker:
     """Makes the notes of one process."""
 
     def __init__(self, finder: Finder, recent: RecentWriters, condenser: Condenser, clock: Clock) -> None:
-        self._finder, self._recent, self._condenser, self._clock = finder, recent, condenser, clock
+        self._finder, self._recent, self._condenser, self._coming = finder, recent, condenser, Reader(clock)
         self._turns = NewestFirst(MADE_AT_ONCE)
 
     async def make(self, wish: Wish, timeout_s: float) -> Recollection:
@@ -87,8 +87,7 @@ class NoteMaker:
             filters=NO_FILTERS if wish.kinds is None else Filters(kinds=wish.kinds),
             key_id=wish.key_id,
         )
-        coming = Unstored(wish.coming, self._clock) if wish.coming else None
-        return await self._finder.find(wanted, timeout_s, coming)
+        return await self._finder.find(wanted, timeout_s, self._coming.read(wish.coming))
 
 
 def made_of_turns(wish: Wish, left_out: LeftOut, summary_tokens: int) -> Recollection:

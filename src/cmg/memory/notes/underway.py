@@ -1,7 +1,6 @@
 """What a gateway has journalled and the drain not stored yet: a user's next note need not wait until it is."""
 
 from collections import deque
-from typing import NamedTuple
 
 import msgspec
 
@@ -11,14 +10,21 @@ from cmg.memory.text.cleaning import clean
 from cmg.memory.text.redaction import Redactor
 
 MOST = 256  # batches that are held; the drain stores hundreds at once
-CHARACTERS = 8000  # of one user's: more is waited for, since to read it takes as long
-MUCH = 1500  # of one user's: a millisecond of each note, so the drain shall not rest
+CHARACTERS = 16000  # of one user's: more is waited for
+MUCH = 6000  # of one user's: the drain shall not rest any longer
 
 
-class _Kept(NamedTuple):
-    position: int
-    owner: Owner
-    batch: TurnBatch
+class _Kept:
+    """A batch, and as it is stored: it goes along with each wish of its user."""
+
+    def __init__(self, position: int, owner: Owner, batch: TurnBatch) -> None:
+        self.position, self.owner, self.batch = position, owner, batch
+        self._stored: tuple[Redactor, TurnBatch] | None = None
+
+    def stored(self, redactor: Redactor) -> TurnBatch:
+        if self._stored is None or self._stored[0] is not redactor:
+            self._stored = redactor, _redacted(self.batch, redactor)
+        return self._stored[1]
 
 
 class Underway:
@@ -55,7 +61,7 @@ class Underway:
             self._recent.hasten()
         if not mine or mine[-1].position != last or size > CHARACTERS:
             return ()
-        return tuple(_redacted(one.batch, redactor) for one in mine if not walled(key_id, one.batch.key_id))
+        return tuple(one.stored(redactor) for one in mine if not walled(key_id, one.batch.key_id))
 
     def forget(self) -> None:
         """Somebody was erased: hold nothing of what is on its way now."""

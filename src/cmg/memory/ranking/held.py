@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 class Held(Generic[K, V]):
-    """At most `most` values, each for `seconds` since it was put."""
+    """At most `most` values, each for `seconds` since it was put; what was held longer goes with the next one put."""
 
     def __init__(self, clock: Clock, most: int, seconds: float) -> None:
         self._clock, self._most, self._seconds = clock, most, seconds
@@ -24,9 +24,10 @@ class Held(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Hold it from now on; what was put longest ago gives way."""
-        self._values[key] = (self._clock.monotonic() + self._seconds, value)
+        now = self._clock.monotonic()
+        self._values[key] = (now + self._seconds, value)
         self._values.move_to_end(key)
-        if len(self._values) > self._most:
+        while len(self._values) > self._most or next(iter(self._values.values()))[0] <= now:
             self._values.popitem(last=False)
 
     def drop(self, key: K) -> None:

@@ -144,19 +144,19 @@ async def test_much_on_its_way_wakes_the_drain(memory: Memory) -> None:
     held(memory)
     with pytest.raises(BlockingIOError):
         os.read(ear.descriptor, 8)
-    memory.remember(scope(), said("a story " * 200))
+    memory.remember(scope(), said("a story " * 800))
     held(memory)
     assert os.read(ear.descriptor, 8)
     ear.close()
 
 
 async def test_long_turns_are_waited_for(memory: Memory) -> None:
-    memory.remember(scope(), said("a long story " * 400))
+    memory.remember(scope(), said("a long story " * 800))
     memory.remember(scope(), said(CAT))
     assert len(held(memory)) == 2
-    memory.remember(scope(), said("another long story " * 400))
+    memory.remember(scope(), said("another long story " * 800))
     assert held(memory) == []
-    memory.remember(scope(), said("the longest story " * 1000))
+    memory.remember(scope(), said("the longest story " * 2000))
     memory.remember(scope(), said("My dog is asleep."))
     assert held(memory) == []
     await memory.drain()
