@@ -1,8 +1,8 @@
 """Finds one user's passages for a question: who takes part, what the question means, how every passage ranks."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import TypeAlias
-from uuid import UUID
 
 import msgspec
 import numpy as np
@@ -12,12 +12,12 @@ from cmg.memory.embedding.query_embedder import QueryEmbedder, QueryVector
 from cmg.memory.models import Filters, Hit, Owner, UserOfAnotherKey, walled
 from cmg.memory.ranking.answers import Likely, holding
 from cmg.memory.ranking.coming import Coming, OnTheWay, hit, joined, numbered
-from cmg.memory.ranking.corpus import Corpus, Flags, Ints
+from cmg.memory.ranking.corpus import Corpus, Ints
 from cmg.memory.ranking.held import Held
 from cmg.memory.ranking.purposes import kinds_for, steered
 from cmg.memory.ranking.question import Question, asked, bounded, standing_terms
-from cmg.memory.ranking.sampling import Sample, leads
-from cmg.memory.ranking.scoring import Scores, score
+from cmg.memory.ranking.sampling import Sample, leads, postings
+from cmg.memory.ranking.scoring import Scores, score, strong
 from cmg.memory.ranking.store import (
     ALL_RANKED,
     VERY_MANY,
@@ -28,8 +28,8 @@ from cmg.memory.ranking.store import (
     RankingStore,
     Search,
     Sizes,
+    whole,
 )
-from cmg.memory.text.terms import words
 from cmg.storage.database import Connection, Database
 
 NO_FILTERS = Filters()
@@ -46,11 +46,10 @@ LARGE = Sizes(every=ALL_RANKED, candidates=100, sample=100)  # 2 of 17 ms less, 
 NOTE = Sizes(every=500, candidates=64, sample=64)
 _MORE = 20  # passages that are looked at for that beyond those given out
 _LOOKED_THROUGH = 120  # of the best, a millisecond
+# Of whom nothing is known: mostly a person who talks to an assistant, so nobody has a name.
+_STRANGER = Profile(NOTE.every + 1, [], 0, None)
+_STRANGERS_EACH = 500  # of a word
 _COST = 0.1 / 30  # of score a token, where tokens are short: of what fits as well the shorter one leaves room
-_ITSELF = 0.93  # from this cosine on it is the question, perhaps with a name
-_ITS_WORDS, _MORE_WORDS = 3, 2  # so many words asked for tell that by themselves, beside so many others
-_CLOSE = 0.28  # a cosine from which a passage is about the same without a word in common
-_MOST_WORDS = 0.3  # of those that the best passage holds
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +69,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     floor: float = 0.0
     filters: Filters = NO_FILTERS
     key_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """What is searched for."""
+        return self.query or self.purpose or ""
 
     @property
     def anything(self) -> bool:
@@ -108,17 +112,21 @@ class Finder:
     async def _search(self, wanted: Wanted, timeout_s: float, coming: OnTheWay | None = None) -> list[Hit]:
         """What the user's profile says leads the search; where it proves to be old, the search is done once more."""
         hits: list[Hit] = []
-        profile = self._profiles.get(wanted.owner) or await self._opened(wanted, timeout_s)
+        profile = self._profiles.get(wanted.owner)
+        if profile is None:
+            # While a question gets its vector there is time to look who asks.
+            at_once = self._embedder is None and coming is None and _is_plain_note(wanted)
+            profile = _STRANGER if at_once else await self._opened(wanted, timeout_s)
         if profile is not None and walled(wanted.key_id, profile.key_id):
             profile = await self._opened(wanted, timeout_s)  # erased since, and stored by this key
         while profile is not None:
             if walled(wanted.key_id, profile.key_id):
                 raise UserOfAnotherKey
-            if not (wanted.query or wanted.purpose):
+            if not wanted.text:
                 return []
             hits, known = await self._searched(wanted, profile, timeout_s, coming)
             self._keep(wanted.owner, known)
-            if known is None or known.asks_like(profile):
+            if known is None or (hits if profile is _STRANGER else known.asks_like(profile)):
                 break
             profile = known
         return hits
@@ -127,8 +135,7 @@ class Finder:
         self, wanted: Wanted, profile: Profile, timeout_s: float, coming: OnTheWay | None
     ) -> tuple[list[Hit], Profile | None]:
         """The passages, and what is known of the user now."""
-        query, purpose = (wanted.query, wanted.purpose) if wanted.query else (wanted.purpose or "", None)
-        question = asked(wanted.owner, query, purpose, profile.people)
+        question = _question(wanted, profile.people)
         ids = () if coming is None else coming.ids
         asked_for = Asked(question, wanted.filters, self._clock.now(), wanted.key_id, ids)
         few = _few_are_enough(wanted, profile.passages)
@@ -138,10 +145,10 @@ class Finder:
                 await asyncio.sleep(0)
             # With filters the best way depends on the user.
             async with self._database.connection(timeout_s, keeps_plans=few) as conn:
-                ranked = self._candidates if few else self._all
+                ranked = self._at_once if profile is _STRANGER else self._candidates if few else self._all
                 if coming is not None:
                     asyncio.get_running_loop().call_soon(coming.measure)  # as soon as the database is at work
-                corpus, known, texts, become = await ranked(conn, wanted, asked_for, profile.passages, embedding)
+                corpus, known, texts, become, _ = await ranked(conn, wanted, asked_for, profile.passages, embedding)
                 if corpus is None:
                     return [], known
                 late: dict[int, Coming] = {}
@@ -149,7 +156,7 @@ class Finder:
                     late = numbered(coming.passages(*(become or await self._store.become(conn, wanted.owner, ids))))
                 if late:
                     corpus = joined(corpus, late, question, standing_terms(wanted.owner))
-                likely = holding(query, profile.people)
+                likely = holding(wanted.text, (known or profile).people)
                 chosen, scores = _chosen(corpus, question, wanted, 0 if likely is None else _MORE)
                 seqs = corpus.seq[chosen].tolist()
                 now = asked_for.now if wanted.filters.as_of is None else None
@@ -179,22 +186,11 @@ class Finder:
 
         Raises `DatabaseAway`.
         """
-        nobody, nothing = Owner("", ""), asked(Owner("", ""), "nothing", None, ())
-        asked_for = Asked(nothing, NO_FILTERS, self._clock.now())
 
         async def prepare() -> None:
-            async with self._database.connection(timeout_s, keeps_plans=True) as conn:
-                await self._store.profile(conn, nobody)
-                await self._store.opening(conn, nobody, 1, 1)
-                sample = await self._store.sample(conn, nobody, 1)
-                search = Search(0, 0, 0, sample, leads(nothing, sample, 0))
-                await self._store.by_words(conn, nobody, search)
-                await self._store.candidates(conn, nobody, asked_for, search)
-                await self._store.candidates(conn, nobody, asked_for._replace(coming=[UUID(int=0)]), search)
-                await self._store.passages(conn, nobody, [0])
-            async with self._database.connection(timeout_s) as conn:
-                await self._store.corpus(conn, nobody, asked_for, 0)
-                await self._store.passages(conn, nobody, [0])
+            for candidates in (True, False):
+                async with self._database.connection(timeout_s, keeps_plans=candidates) as conn:
+                    await self._store.prepare(conn, candidates=candidates)
 
         await asyncio.gather(*(prepare() for _ in range(connections)))
 
@@ -219,29 +215,59 @@ class Finder:
         owner, question = wanted.owner, asked_for.question
         sizes = _sizes(wanted, passages)
         sample = await self._sample(conn, owner, sizes.sample)
+        lead, drawn = leads(question, sample, passages), sample.seq.tolist()
         # What the person said would be lost among an assistant's long answers.
         own = sizes.candidates // 2 if sample.assisted and question.speaker != "assistant" else 0
         texts = sizes is NOTE  # which gives out many of its candidates: one statement less
-        search = Search(passages, sizes.candidates, own, sample, leads(question, sample, passages), texts)
-        if embedding is None:
-            return await self._store.candidates(conn, owner, asked_for, search)
-        if passages >= VERY_MANY and self._database.spare(keeps_plans=True):
-            found, vector = await self._both_ways(conn, owner, search, embedding)
-        else:
-            words = await self._store.by_words(conn, owner, search)
-            vector = await embedding
-            found = Found(words, await self._nearest(conn, owner, search, vector))
-        return await self._store.candidates(conn, owner, asked_for, search, vector, found)
+        search = Search(lead.terms, sizes.candidates, own, drawn, texts)
+        vector: QueryVector | None = None
+        found: Found | None = None
+        if embedding is not None and passages >= VERY_MANY:
+            found, vector = await self._both_ways(conn, owner, search, passages, embedding)
+        elif embedding is not None:
+            found, vector = Found(await self._store.by_words(conn, owner, search)), await embedding
+        few = await self._store.candidates(conn, owner, asked_for, search, vector, found)
+        return whole(few, sample, question.named, lead.held, passages)
+
+    async def _at_once(
+        self, conn: Connection, wanted: Wanted, asked_for: Asked, _passages: int, _embedding: Embedding | None
+    ) -> Fetched:
+        """What has the words of somebody of whom nothing is known, and on another connection meanwhile who that is.
+
+        No corpus where that changes what is to be looked for.
+        """
+        owner, question, most = wanted.owner, asked_for.question, NOTE.candidates
+        search = Search(question.terms, most + most // 2, most // 2, texts=True, each=_STRANGERS_EACH)
+        if not self._database.spare(keeps_plans=True):
+            return Fetched(None, await self._open(conn, wanted))
+        opened = asyncio.ensure_future(self._opened(wanted, _SECOND_S))
+        try:
+            few = await self._store.candidates(conn, owner, asked_for, search)
+            known = await opened
+        finally:
+            opened.cancel()
+        sample = self._samples.get((owner, NOTE.sample))
+        if (
+            known is None
+            or sample is None
+            or known.passages > ALL_RANKED
+            or _question(wanted, known.people) != question
+        ):
+            return Fetched(None, known)
+        return whole(few, sample, question.named, postings(sample, question), known.passages)
 
     async def _both_ways(
-        self, conn: Connection, owner: Owner, search: Search, embedding: Embedding
+        self, conn: Connection, owner: Owner, search: Search, passages: int, embedding: Embedding
     ) -> tuple[Found, QueryVector | None]:
-        """What has the words, on this connection, and on another one meanwhile what is nearest."""
+        """What has the words, on this connection, and on another one meanwhile, if there is one, what is nearest."""
 
         async def nearest() -> list[int] | None:
             async with self._database.connection(_SECOND_S, keeps_plans=True) as second:
-                return await self._nearest(second, owner, search, await embedding)
+                return await self._nearest(second, owner, search, passages, await embedding)
 
+        if not self._database.spare(keeps_plans=True):
+            words, vector = await self._store.by_words(conn, owner, search), await embedding
+            return Found(words, await self._nearest(conn, owner, search, passages, vector)), vector
         near = asyncio.ensure_future(nearest())
         try:
             words = await self._store.by_words(conn, owner, search)
@@ -250,16 +276,14 @@ class Finder:
             near.cancel()
 
     async def _nearest(
-        self, conn: Connection, owner: Owner, search: Search, vector: QueryVector | None
+        self, conn: Connection, owner: Owner, search: Search, passages: int, vector: QueryVector | None
     ) -> list[int] | None:
         """What the index of neighbours finds, if it is worth asking."""
-        if vector is None or not await self._index_pays(conn, owner, search.total, vector.model_no):
+        if vector is None or not await self._index_pays(conn, owner, passages, vector.model_no):
             return None
         return await self._store.by_neighbours(conn, owner, vector, search)
 
     async def _index_pays(self, conn: Connection, owner: Owner, passages: int, model_no: int) -> bool:
-        if passages < VERY_MANY:
-            return False
         pays = self._by_index.get((owner, model_no))
         if pays is None:
             pays = await self._store.index_pays(conn, owner, passages, model_no)
@@ -289,14 +313,17 @@ class Finder:
 
     async def _opened(self, wanted: Wanted, timeout_s: float) -> Profile | None:
         """The user's profile, read now; where few passages will be ranked their sample comes with it."""
-        sizes = NOTE if wanted.floor else SEARCH
         if self._embedder is not None and wanted.query.strip():
             self._embedder.begin(bounded(wanted.query))  # which it will be, unless it names who takes part
         async with self._database.connection(timeout_s, keeps_plans=True) as conn:
-            if _searches_all(wanted.filters):
-                found, sample = await self._store.profile(conn, wanted.owner), None
-            else:
-                found, sample = await self._store.opening(conn, wanted.owner, sizes.sample, sizes.every)
+            return await self._open(conn, wanted)
+
+    async def _open(self, conn: Connection, wanted: Wanted) -> Profile | None:
+        sizes = NOTE if wanted.floor else SEARCH
+        if _searches_all(wanted.filters):
+            found, sample = await self._store.profile(conn, wanted.owner), None
+        else:
+            found, sample = await self._store.opening(conn, wanted.owner, sizes.sample, sizes.every)
         if sample is not None:
             self._samples.put((wanted.owner, sizes.sample), sample)
         self._keep(wanted.owner, found)
@@ -307,6 +334,11 @@ class Finder:
             self._profiles.drop(owner)
         else:
             self._profiles.put(owner, profile)
+
+
+def _question(wanted: Wanted, people: Sequence[str]) -> Question:
+    """`people`: who takes part in the user's conversations."""
+    return asked(wanted.owner, wanted.text, wanted.purpose if wanted.query else None, people)
 
 
 def _sizes(wanted: Wanted, passages: int) -> Sizes:
@@ -320,6 +352,10 @@ def _few_are_enough(wanted: Wanted, passages: int) -> bool:
     return not _searches_all(wanted.filters) and passages > _sizes(wanted, passages).every
 
 
+def _is_plain_note(wanted: Wanted) -> bool:
+    return bool(wanted.floor and wanted.query) and not _searches_all(wanted.filters)
+
+
 def _searches_all(filters: Filters) -> bool:
     """Whether the filters decide what is ranked: a sample cannot stand for it."""
     return filters.narrows or filters.as_of is not None
@@ -330,7 +366,7 @@ def _chosen(corpus: Corpus, question: Question, wanted: Wanted, more: int) -> tu
     scores = score(corpus, question)
     allowed = corpus.fits if wanted.anything else corpus.fits & scores.related
     if wanted.floor:
-        allowed &= _strong(corpus, scores, question, wanted.floor)
+        allowed &= strong(corpus, scores, question, wanted.floor)
     worth = scores.total if wanted.token_budget is None else scores.total - _COST * corpus.tokens
     rows = np.flatnonzero(allowed)
     order: Ints = rows[np.lexsort((-corpus.seq[rows], -worth[rows], ~scores.hit[rows]))]
@@ -352,28 +388,3 @@ def _answers_first(hits: list[Hit], likely: Likely, near: set[int], wanted: Want
     raised += hits[_LOOKED_THROUGH:]
     raised.sort(key=lambda hit: (hit.seq in near, cost * hit.tokens - hit.score, -hit.seq))
     return raised[: wanted.limit]
-
-
-def _strong(corpus: Corpus, scores: Scores, question: Question, floor: float) -> Flags:
-    """What a note may hold: each of its lines costs tokens on every call."""
-    others = ~_itself(corpus, question)
-    best = float(scores.total.max(where=corpus.fits & others, initial=-np.inf))
-    near: Flags = scores.total >= best * (floor if best > 0 else 1.0)
-    closest = np.nan if corpus.cosine is None else float(np.fmax.reduce(corpus.cosine[others], initial=np.nan))
-    if closest < _CLOSE:  # nothing was said about this: then it must be a matter of words
-        most = float(scores.words.max(where=others, initial=0.0))
-        near = near & (scores.words > 0) & (scores.words >= _MOST_WORDS * most)
-    return near
-
-
-def _itself(corpus: Corpus, question: Question) -> Flags:
-    """What is the question, said before, as in each of an agent's steps: nothing else is as good.
-
-    By its vector, or without one by holding all of the words and few others.
-    """
-    asked = len(question.terms)
-    held = np.bincount(corpus.row, minlength=len(corpus.seq))
-    same: Flags = (held == asked) & (corpus.length <= len(words(question.bare)) + _MORE_WORDS) & (asked >= _ITS_WORDS)
-    if corpus.cosine is not None:
-        same = np.where(np.isnan(corpus.cosine), same, corpus.cosine >= _ITSELF)
-    return same & corpus.by_user

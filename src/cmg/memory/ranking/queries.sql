@@ -96,18 +96,21 @@ SELECT array_send(array_agg(seq)), array_send(array_agg(thread)),
 FROM drawn;
 
 -- name: by_words
--- The $5 passages of a user that hold most of these words ($3), by what each is worth ($4); $6 of the places are for what
--- the person said.
-WITH matched AS MATERIALIZED (
+-- The $5 passages of a user that hold most of these words ($3), the rarer a word the more it counts, of which at most $4
+-- passages are looked at; $6 of the places are for what the person said.
+WITH owner AS MATERIALIZED (
+    SELECT user_no, turns FROM memory_users WHERE workspace_id = $1 AND user_id = $2
+), matched AS MATERIALIZED (
     SELECT t.seq, bool_or(t.own) AS own
-    FROM ROWS FROM (unnest($3::text::bigint[]), unnest($4::text::float8[])) AS a (term, worth)
+    FROM unnest($3::text::bigint[]) AS a (term)
     CROSS JOIN LATERAL (
-        SELECT seq, role = 'user' AS own FROM memory_turns
-        WHERE terms @> ARRAY[a.term] AND workspace_id = $1
-            AND user_no + 0 = (SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2)
-        LIMIT 3000
+        SELECT seq, own, ln(1 + (SELECT turns FROM owner) / (1 + count(*) OVER ())::float8) AS worth FROM (
+            SELECT seq, role = 'user' AS own FROM memory_turns
+            WHERE terms @> ARRAY[a.term] AND workspace_id = $1 AND user_no + 0 = (SELECT user_no FROM owner)
+            LIMIT $4::bigint
+        ) held
     ) t
-    GROUP BY t.seq ORDER BY sum(a.worth) DESC, t.seq DESC -- and in this order it is read
+    GROUP BY t.seq ORDER BY sum(t.worth) DESC, t.seq DESC -- and in this order it is read
 )
 SELECT array_send(array_agg(seq)) FROM (
     (SELECT seq FROM matched LIMIT $5::bigint - $6::bigint) UNION (SELECT seq FROM matched WHERE own LIMIT $6::bigint)
@@ -136,25 +139,27 @@ WHERE u.workspace_id = $1 AND u.user_id = $2 AND c.oid = to_regclass($3);
 -- name: candidates
 -- As `corpus` without filters, of those passages alone that may rank high, with their neighbours; and the distances of the
 -- sample ($10). $8 is how many of each list at most, $16 of them for what the person said; $9: vectors are compared one by
--- one. $11 are the words that lead to candidates and $12 what each is worth. Both lists may have been asked for before: $13
+-- one. $11 are the words that lead to candidates and $12 as $4 of `by_words`. Both lists may have been asked for before: $13
 -- is what has the words, $15 what is nearest. $14 is as $17 of `corpus`. With $17 the passages also come as in `passages`,
 -- to the key $18 alone if it matters. A row is found again by its place in the table (`ctid`), which does not change
 -- within a statement.
 WITH owner AS MATERIALIZED (
-    SELECT user_no, key_id FROM memory_users WHERE workspace_id = $1 AND user_id = $2
+    SELECT user_no, key_id, turns FROM memory_users WHERE workspace_id = $1 AND user_id = $2
 ), question AS MATERIALIZED (
     SELECT $5::text::halfvec AS vector -- read once: a kept plan would read it again for each row
 ), asked AS MATERIALIZED (
     SELECT term, place - 1 AS place FROM unnest($3::text::bigint[]) WITH ORDINALITY AS w (term, place)
 ), by_words AS MATERIALIZED (
     SELECT t.at, t.seq, t.thread_no, t.own
-    FROM ROWS FROM (unnest($11::text::bigint[]), unnest($12::text::float8[])) AS a (term, worth)
+    FROM unnest($11::text::bigint[]) AS a (term)
     CROSS JOIN LATERAL (
-        SELECT ctid AS at, seq, thread_no, role = 'user' AS own FROM memory_turns
-        WHERE terms @> ARRAY[a.term] AND workspace_id = $1 AND user_no + 0 = (SELECT user_no FROM owner)
-        LIMIT 3000
+        SELECT at, seq, thread_no, own, ln(1 + (SELECT turns FROM owner) / (1 + count(*) OVER ())::float8) AS worth FROM (
+            SELECT ctid AS at, seq, thread_no, role = 'user' AS own FROM memory_turns
+            WHERE terms @> ARRAY[a.term] AND workspace_id = $1 AND user_no + 0 = (SELECT user_no FROM owner)
+            LIMIT $12::bigint
+        ) held
     ) t
-    GROUP BY t.at, t.seq, t.thread_no, t.own ORDER BY sum(a.worth) DESC, t.seq DESC -- and in this order it is read
+    GROUP BY t.at, t.seq, t.thread_no, t.own ORDER BY sum(t.worth) DESC, t.seq DESC -- and in this order it is read
 ), nearest AS MATERIALIZED (
     SELECT $15::text::bigint[] || ARRAY(
         SELECT seq FROM memory_vectors

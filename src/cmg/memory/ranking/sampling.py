@@ -1,6 +1,5 @@
 """A few passages of a user that stand for all the others, where only those that may rank high are fetched."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -45,26 +44,24 @@ class Postings(NamedTuple):
 
 
 class Leads(NamedTuple):
-    """The asked words that lead to candidates, what each is worth, and where all of them stand in the sample."""
+    """The asked words that lead to candidates, and where all of them stand in the sample."""
 
     terms: list[int]
-    worth: list[float]
     held: Postings
 
 
 def leads(question: Question, sample: Sample, total: int) -> Leads:
-    """By the sample, how telling the words are among a user's `total` passages."""
-    held = _postings(sample, question)
+    """The words that are rare among a user's `total` passages, as the sample tells."""
+    held = postings(sample, question)
     size, often = max(len(sample.seq), 1), np.bincount(held.term, minlength=len(question.terms))
     expected = [total * count / size for count in often.tolist()]
-    rows, terms, worth = 0.0, [], []
+    rows, terms = 0.0, []
     for count, term in sorted(zip(expected, question.terms, strict=True)):
         rows += max(count, _LEAST)
         if rows > _ROWS:
             break
         terms.append(term)
-        worth.append(math.log1p(total / (count + 1)))
-    return Leads(terms, worth, held)
+    return Leads(terms, held)
 
 
 def completed(
@@ -123,7 +120,7 @@ def _absent(sample: Ints, candidates: Ints) -> Ints:
     return np.flatnonzero(known[at] != sample)
 
 
-def _postings(sample: Sample, question: Question) -> Postings:
+def postings(sample: Sample, question: Question) -> Postings:
     """Where the asked words stand in the sample, in the order of its passages."""
     term, at = np.nonzero(np.array(question.terms, np.int64)[:, None] == sample.terms)
     # There are few: np.unique takes five times as long.

@@ -13,6 +13,7 @@ import numpy as np
 
 from cmg.memory.ranking.corpus import Corpus, Flags, Floats, Ints
 from cmg.memory.ranking.question import Dates, Question
+from cmg.memory.text.terms import words
 
 K1, B = 0.9, 0.3
 _MEANT = 0.2  # from this cosine on a passage speaks of the same without a word in common
@@ -24,6 +25,10 @@ _FEW = 50.0  # passages
 _GOOD = 1.0  # of score: what is above the mean of all by a deviation or more
 _WORDY = 3.0  # times the other's words: no two people talk like that for long
 _PEAK = 32.0  # deviations at most of a word's z: one passage of 1,000; among more a rare word would be all that counts
+_ITSELF = 0.93  # from this cosine on it is the question, perhaps with a name
+_ITS_WORDS, _MORE_WORDS = 3, 2  # so many words asked for tell that by themselves, beside so many others
+_CLOSE = 0.28  # a cosine from which a passage is about the same without a word in common
+_MOST_WORDS = 0.3  # of those that the best passage holds
 
 
 class Weights(NamedTuple):
@@ -290,3 +295,28 @@ def _starts(thread: Ints) -> Ints:
 def _sizes(starts: Ints, total: int) -> Ints:
     """How many passages each thread has."""
     return np.diff(starts, append=total)
+
+
+def strong(corpus: Corpus, scores: Scores, question: Question, floor: float) -> Flags:
+    """What a note may hold: each of its lines costs tokens on every call."""
+    others = ~_itself(corpus, question)
+    best = float(scores.total.max(where=corpus.fits & others, initial=-np.inf))
+    near: Flags = scores.total >= best * (floor if best > 0 else 1.0)
+    closest = np.nan if corpus.cosine is None else float(np.fmax.reduce(corpus.cosine[others], initial=np.nan))
+    if closest < _CLOSE:  # nothing was said about this: then it must be a matter of words
+        most = float(scores.words.max(where=others, initial=0.0))
+        near = near & (scores.words > 0) & (scores.words >= _MOST_WORDS * most)
+    return near
+
+
+def _itself(corpus: Corpus, question: Question) -> Flags:
+    """What is the question, said before, as in each of an agent's steps: nothing else is as good.
+
+    By its vector, or without one by holding all of the words and few others.
+    """
+    asked = len(question.terms)
+    held = np.bincount(corpus.row, minlength=len(corpus.seq))
+    same: Flags = (held == asked) & (corpus.length <= len(words(question.bare)) + _MORE_WORDS) & (asked >= _ITS_WORDS)
+    if corpus.cosine is not None:
+        same = np.where(np.isnan(corpus.cosine), same, corpus.cosine >= _ITSELF)
+    return same & corpus.by_user

@@ -1,7 +1,7 @@
 """Reads what ranking needs of one user; the only caller of this folder's SQL."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -12,7 +12,8 @@ from cmg.memory.embedding.query_embedder import QueryVector
 from cmg.memory.models import Filters, Hit, Owner
 from cmg.memory.ranking.corpus import Corpus, Floats, Ints, column, rows_of
 from cmg.memory.ranking.question import Question, standing_terms
-from cmg.memory.ranking.sampling import Leads, Sample, completed
+from cmg.memory.ranking.question import asked as question_of
+from cmg.memory.ranking.sampling import Postings, Sample, completed
 from cmg.memory.ranking.scoring import looks_assisted
 from cmg.memory.vectors.index_store import index_name
 from cmg.storage.database import Connection
@@ -21,6 +22,7 @@ from cmg.storage.named_sql import load, variant
 ALL_RANKED = 4000  # of a user with more passages candidates are ranked, or what fits the filters
 VERY_MANY = 20_000  # passages of a user, from which on comparing all vectors takes longer than the index of neighbours
 _WORTH_AN_INDEX = 2200.0  # vectors that are compared in the time the index takes for a user who is alone in it
+_OF_A_WORD = 3000  # passages: of a word that more hold, these lead to candidates
 _EPOCH_S = 946_684_800  # PostgreSQL counts microseconds from the year 2000
 _profiles = msgspec.json.Decoder(tuple[int, list[str], int, str | None])
 _names_or_none = msgspec.json.Decoder(list[str | None])
@@ -67,17 +69,18 @@ class Asked(NamedTuple):
 
 
 class Search(NamedTuple):
-    """How candidates are looked for: `most` of each list among a user's `total` passages, for which `sample` stands.
+    """How candidates are looked for: `most` of each list, `own` of these places for what the person said.
 
-    `own`: how many of these places are for what the person said. `texts`: candidates come with their words.
+    `terms`: the words that lead to them, of each of which `each` passages at most are looked at. `drawn`: the numbers
+    of a sample that is compared with the vector too. `texts`: candidates come with their words.
     """
 
-    total: int
+    terms: Sequence[int]
     most: int
     own: int
-    sample: Sample
-    lead: Leads
+    drawn: Sequence[int] = ()
     texts: bool = False
+    each: int = _OF_A_WORD
 
 
 class Found(NamedTuple):
@@ -100,13 +103,15 @@ class Become(NamedTuple):
 class Fetched(NamedTuple):
     """A user's passages, None when there are none; what is known of the user now; and words, by passages' numbers.
 
-    `texts`: None where they are still to be read; `become`: None where it is still to be asked.
+    `texts`: None where they are still to be read; `become`: None where it is still to be asked; `distances`: numbers,
+    cosines and those of windows, of candidates and of what was drawn.
     """
 
     corpus: Corpus | None
     profile: Profile | None
     texts: Mapping[int, Hit] | None = None
     become: Become | None = None
+    distances: tuple[Ints, Floats, Floats] | None = None
 
 
 class RankingStore:
@@ -116,6 +121,21 @@ class RankingStore:
         self._sql = load("cmg.memory.ranking")
         become = self._sql["become"].removeprefix("SELECT").replace("$3", "$19")
         self._and_become = variant(self._sql["candidates"], {"NULL::uuid[], NULL::timestamptz": become})
+
+    async def prepare(self, conn: Connection, *, candidates: bool) -> None:
+        """Have this connection know the statements of a search for `candidates`, or for all that fits."""
+        nobody, nothing = Owner("", ""), question_of(Owner("", ""), "nothing", None, ())
+        asked_for = Asked(nothing, Filters(), datetime.fromtimestamp(_EPOCH_S, UTC))
+        if candidates:
+            search = Search(nothing.terms, 0, 0)
+            await self.profile(conn, nobody)
+            await self.opening(conn, nobody, 1, 1)
+            await self.by_words(conn, nobody, search)
+            for coming in ([], [UUID(int=0)]):
+                await self.candidates(conn, nobody, asked_for._replace(coming=coming), search)
+        else:
+            await self.corpus(conn, nobody, asked_for, 0)
+        await self.passages(conn, nobody, [0])
 
     async def profile(self, conn: Connection, owner: Owner) -> Profile | None:
         """None for a user of whom nothing is stored."""
@@ -134,7 +154,7 @@ class RankingStore:
 
     async def by_words(self, conn: Connection, owner: Owner, search: Search) -> list[int]:
         """The numbers of the passages that hold most of what is asked for."""
-        given = (*_led(search.lead), search.most, search.own)
+        given = (array(search.terms), search.each, search.most, search.own)
         return _listed(await conn.fetchval(self._sql["by_words"], *owner, *given))
 
     async def index_pays(self, conn: Connection, owner: Owner, passages: int, model_no: int) -> bool:
@@ -171,17 +191,14 @@ class RankingStore:
         vector: QueryVector | None = None,
         found: Found | None = None,
     ) -> Fetched:
-        """Those of a user's passages that may rank high, and a sample for the others.
-
-        `found`: what was looked up before.
-        """
-        question, (total, most, own, sample, lead, texts) = asked.question, search
+        """Those of a user's passages that may rank high; `found`: what was looked up before."""
+        question, (terms, most, own, drawn, texts, each) = asked.question, search
         one_by_one = vector is not None and (found is None or found.nearest is None)
-        drawn = array(() if vector is None else sample.seq.tolist())
-        led, known = (_led(lead), Found([])) if found is None else (("{}", "{}"), found)
-        asked_for = (array(question.terms), *_given(vector), question.named, asked.now, most, one_by_one, drawn)
+        led, known = (terms, Found([])) if found is None else ((), found)
+        compared = array(() if vector is None else drawn)
+        asked_for = (array(question.terms), *_given(vector), question.named, asked.now, most, one_by_one, compared)
         before = (array(known.by_words), array(standing_terms(owner)), array(known.nearest or ()))
-        given = (*asked_for, *led, *before, own, texts, asked.key_id)
+        given = (*asked_for, array(led), each, *before, own, texts, asked.key_id)
         row: Any  # one, whatever there is
         if asked.coming:
             row = await conn.fetchrow(self._and_become, *owner, *given, asked.coming)
@@ -190,17 +207,12 @@ class RankingStore:
         profile, become = _profile(row[-1]), Become(row[-3] or (), row[-2]) if asked.coming else None
         if row[0] is None:
             return Fetched(None, profile)
-        few, cosines = _corpus(row[: len(_NUMBERS)]), None
+        few, distances = _corpus(row[: len(_NUMBERS)]), None
         if vector is not None:
             distances = _distances(row[len(_NUMBERS) : len(_NUMBERS) + 3])
-            few, cosines = _compared(few, distances), _of(sample.seq, distances)
-        whole = completed(few, sample, question.named, lead.held, total, cosines)
-        if not texts:
-            return Fetched(whole, profile, become=become)
-        known_by_seq = {hit.seq: hit for hit in _hits.decode(row[-4] or b"[]")}
-        # Those of the sample stand for others, and are not given out.
-        given_out = np.array([seq in known_by_seq for seq in whole.seq.tolist()], np.bool_)
-        return Fetched(whole._replace(fits=given_out), profile, known_by_seq, become)
+            few = _compared(few, distances)
+        words = {hit.seq: hit for hit in _hits.decode(row[-4] or b"[]")} if texts else None
+        return Fetched(few, profile, words, become, distances)
 
     async def corpus(self, conn: Connection, owner: Owner, asked: Asked, total: int) -> Fetched:
         """A user's passages as columns, without words."""
@@ -251,6 +263,21 @@ class RankingStore:
         return Become(row[0] or (), row[1])
 
 
+def whole(few: Fetched, sample: Sample, named: str | None, held: Postings, total: int) -> Fetched:
+    """Candidates as a corpus, in which a sample stands for the others of a user's `total` passages.
+
+    `named`: the one person the question names; `held`: its words in the sample.
+    """
+    if few.corpus is None:
+        return few
+    cosines = None if few.distances is None else _of(sample.seq, few.distances)
+    corpus = completed(few.corpus, sample, named, held, total, cosines)
+    if few.texts is not None:  # those of the sample stand for others, and are not given out
+        given_out = np.array([seq in few.texts for seq in corpus.seq.tolist()], np.bool_)
+        corpus = corpus._replace(fits=given_out)
+    return few._replace(corpus=corpus)
+
+
 def array(values: Sequence[float]) -> str:
     """Numbers as PostgreSQL writes an array."""
     return f"{{{','.join(map(str, values))}}}"
@@ -275,10 +302,6 @@ def _sample(owner: Owner, row: Any) -> Sample:
 
 def _given(vector: QueryVector | None) -> tuple[int | None, str | None]:
     return (None, None) if vector is None else (vector.model_no, vector.text)
-
-
-def _led(lead: Leads) -> tuple[str, str]:
-    return array(lead.terms), array(lead.worth)
 
 
 def _listed(sent: bytes | None) -> list[int]:

@@ -342,6 +342,81 @@ async def test_a_notes_candidates_come_with_their_words_and_to_no_other_key(
     assert [one.texts for one in words] == [{}]
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many places each look for candidates has."""
+    looks: list[int] = []
+    candidates = store_module.RankingStore.candidates
+
+    async def counting(store, conn, owner, asked, search, *given):
+        looks.append(search.most)
+        return await candidates(store, conn, owner, asked, search, *given)
+
+    monkeypatch.setattr(store_module.RankingStore, "candidates", counting)
+    return looks
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "looks"),
+    [
+        (None, "where is the zebra box", [96]),
+        ("Zoe", "where is the zebra box", [96]),
+        ("Zoe", "where has Zoe got the zebra box", [96, 64]),  # her name is in nearly every passage
+    ],
+    ids=["nobody has a name", "nobody is named", "somebody is named"],
+)
+async def test_somebody_not_met_before_is_looked_up_while_their_words_are(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str | None, query: str, looks: list[int]
+):
+    await fill(desk, 600)
+    await desk.write("My passport lies in the zebra box.", thread="needle", name=name)
+    finder = Finder(desk.database, None, desk.clock, 5.0)
+    seen = counted(monkeypatch)
+    first = await contents(finder, query, limit=10, floor=0.3)
+    assert (first[0], seen) == ("My passport lies in the zebra box.", looks)
+    again = await contents(finder, query, limit=10, floor=0.3)
+    assert (again[0], seen) == (first[0], [*looks, 64])
+    assert len(set(first) & set(again)) >= 0.8 * len(again)
+
+
+@pytest.mark.parametrize("size", ["few passages", "very many", "none"])
+async def test_what_was_taken_for_a_usual_user_and_is_none_is_searched_as_it_should(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, size: str
+):
+    if size == "very many":
+        monkeypatch.setattr(finder_module, "ALL_RANKED", 500)
+    if size != "none":
+        await fill(desk, 100 if size == "few passages" else 600)
+        await desk.write("My passport lies in the zebra box.", thread="needle")
+    finder = Finder(desk.database, None, desk.clock, 5.0)
+    found = await contents(finder, "where is the zebra box", limit=10, floor=0.3)
+    assert found == await contents(finder, "where is the zebra box", limit=10, floor=0.3)
+    assert found[:1] == ([] if size == "none" else ["My passport lies in the zebra box."])
+
+
+async def test_somebody_elses_user_who_was_not_met_before_is_not_read(desk: Desk):
+    await fill(desk, 600)
+    await desk.database.execute("UPDATE memory_users SET key_id = 'two'")
+    finder = Finder(desk.database, None, desk.clock, 5.0)
+    with pytest.raises(UserOfAnotherKey):
+        await contents(finder, "the river and the bridge", limit=10, floor=0.3, key_id="one")
+    assert await contents(finder, "the river and the bridge", limit=10, floor=0.3, key_id="two")
+
+
+async def test_strangers_who_need_two_connections_each_do_not_wait_for_each_other(desk: Desk, instruments: Instruments):
+    owners = [f"user-{number}" for number in range(8)]
+    for user in owners:
+        await fill(desk, 520, user)
+    database = Database(desk.database.dsn, clock=desk.clock, instruments=instruments, max_size=2)
+    await database.open()
+    finder = Finder(database, None, desk.clock, 5.0)
+    wanted = [
+        Wanted(owner=Owner("default", user), query="the river and the bridge", limit=10, floor=0.3) for user in owners
+    ]
+    found = await asyncio.gather(*(finder.find(one, 20) for one in wanted))
+    assert all(found)
+    await database.close()
+
+
 @pytest.mark.usefixtures("few")
 async def test_a_large_user_is_found_by_meaning_through_the_index(desk: Desk, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(store_module, "_WORTH_AN_INDEX", 100.0)
