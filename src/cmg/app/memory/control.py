@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
+from datetime import timedelta
 
 from cmg.app.data_plane import CallerHandler, Routes
 from cmg.app.logbook.people import build_people
@@ -42,6 +43,7 @@ from cmg.traces.erasing import TracedUsers
 
 _SETTLE_S = 3.0
 _CATCH_UP_S = 60.0
+_CUT_OFF = timedelta(minutes=10)  # so long after its beginning an erasure is not under way any more
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,15 @@ class MemoryControl:
             with contextlib.suppress(DatabaseAway):
                 await self.file.catch_up(self.database, self.clock.now())
             await self.clock.sleep(_CATCH_UP_S)
+
+    async def finish_erasures(self) -> None:
+        """Go on with erasures that were cut off: at the start with all that began before it; until cancelled."""
+        untouched_since = self.clock.now()
+        while True:
+            with contextlib.suppress(DatabaseAway):
+                await self.erasure.finish(untouched_since)
+            await self.clock.sleep(_CATCH_UP_S)
+            untouched_since = max(untouched_since, self.clock.now() - _CUT_OFF)
 
 
 def build_control(settings: Settings, database: Database, policies: Policies, clock: Clock) -> MemoryControl:

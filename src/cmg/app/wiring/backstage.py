@@ -282,4 +282,4 @@ def _draining(
             await drain.drain_all()
 
     resources.add(Resource("drain", flush))
-    return drain.waiting, [drain.run(), watch.run(), services.control.keep_file()]
+    return drain.waiting, [drain.run(), watch.run(), services.control.keep_file(), services.control.finish_erasures()]

@@ -6,6 +6,7 @@ First the tombstone, then the places: whatever is still on its way is stored whe
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from hashlib import sha256
 from typing import Protocol
 
@@ -14,8 +15,9 @@ import msgspec
 from cmg.audit.models import Entry
 from cmg.audit.trail import AuditTrail
 from cmg.kit.clock import Clock, rfc3339
+from cmg.memory.control.models import BegunErasure
 from cmg.memory.control.removal import Removal
-from cmg.memory.control.tombstone_store import add, bury, known_users, unknown
+from cmg.memory.control.tombstone_store import add, begin, bury, claim, end, known_users, unknown
 from cmg.memory.control.tombstones import TombstoneFile
 from cmg.memory.models import Owner, owner_of
 from cmg.storage.changes import announce
@@ -74,22 +76,37 @@ class Erasure:
         self._audit = AuditTrail(database, clock)
 
     async def erase(self, workspace_id: str, user_id: str, actor: str, client: str = "") -> Receipt:
-        """Erase one user of a workspace. Raises `DatabaseAway`; what was begun is then finished by doing it again."""
+        """Erase one user of a workspace. Raises `DatabaseAway`; what was begun is then finished by `finish`."""
         owner = owner_of(workspace_id, user_id)
         settled = await self._settle()  # so that what is on its way is counted
         now = self._clock.now()
         async with self._database.transaction(_STEP_S) as conn:
             stone = await bury(conn, owner, now)
+            who = (workspace_id, stone.digest, user_id, _pseudonym(owner), actor, client)
+            begun = await begin(conn, BegunErasure(*who, stone.erased_at, 0), now)
             await announce(conn, TOPIC, [stone.digest.hex()], now)
         await self._file.append(stone)
-        pseudonym = _pseudonym(owner)
-        erased = await self._everywhere(owner, user_id, pseudonym)
-        settled = await self._settle() and settled
-        entry = Entry(actor, workspace_id, "memory.erase", f"user:{pseudonym}", {"erased": erased}, client)
-        async with self._database.transaction(_STEP_S) as conn:
-            await self._audit.record(conn, entry)
-        pending = [] if settled else ["journals"]
-        return Receipt(erased_at=rfc3339(now.timestamp()), pseudonym=pseudonym, erased=erased, pending=pending)
+        erased, settled_again = await self._finish(begun)
+        pending = [] if settled and settled_again else ["journals"]
+        at = rfc3339(now.timestamp())
+        return Receipt(erased_at=at, pseudonym=begun.pseudonym, erased=erased, pending=pending)
+
+    async def finish(self, untouched_since: datetime) -> int:
+        """Go on with erasures that were cut off: their process died, or a place failed. What was said since stays.
+
+        Returns how many were finished; one that fails again is told of, and tried at the next time.
+        """
+        finished = 0
+        while begun := await claim(self._database, untouched_since, max(untouched_since, self._clock.now())):
+            try:
+                await self._finish(begun)
+            except Exception as error:  # noqa: BLE001  a place that fails must not keep the next user's words
+                # Only the kind of error: its text may hold the id of the person.
+                _log.error("an erasure that was cut off cannot be finished yet", error=type(error).__name__)
+            else:
+                finished += 1
+                _log.warning("an erasure that was cut off is finished", pseudonym=begun.pseudonym)
+        return finished
 
     async def replay(self) -> int:
         """Erase again whom the file of tombstones names and the database does not know as erased: it was set back.
@@ -112,9 +129,21 @@ class Erasure:
             _log.warning("the database was set back: erased again", tombstones=len(missing), users=users)
         return len(missing)
 
-    async def _everywhere(self, owner: Owner, user_id: str, pseudonym: str) -> dict[str, int]:
+    async def _finish(self, begun: BegunErasure) -> tuple[dict[str, int], bool]:
+        """What went from every place, and whether the journals are stored; noted in the trail."""
+        owner = owner_of(begun.workspace_id, begun.user_id)
+        erased = await self._everywhere(owner, begun.user_id, begun.pseudonym, begun.last_seq)
+        settled = await self._settle()
+        target, details = f"user:{begun.pseudonym}", {"erased": erased}
+        entry = Entry(begun.actor, begun.workspace_id, "memory.erase", target, details, begun.client)
+        async with self._database.transaction(_STEP_S) as conn:
+            await end(conn, begun)
+            await self._audit.record(conn, entry)
+        return erased, settled
+
+    async def _everywhere(self, owner: Owner, user_id: str, pseudonym: str, up_to: int | None = None) -> dict[str, int]:
         summaries = await self._removal.delete_summaries(owner)  # counted here; they would go with their turns
-        removed = await self._removal.forget(owner)
+        removed = await self._removal.forget(owner, up_to)
         erased = {"turns": removed.turns, "facts": removed.facts, "summaries": summaries}
         erased["operations"] = await self._removal.delete_operations(owner)
         for place in self._places:

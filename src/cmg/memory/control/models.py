@@ -134,6 +134,19 @@ class Tombstone(msgspec.Struct, frozen=True):
         return digest_of(self.salt, bounded_id(user_id)) == self.digest
 
 
+class BegunErasure(msgspec.Struct, frozen=True):
+    """An erasure that is not through. `user_id`: as the caller named it; `last_seq`: their newest item then."""
+
+    workspace_id: str
+    digest: bytes
+    user_id: str
+    pseudonym: str
+    actor: str
+    client: str
+    erased_at: datetime
+    last_seq: int
+
+
 def digest_of(salt: bytes, user_id: str) -> bytes:
     """What a tombstone keeps of a user's id."""
     return sha256(salt + user_id.encode()).digest()

@@ -225,6 +225,29 @@ ON CONFLICT (workspace_id, digest)
     DO UPDATE SET erased_at = greatest(t.erased_at + interval '1 microsecond', excluded.erased_at)
 RETURNING erased_at;
 
+-- name: begin_erasure
+-- Note that a user's erasure began, up to the newest of their items; one that was cut off goes on under its pseudonym.
+INSERT INTO memory_erasures AS e
+    (workspace_id, digest, user_id, pseudonym, actor, client, erased_at, last_seq, tried_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, coalesce(max(t.seq), 0), $8
+FROM memory_turns t
+WHERE t.workspace_id = $1 AND t.user_no = (SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $9)
+ON CONFLICT (workspace_id, digest) DO UPDATE SET actor = excluded.actor, client = excluded.client,
+    erased_at = excluded.erased_at, last_seq = excluded.last_seq, tried_at = excluded.tried_at
+RETURNING pseudonym, last_seq;
+
+-- name: claim_erasure
+-- The next erasure that nobody has gone on with since a moment; it is the caller's from now on.
+-- cross-workspace: whichever process died, the erasures of all its workspaces are finished
+UPDATE memory_erasures SET tried_at = $2 WHERE (workspace_id, digest) = (
+    SELECT workspace_id, digest FROM memory_erasures WHERE tried_at < $1
+    ORDER BY tried_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING workspace_id, digest, user_id, pseudonym, actor, client, erased_at, last_seq;
+
+-- name: end_erasure
+-- An erasure is through, unless it was begun anew meanwhile.
+DELETE FROM memory_erasures WHERE workspace_id = $1 AND digest = $2 AND erased_at = $3;
+
 -- name: erased
 -- Which of these users were erased, and when.
 SELECT g.place, t.erased_at

@@ -46,14 +46,19 @@ class Removal:
     def __init__(self, database: Database, writer: ItemWriter, clock: Clock) -> None:
         self._database, self._writer, self._clock = database, writer, clock
 
-    async def remove(self, owner: Owner, doomed: Doomed = ALL, *, marked: bool = True) -> Removed:
-        """Delete what a user had when this began. `marked`: a history that is sent again does not bring it back."""
+    async def remove(
+        self, owner: Owner, doomed: Doomed = ALL, *, up_to: int | None = None, marked: bool = True
+    ) -> Removed:
+        """Delete what a user had when this began, or up to a place.
+
+        `marked`: a history that is sent again does not bring it back.
+        """
         removed, place = Removed(), 0
         async with self._database.transaction(_STEP_S) as conn:
             user = await store.hold(conn, owner)
             if user is None:
                 return removed
-            last = await store.newest(conn, owner.workspace_id, user)
+            last = up_to if up_to is not None else await store.newest(conn, owner.workspace_id, user)
         while True:
             async with self._database.transaction(_STEP_S) as conn:
                 if await store.hold(conn, owner) != user:
@@ -67,9 +72,9 @@ class Removal:
                     await store.drop_empty_threads(conn, owner.workspace_id, user)
                     return removed
 
-    async def forget(self, owner: Owner) -> Removed:
-        """Delete all that a user had when this began, and the user with it unless something new came."""
-        removed = await self.remove(owner, marked=False)
+    async def forget(self, owner: Owner, up_to: int | None = None) -> Removed:
+        """Delete all that a user had when this began, or up to a place; the user too unless something new came."""
+        removed = await self.remove(owner, up_to=up_to, marked=False)
         async with self._database.transaction(_STEP_S) as conn:
             user = await store.hold(conn, owner)
             if user is not None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from cmg.memory.control.models import Tombstone, digest_of
+from cmg.memory.control.models import BegunErasure, Tombstone, digest_of
 from cmg.memory.models import Owner
 from cmg.memory.text.cleaning import bounded_id
 from cmg.storage.database import Connection, Database
@@ -37,6 +37,26 @@ async def bury(conn: Connection, owner: Owner, at: datetime) -> Tombstone:
     stone = Tombstone(owner.workspace_id, salt, digest_of(salt, owner.user_id), at)
     erased_at = await conn.fetchval(_SQL["bury"], *msgspec.structs.astuple(stone))
     return msgspec.structs.replace(stone, erased_at=erased_at)
+
+
+async def begin(conn: Connection, begun: BegunErasure, at: datetime) -> BegunErasure:
+    """Note that an erasure began, in the transaction of its tombstone; with the pseudonym and the place that count."""
+    who = (begun.workspace_id, begun.digest, begun.user_id.encode("utf-8", "surrogatepass"), begun.pseudonym)
+    owner = bounded_id(begun.user_id)
+    row = await conn.fetchrow(_SQL["begin_erasure"], *who, begun.actor, begun.client, begun.erased_at, at, owner)
+    assert row is not None
+    return msgspec.structs.replace(begun, pseudonym=row["pseudonym"], last_seq=row["last_seq"])
+
+
+async def claim(database: Database, untouched_since: datetime, at: datetime) -> BegunErasure | None:
+    """The next erasure that was cut off: nobody has touched it since a moment."""
+    row = await database.fetchrow(_SQL["claim_erasure"], untouched_since, at, timeout_s=_STEP_S)
+    return row and BegunErasure(**{**row, "user_id": row["user_id"].decode("utf-8", "surrogatepass")})
+
+
+async def end(conn: Connection, begun: BegunErasure) -> None:
+    """Forget that an erasure was under way, and with it whose it was."""
+    await conn.execute(_SQL["end_erasure"], begun.workspace_id, begun.digest, begun.erased_at)
 
 
 async def unknown(database: Database, stones: Sequence[Tombstone]) -> list[Tombstone]:
