@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 
 import asyncpg
 import pytest
@@ -65,6 +67,22 @@ def test_a_killed_embedder_is_replaced_and_nothing_is_lost(service):
     assert recalled["items"]
     wait_until(lambda: status_of(service, answer["operation_id"]) == "done", 40, "the vectors are there")
     assert sql(service, "SELECT count(*) FROM memory_unembeddable") == 0
+
+
+def test_what_a_client_of_mem0_adds_has_succeeded_when_it_is_found_by_its_meaning(service):
+    [embedder] = service.pids("child embedder")
+    os.kill(embedder, signal.SIGSTOP)
+    try:
+        said = [{"role": "user", "content": "I play the violin"}]
+        added = service.call("POST", "/v3/memories/add/", {"user_id": "mem0", "messages": said})[1]
+        event = f"/v1/event/{added['event_id']}/"
+        assert (added["status"], service.call("GET", event)[1]["status"]) == ("PENDING", "PENDING")
+    finally:
+        os.kill(embedder, signal.SIGCONT)
+    wait_until(lambda: service.call("GET", event)[1]["status"] == "SUCCEEDED", 40, "the vectors are there")
+    wish = {"query": "Which instrument?", "filters": {"user_id": "mem0"}}
+    found = service.call("POST", "/v3/memories/search/", wish)[1]["results"]
+    assert found[0]["memory"] == "I play the violin"
 
 
 def test_killed_background_work_goes_on_where_it_was(service):

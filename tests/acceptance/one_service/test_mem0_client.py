@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from support.processes import wait_until
 from support.service import Service
 
 
@@ -235,8 +236,13 @@ async def test_the_asynchronous_client(async_client: Any, user: str) -> None:
 
 def test_an_event_tells_how_an_add_went(client: Any, user: str) -> None:
     event = client.add("Something", user_id=user)["event_id"]
-    answer = client.client.get(f"/v1/event/{event}/").json()
-    assert (answer["status"], len(answer["results"])) == ("SUCCEEDED", 1)
+
+    def told() -> tuple[str, int]:
+        answer = client.client.get(f"/v1/event/{event}/").json()
+        return answer["status"], len(answer["results"])
+
+    assert told() in {("PENDING", 1), ("SUCCEEDED", 1)}
+    wait_until(lambda: told() == ("SUCCEEDED", 1), 20, "the memory can be found by its meaning")
     assert client.client.get(f"/v1/event/{uuid.uuid4()}/").status_code == 404
 
 

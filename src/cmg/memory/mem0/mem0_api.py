@@ -59,8 +59,9 @@ class Mem0Api:
         self._access.write(caller)
         asked = decode(_add, await request.body(self._body_limit))
         event_id, items = await self._adding.add(asked, request, caller)
+        row = await self._adding.event(caller.workspace_id, event_id)
         results = [{**mem0_view(item), "event": "ADD"} for item in items]
-        told = {"message": "Memories were added.", "status": "SUCCEEDED", "event_id": str(event_id)}
+        told = {"message": "Memories were added.", "status": _standing(row), "event_id": str(event_id)}
         await send_json(send, 200, {**told, "results": results})
 
     async def get_all(self, request: Request, send: Send, caller: Caller) -> None:
@@ -101,7 +102,7 @@ class Mem0Api:
         await send_json(send, 200, {"results": results})
 
     async def event(self, request: Request, send: Send, caller: Caller) -> None:
-        """How an add stands: done when it was answered. Raises `NotFound`."""
+        """How an add stands. Raises `NotFound`."""
         self._access.write(caller)
         name = request.path.removeprefix("/v1/event/").strip("/")
         row = await self._adding.event(caller.workspace_id, item_id(name))
@@ -109,7 +110,7 @@ class Mem0Api:
         answer = {
             "id": str(row["id"]),
             "event_type": "ADD",
-            "status": "FAILED" if row["status"] == "failed" else "SUCCEEDED",
+            "status": _standing(row),
             "results": msgspec.json.decode(row["items"]),
             "created_at": rfc3339(row["created_at"].timestamp()),
             "updated_at": rfc3339((row["finished_at"] or row["created_at"]).timestamp()),
@@ -232,6 +233,13 @@ def _link(request: Request, page: int, size: int) -> str:
 
 def _only(view: dict[str, Any], fields: list[str] | None) -> dict[str, Any]:
     return view if not fields else {name: value for name, value in view.items() if name in {"id", "memory", *fields}}
+
+
+def _standing(row: Any) -> str:
+    """Of an add, in mem0's words; its clients search once it succeeded, so it does not before its vectors are there."""
+    if row["waiting"]:
+        return "PENDING"
+    return "FAILED" if row["status"] == "failed" else "SUCCEEDED"
 
 
 def _entity_view(entity: Entity) -> dict[str, Any]:
