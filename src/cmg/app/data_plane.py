@@ -9,7 +9,7 @@ from cmg.app.visitors import Visitors
 from cmg.identity.authenticator import Authenticator
 from cmg.identity.models import Caller
 from cmg.kit.asgi import CLIENT_GONE, ClientGone, Handler, Headers, Message, Receive, Request, Scope, Send, send_error
-from cmg.kit.errors import CmgError, InvalidRequest, Unavailable
+from cmg.kit.errors import CmgError, InvalidRequest, NotFound, Unavailable
 from cmg.telemetry.instruments import Instruments
 from cmg.telemetry.lines.request import REQUEST
 from cmg.telemetry.lines.request import request_id as id_of_scope
@@ -29,6 +29,8 @@ _FAMILIES = ("/admin/v1/", "/api/v1/", "/health/", "/hooks/", "/docs", "/console
 _KNOWN = frozenset({"/v1/logs", "/mcp", "/metrics", "/status", "/openapi.json", "/docs", "/console"})
 # Machines ask for these all the time: their traces would hide everybody else's.
 UNTRACED = frozenset({"/livez", "/readyz", "/health", "/health/", "/metrics"})
+
+_INSTEAD = {"/v1/responses": "/v1/chat/completions", "/v1/completions": "/v1/chat/completions"}
 
 PRACTICE = "drill"  # the route of a drill's calls
 
@@ -71,6 +73,12 @@ class Routes:
         served = {path, path.removesuffix("/")}
         exact = {method for method, known in (*self._exact, *self._open) if known in served}
         return sorted(exact or {method for method, prefix, _ in self._prefix if _below(path, prefix)})
+
+    def meant(self, method: str, path: str) -> str | None:
+        """The route that a client with a wrong base URL is after, or that does what another of OpenAI's paths does."""
+        path = path.removesuffix("/")
+        likely = (_INSTEAD.get(path, ""), f"/v1{path}", path.replace("/v1/v1/", "/v1/", 1), path.removeprefix("/api"))
+        return next((one for one in likely if one != path and (method, one) in self._exact), None)
 
     def find(self, method: str, path: str) -> tuple[str, CallerHandler] | None:
         """The route's label and its handler; a slash at the end of an exact path makes no difference."""
@@ -163,6 +171,8 @@ class DataPlane:
             handler = self._routes.find_open(request.method, path) or self._routes.find_below(request.method, path)
             if handler is None and (allowed := self._routes.methods(path)):
                 raise MethodNotAllowed(request.method, path, allowed)
+            if handler is None and (meant := self._routes.meant(request.method, path)):
+                raise NotFound(f"{path} is not served here, {meant} is", code="unknown_path")
             await (handler or self._forward)(request, send)
             return self._label(request)
         label, call = found

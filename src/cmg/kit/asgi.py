@@ -4,13 +4,14 @@ No framework here: these few lines run on every call (see `docs/adr/0001-house.m
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import inspect
 
-from cmg.kit.errors import CmgError, InvalidRequest, TooLarge
+from cmg.kit.errors import CmgError, Encoded, InvalidRequest, TooLarge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -26,7 +27,8 @@ _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
-_FIELD = re.compile(r"(?:required|unknown) field `(.+?)`")
+_FIELD = re.compile(r"(required|unknown) field `(.+?)`")
+_STEP = r"\[.*?\]|[^.\[\]]+"
 JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -68,7 +70,10 @@ class Request:
         return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
 
     async def body(self, limit: int) -> bytes:
-        """The whole body. Raises `TooLarge` over `limit` bytes and `ClientGone` when it never ends."""
+        """The whole body. Raises `TooLarge` over `limit` bytes, `Encoded`, and `ClientGone` when it never ends."""
+        coding = self.headers.get(b"content-encoding", b"identity")
+        if coding != b"identity":
+            raise Encoded(f"the body is sent as `{header_text(coding)}`; send it without `Content-Encoding`")
         declared = self.headers.get(b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > limit:
             raise TooLarge(f"the body has {int(declared)} bytes; the limit is {limit}")
@@ -112,21 +117,42 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
                 raise
             return decoder.decode(whole)
     except msgspec.ValidationError as error:
-        raise misfit(error) from error
+        raise misfit(error, decoder.type) from error
     except RecursionError as error:
         raise InvalidRequest("the body is nested too deeply", code="too_deep") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}", code="invalid_json") from error
 
 
-def misfit(error: msgspec.ValidationError) -> InvalidRequest:
-    """What does not fit a declared shape, as an error that names the field."""
+def misfit(error: msgspec.ValidationError, shape: Any) -> InvalidRequest:
+    """What does not fit a declared shape, as an error that names the field, and what may stand there."""
     message, _, path = str(error).partition(" - at `$")
-    field = path.rstrip("`").lstrip(".")
+    place = field = path.rstrip("`").lstrip(".")
     named = _FIELD.search(message)
     if named is not None:
-        field = f"{field}.{named[1]}".lstrip(".")
-    return InvalidRequest(f"{field}: {message}" if field else message, param=field or None)
+        field = f"{field}.{named[2]}".lstrip(".")
+    told = f"{field}: {message}" if field else message
+    if (named is not None and named[1] == "unknown") or message.startswith("Invalid enum value"):
+        told += f"; known are {', '.join(_known(inspect.type_info(shape), re.findall(_STEP, place)))}"
+    return InvalidRequest(told, param=field or None)
+
+
+def _known(shape: Any, steps: list[str]) -> Iterator[str]:
+    """The words, or the names of fields, that a shape takes at a place within it."""
+    if isinstance(shape, inspect.UnionType):
+        for one in shape.types:
+            yield from _known(one, steps)
+    elif isinstance(shape, inspect.StructType):
+        for field in shape.fields:
+            if not steps:
+                yield f"`{field.encode_name}`"
+            elif field.encode_name == steps[0]:
+                yield from _known(field.type, steps[1:])
+    elif isinstance(shape, inspect.LiteralType) and not steps:
+        yield from map(str, shape.values)
+    elif steps:
+        within = getattr(shape, "item_type", None) or getattr(shape, "value_type", None)
+        yield from () if within is None else _known(within, steps[1:])
 
 
 def _whole(body: bytes) -> bytes:

@@ -91,6 +91,13 @@ class TooLarge(CmgError):
     status, type, code = 413, "invalid_request_error", "request_too_large"
 
 
+class Encoded(CmgError):
+    """415: a body that is compressed; it says how bodies may be sent (RFC 9110, 12.5.3)."""
+
+    status, type, code = 415, "invalid_request_error", "unsupported_encoding"
+    always = MappingProxyType({"Accept-Encoding": "identity"})
+
+
 class RateLimited(CmgError):
     """429: a limit of the key; carries `Retry-After`."""
 

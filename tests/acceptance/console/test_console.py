@@ -85,7 +85,7 @@ def test_answers_are_protected_and_other_sites_reach_no_websocket(own: Service) 
 
 
 def test_the_services_own_port_leads_to_the_console(own: Service) -> None:
-    for path, there in (("/console", "/"), ("/console/keys?state=active", "/keys?state=active")):
+    for path, there in (("/", "/"), ("/console", "/"), ("/console/keys?state=active", "/keys?state=active")):
         answer = httpx.get(own.url + path)
         assert answer.status_code == 307
         assert answer.headers["location"] == own.console_url + there

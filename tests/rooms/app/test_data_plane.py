@@ -6,6 +6,8 @@ import json
 import weakref
 from typing import Any
 
+import pytest
+
 from cmg.app.data_plane import DataPlane, Routes
 from cmg.config import TraceSettings
 from cmg.kit.asgi import Message, Request, Scope, Send
@@ -82,3 +84,32 @@ async def test_a_request_that_a_stop_waits_for_no_longer_is_told_so():
     await running
     assert (sent[0]["status"], dict(sent[0]["headers"])[b"retry-after"]) == (503, b"1")
     assert json.loads(sent[1]["body"])["error"]["code"] == "stopping"
+
+
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/chat/completions/", "/v1/chat/completions"),
+        ("/v1/v1/chat/completions", "/v1/chat/completions"),
+        ("/api/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/responses", "/v1/chat/completions"),
+    ],
+)
+async def test_a_client_with_a_wrong_base_url_is_told_the_path_that_it_means(asked: str, meant: str):
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def unasked(*_: object) -> None:
+        raise AssertionError("nobody asked for this path")
+
+    routes = Routes()
+    routes.add("POST", "/v1/chat/completions", unasked)
+    await plane_of(routes)({**scope_of(asked), "method": "POST"}, nothing_more, send)
+    error = json.loads(sent[1]["body"])["error"]
+    assert (sent[0]["status"], error["code"]) == (404, "unknown_path")
+    assert error["message"] == f"{asked} is not served here, {meant} is"
+    assert routes.meant("POST", meant) is None
+    assert routes.meant("POST", "/v1/nothing") is None

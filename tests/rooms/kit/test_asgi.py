@@ -1,13 +1,13 @@
 """A request is read within its limits, and a body that does not fit names its field."""
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 
 from cmg.kit.asgi import ClientGone, Request, decode, send_error, send_json
-from cmg.kit.errors import InvalidRequest, RateLimited, TooLarge
+from cmg.kit.errors import Encoded, InvalidRequest, RateLimited, TooLarge
 
 
 class Message(msgspec.Struct):
@@ -20,7 +20,17 @@ class Body(msgspec.Struct):
     messages: list[Message]
 
 
+class Choice(msgspec.Struct, forbid_unknown_fields=True):
+    mode: Literal["on", "off"] | None = None
+
+
+class Choices(msgspec.Struct):
+    one: Choice | None = None
+    named: dict[str, list[Choice]] = {}
+
+
 DECODER = msgspec.json.Decoder(Body)
+CHOICES = msgspec.json.Decoder(Choices)
 
 
 def _request(
@@ -58,6 +68,23 @@ def test_a_wrong_body_names_the_field(body: Any, param: str | None, told: str) -
         decode(DECODER, json.dumps(body).encode())
     assert caught.value.param == param
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"one": {"mode": "maybe"}}, "one.mode: Invalid enum value 'maybe'; known are off, on"),
+        ({"one": {"mood": "on"}}, "one.mood: Object contains unknown field `mood`; known are `mode`"),
+        (
+            {"named": {"a.b": [{}, {"mode": "no"}]}},
+            "named[...][1].mode: Invalid enum value 'no'; known are off, on",
+        ),
+    ],
+)
+def test_a_word_that_nobody_knows_is_answered_with_those_that_are_known(body: Any, told: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode(CHOICES, json.dumps(body).encode())
+    assert caught.value.message == told
 
 
 def test_a_body_nested_without_end_is_told_as_such() -> None:
@@ -106,6 +133,13 @@ async def test_a_body_in_pieces_is_put_together() -> None:
 async def test_a_body_over_the_limit_is_refused_before_it_is_read_whole(request_: Request) -> None:
     with pytest.raises(TooLarge):
         await request_.body(3)
+
+
+async def test_a_compressed_body_is_refused_as_such() -> None:
+    with pytest.raises(Encoded, match="sent as `gzip`") as caught:
+        await _request(_part(b"\x1f\x8b"), headers=[(b"content-encoding", b"gzip")]).body(10)
+    assert (caught.value.status, caught.value.headers["Accept-Encoding"]) == (415, "identity")
+    assert await _request(_part(b"{}"), headers=[(b"content-encoding", b"identity")]).body(10) == b"{}"
 
 
 async def test_a_client_that_leaves_in_the_middle_is_told_apart() -> None:

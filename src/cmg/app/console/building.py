@@ -44,9 +44,10 @@ def _gateway_url(orders: Orders) -> str:
 
 
 def add_console_redirect(routes: Routes, orders: Orders) -> None:
-    """`/console` and everything below it."""
+    """`/console` and everything below it; and `/`, where whoever follows the address that a start prints arrives."""
     settings = orders.settings
     redirect = ConsoleRedirect(settings.console_url, orders.console_port, Visitors(settings.trusted_proxies))
     for method in ("GET", "HEAD"):
+        routes.add_open(method, "/", redirect.handle)
         routes.add_open(method, PATH, redirect.handle)
         routes.add_below(method, f"{PATH}/", redirect.handle)

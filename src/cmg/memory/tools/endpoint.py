@@ -104,7 +104,7 @@ def _converted(tool: Tool, arguments: dict[str, Any]) -> Any:
     try:
         return msgspec.convert(arguments, tool.arguments)
     except msgspec.ValidationError as error:
-        raise misfit(error) from error
+        raise misfit(error, tool.arguments) from error
 
 
 def _listed(tool: Tool) -> ListedTool:
