@@ -97,12 +97,26 @@ async def test_a_killed_gateway_worker_loses_and_doubles_nothing(crashing: Servi
 async def test_killed_backstage_loses_and_doubles_nothing(crashing: Service, load: Load) -> None:
     (victim,) = crashing.pids("backstage")
     await _damage(load, lambda: kill(victim), 10)
-
-    async def control_plane() -> bool:
-        return (await asyncio.to_thread(crashing.call, "GET", "/admin/v1/keys"))[0] == 200
-
-    await eventually(control_plane, 10, "the control plane answers again")
+    await eventually(lambda: _keys(crashing), 10, "the control plane answers again")
     assert crashing.pids("backstage") != [victim]
+
+
+async def test_processes_that_are_stopped_are_replaced_and_nothing_is_lost(crashing: Service, load: Load) -> None:
+    """One of each kind at once. A call that the stopped gateway held is cut when that is killed, and so has an end."""
+    victims = {kind: crashing.pids(kind)[0] for kind in ("gateway", "backstage", "notes", "embedder")}
+    for pid in victims.values():
+        kill(pid, signal.SIGSTOP)
+
+    async def replaced() -> bool:
+        return all(victims[kind] not in crashing.pids(kind) and crashing.pids(kind) for kind in victims)
+
+    await eventually(replaced, 40, "another process is at each post")
+    await _damage(load, lambda: None, 20)
+    await eventually(lambda: _keys(crashing), 20, "the control plane answers again")
+
+
+async def _keys(service: Service) -> bool:
+    return (await asyncio.to_thread(service.call, "GET", "/admin/v1/keys"))[0] == 200
 
 
 async def test_a_killed_postgres_loses_and_doubles_nothing(crashing: Service, load: Load) -> None:

@@ -14,6 +14,7 @@ import uvloop
 
 from cmg.app.processes.orders import Orders, decode
 from cmg.app.processes.resources import Resources
+from cmg.app.processes.watchdog.beat import beating, tell_when_asked
 from cmg.kit.clock import SystemClock
 from cmg.telemetry import logs
 
@@ -160,6 +161,7 @@ _LOADED = {
 
 def main(kind: str, worker: str) -> None:
     """Load what the process runs, wait for the orders, and run."""
+    tell_when_asked()
     gc.disable()  # what is loaded stays, so nothing of it can be collected
     for module in _LOADED[kind]:
         importlib.import_module(module)
@@ -173,7 +175,7 @@ def main(kind: str, worker: str) -> None:
     settings = orders.settings
     logs.configure(settings.log_level, f"{kind}-{worker}", orders.log_spool, settings.logs.spool_bytes)
     logs.follow_levels(orders.log_levels, settings.log_level, SystemClock())
-    uvloop.run(_KINDS[kind](orders))
+    uvloop.run(beating(orders.beat, _KINDS[kind](orders)))
 
 
 if __name__ == "__main__":

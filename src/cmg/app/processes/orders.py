@@ -28,6 +28,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     console_port: int = 0
     first: Literal["now", "late", "done"] = "done"  # what a start has to do once: before the first worker, beside them
     report: int = -1  # file descriptor where backstage tells how that went
+    beat: int = -1  # the same where a process says that its loop comes round
 
     @property
     def duties(self) -> Duties:

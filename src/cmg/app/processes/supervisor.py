@@ -13,6 +13,8 @@ from typing import Literal
 import msgspec
 
 from cmg.app.processes.orders import Orders, encode
+from cmg.app.processes.watchdog.beat import TELL
+from cmg.app.processes.watchdog.watch import Watch
 from cmg.kit.clock import Clock
 from cmg.telemetry.logs import get_logger
 
@@ -20,6 +22,7 @@ Kind = Literal["gateway", "backstage", "notes", "embedder"]
 _BACKOFF_S = (0.1, 10.0)
 _STEADY_S = 30.0  # a child that lived this long begins again at the shortest back-off
 _EXTRA_S = 5.0  # beyond the streams' grace: writing what is queued, closing
+_TELL_S = 0.5  # for a process that hangs to say where
 _LEAVE_S = 0.25  # within it the processes that accept connections have heard that they are to end
 _log = get_logger("cmg.app.supervisor")
 
@@ -38,6 +41,8 @@ class Post:
 
 class Supervisor:
     """Runs posts until told to stop. `ended` is called after a process died and before it is replaced.
+
+    A process that hangs is killed, so that it is replaced as well.
 
     `orders` is what the next child is told.
     """
@@ -84,21 +89,41 @@ class Supervisor:
             backoff = min(backoff * 2, _BACKOFF_S[1])
 
     async def _run(self, post: Post, turn: asyncio.Event | None) -> int:
-        child = await asyncio.create_subprocess_exec(
-            *post.command(),
-            stdin=asyncio.subprocess.PIPE,
-            pass_fds=(self._listening, *self._of_backstage(post)),
-            start_new_session=True,  # a Ctrl-C reaches the supervisor alone, which stops the children in order
-        )
-        self._children[post] = child
-        assert child.stdin is not None
-        if turn is not None:
-            await turn.wait()
-        orders = msgspec.structs.replace(self.orders, worker=post.worker, listening=self._listening)
-        with contextlib.suppress(ConnectionError):  # it died at once: its exit code tells
-            child.stdin.write(encode(orders))
-            await child.stdin.drain()
-        return await child.wait()
+        with Watch(self._clock) as watch:
+            child = await asyncio.create_subprocess_exec(
+                *post.command(),
+                stdin=asyncio.subprocess.PIPE,
+                pass_fds=(self._listening, watch.writing, *self._of_backstage(post)),
+                start_new_session=True,  # a Ctrl-C reaches the supervisor alone, which stops the children in order
+            )
+            self._children[post] = child
+            assert child.stdin is not None
+            if turn is not None:
+                await turn.wait()
+            orders = msgspec.structs.replace(
+                self.orders, worker=post.worker, listening=self._listening, beat=watch.writing
+            )
+            with contextlib.suppress(ConnectionError):  # it died at once: its exit code tells
+                child.stdin.write(encode(orders))
+                await child.stdin.drain()
+            watching = asyncio.create_task(self._watch(post, child, watch))
+            try:
+                return await child.wait()
+            finally:
+                watching.cancel()
+
+    async def _watch(self, post: Post, child: asyncio.subprocess.Process, watch: Watch) -> None:
+        """Kill the child when it hangs. One that is to end has its grace, and is killed by whoever told it."""
+        wrong = await watch.hangs(child.pid)
+        if self._stopping:
+            return
+        silent_s = watch.silence.silent_s
+        _log.error("a process hangs and is killed", kind=post.kind, worker=post.worker, reason=wrong, silent_s=silent_s)
+        with contextlib.suppress(ProcessLookupError):
+            if not watch.silence.stopped_s:
+                child.send_signal(TELL)
+                await self._clock.sleep(_TELL_S)
+            child.kill()
 
     def _of_backstage(self, post: Post) -> tuple[int, ...]:
         """The console's socket and the pipe of the reports are backstage's alone."""
