@@ -39,7 +39,7 @@ def backup(*, file: Path, as_json: bool) -> None:
     if file.exists():
         raise click.UsageError(f"{file} is there already; name a new file")
     manifest = with_services(
-        lambda services: write_backup(services.dsn, services.settings.data_dir, file, clock=SystemClock()), stored=True
+        lambda services: write_backup(services.dsn, services.settings.data_dir, file, clock=SystemClock())
     )
     _print(manifest, file, "written", as_json=as_json)
     key = _master_key(config.load())
@@ -127,7 +127,7 @@ def import_samples(*, file: Path, as_json: bool) -> None:
 
     What was loaded before stays; of two samples of a series at one time the later import's counts.
     """
-    found = with_services(lambda services: _import(services, file))
+    found = with_services(lambda services: _import(services, file), first=True)
     if as_json:
         print_json({"samples": found.samples, "series": found.series})
     else:

@@ -29,7 +29,7 @@ def keys() -> None:
 @json_option
 def create(*, as_json: bool, **options: Any) -> None:
     """Create a key. Its secret is shown this once."""
-    _print_made(_on_keys(lambda use: use.create(COMMAND_LINE, fields_of(options))), as_json=as_json)
+    _print_made(_on_keys(lambda use: use.create(COMMAND_LINE, fields_of(options)), first=True), as_json=as_json)
 
 
 @keys.command("list")
@@ -116,8 +116,8 @@ def revoke(*, key_id: str, as_json: bool) -> None:
     _print_key(_on_keys(lambda use: use.revoke(COMMAND_LINE, key_id)), as_json=as_json)
 
 
-def _on_keys(use: Callable[[Keys], Awaitable[Any]]) -> Any:
-    return with_basics(lambda basics: use(basics.keys))
+def _on_keys(use: Callable[[Keys], Awaitable[Any]], *, first: bool = False) -> Any:
+    return with_basics(lambda basics: use(basics.keys), first=first)
 
 
 def _view(key: ApiKey) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def workspaces() -> None:
 def create_workspace(*, name: str, workspace_id: str | None, timezone: str | None, as_json: bool) -> None:
     """Create a workspace."""
     fields = {"name": name, "id": workspace_id, "timezone": timezone}
-    made = with_basics(lambda basics: basics.workspaces.create(COMMAND_LINE, fields))
+    made = with_basics(lambda basics: basics.workspaces.create(COMMAND_LINE, fields), first=True)
     (print_json if as_json else print_fields)(workspace_view(made))
 
 

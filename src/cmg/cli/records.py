@@ -41,7 +41,7 @@ def usage() -> None:
 def report(*, as_json: bool, as_csv: bool, **asked: str | None) -> None:
     """Sum up calls by the groups asked for, most expensive first."""
     asked["from"] = asked.pop("from_")
-    found = with_basics(lambda basics: basics.usage.report(asked, None), stored=True)
+    found = with_basics(lambda basics: basics.usage.report(asked, None))
     if as_csv:
         click.echo(csv_table(found), nl=False)
     elif as_json:
@@ -64,7 +64,7 @@ def audit() -> None:
 @json_option
 def verify(*, as_json: bool) -> int:
     """Walk the chain of hashes; exit 1 when it is broken."""
-    verdict = with_basics(lambda basics: basics.audit.verify(), stored=True)
+    verdict = with_basics(lambda basics: basics.audit.verify())
     if as_json:
         print_json(msgspec.structs.asdict(verdict))
     elif verdict.ok:
@@ -115,7 +115,7 @@ def export(*, user: str, workspace: str, output: Path | None, reason: str, as_js
                 file.write(piece)
             file.flush()
 
-    with_services(write, stored=True)
+    with_services(write)
     if output is not None and as_json:
         print_json({"file": str(output), "bytes": output.stat().st_size})
 
@@ -129,9 +129,7 @@ def erase(*, user: str, workspace: str, yes: bool, as_json: bool) -> None:
     """Erase a user from everything that is stored; prints a receipt that counts what went."""
     if not yes and not _confirmed(user, workspace):
         raise click.UsageError("nothing was erased; say --yes to erase without being asked")
-    receipt = with_services(
-        lambda services: services.control.erasure.erase(workspace, user, COMMAND_LINE.name), stored=True
-    )
+    receipt = with_services(lambda services: services.control.erasure.erase(workspace, user, COMMAND_LINE.name))
     if as_json:
         print_json(msgspec.to_builtins(receipt))
         return

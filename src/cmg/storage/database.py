@@ -321,10 +321,13 @@ class Database:
             raise DatabaseAway("the database cannot be reached; try again in a moment") from error
 
 
-async def connect_once(dsn: str) -> asyncpg.Connection:
-    """A connection for a command, as a migration; `StorageError` says why there is none. The caller closes it."""
+async def connect_once(dsn: str, *, direct: bool = False) -> asyncpg.Connection:
+    """A connection for a command, as a migration; `StorageError` says why there is none. The caller closes it.
+
+    Unless `direct`, it is looked at whether a pooler stands between, and what it keeps.
+    """
     try:
-        sessions = await _keeps_sessions(dsn)
+        sessions = direct or await _keeps_sessions(dsn)
         connection = await asyncpg.connect(dsn, timeout=_COMMAND_CONNECT_S) if sessions else None
     except TimeoutError as error:
         raise DatabaseUnreachable(

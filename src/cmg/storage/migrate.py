@@ -52,16 +52,20 @@ async def migrate(
     folder: Traversable | None = None,
     only: Collection[str] | None = None,
     clock: Clock | None = None,
+    stored: bool = False,
+    direct: bool = False,
 ) -> list[str]:
     """Apply what is missing and return the names applied; several processes may do so at once.
 
-    `only` leaves out every migration whose name is not in it (to reach the schema of an older backup).
-    `StorageError` when an applied file has changed since, a file fails (its transaction is rolled back), or the
-    database cannot be reached.
+    `only` leaves out every migration whose name is not in it (to reach the schema of an older backup). `stored`: a
+    database where nothing ever was is refused. `direct`: no pooler can stand before it. `StorageError` when an applied
+    file has changed since, a file fails (its transaction is rolled back), or the database cannot be reached.
     """
     wanted = [one for one in migrations(folder) if only is None or one.name in only]
-    connection = await connect_once(dsn)
+    connection = await connect_once(dsn, direct=direct)
     try:
+        if stored and not await applied(connection):
+            raise StorageError("nothing was ever stored in this database: is CMG_DATABASE_URL right?")
         async with connection.transaction():
             await connection.execute(_SQL["lock_migrations"], _LOCK)
             await connection.execute(_SQL["create_schema_migrations"])

@@ -188,12 +188,20 @@ ABOUT_WHAT_IS_STORED = (
     "memory erase --user ada --yes",
     "audit verify",
     "usage report",
+    "keys list",
+    "keys revoke 0123456789abcdef",
+    "workspaces list",
+    "accounts list",
+    "accounts reset ada@example.com",
+    "logs search",
+    "incidents list",
+    "alerts list",
 )
 
 
 @pytest.mark.parametrize("words", ABOUT_WHAT_IS_STORED)
 def test_a_place_where_nothing_was_ever_stored_is_told_and_not_made(bare: Shell, tmp_path: Path, words: str) -> None:
-    """As with a mistyped or forgotten CMG_DATA_DIR: an empty backup would look like a good one."""
+    """As with a mistyped or forgotten CMG_DATA_DIR: an empty backup or list would look like a good one."""
     done = bare.run(*words.split())
     assert (done.code, done.out) == (1, "")
     assert "is CMG_DATA_DIR right?" in done.err
@@ -206,6 +214,13 @@ def test_a_database_where_nothing_was_ever_stored_is_told_and_not_filled(
     monkeypatch.setenv("CMG_DATABASE_URL", empty_dsn)
     for _ in range(2):
         assert "is CMG_DATABASE_URL right?" in bare.run("backup", "b.tar").err
+        assert "is CMG_DATABASE_URL right?" in bare.run("keys", "list").err
+
+
+def test_what_may_be_made_first_makes_its_place(bare: Shell, empty_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CMG_DATABASE_URL", empty_dsn)
+    made = bare.json("keys", "create", "--name", "before the first start")
+    assert [one["id"] for one in bare.json("keys", "list")["items"]] == [made["id"]]
 
 
 def test_a_user_without_a_name_is_no_user(shell: Shell) -> None:

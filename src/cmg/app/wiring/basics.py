@@ -56,10 +56,10 @@ def basics_of(
 
 
 @contextlib.asynccontextmanager
-async def basics_on(settings: Settings, dsn: str) -> AsyncIterator[Basics]:
-    """The same on a database that is migrated first. Raises `StorageError`."""
+async def basics_on(settings: Settings, dsn: str, *, stored: bool = False) -> AsyncIterator[Basics]:
+    """The same on a database that is migrated first; `stored` refuses an empty one. Raises `StorageError`."""
     clock, instruments = SystemClock(), Instruments()
-    await migrate(dsn, clock=clock)
+    await migrate(dsn, clock=clock, stored=stored, direct=settings.database_url is None)
     database = Database(dsn, clock=clock, instruments=instruments, max_size=4)
     try:
         await database.open()
@@ -71,10 +71,10 @@ async def basics_on(settings: Settings, dsn: str) -> AsyncIterator[Basics]:
 
 
 @contextlib.asynccontextmanager
-async def open_basics(settings: Settings) -> AsyncIterator[Basics]:
+async def open_basics(settings: Settings, *, stored: bool = False) -> AsyncIterator[Basics]:
     """The same on the database that the settings name, embedded or given; everything is closed on leaving.
 
     Raises `StorageError` when the database cannot be started or is not ours.
     """
-    async with database_place(settings) as place, basics_on(settings, place.dsn) as basics:
+    async with database_place(settings) as place, basics_on(settings, place.dsn, stored=stored) as basics:
         yield basics

@@ -102,19 +102,19 @@ def services_of(
 
 
 @contextlib.asynccontextmanager
-async def services_on(settings: Settings, dsn: str) -> AsyncIterator[Services]:
-    """The use cases on a database that is migrated first. Raises `StorageError`."""
-    async with basics_on(settings, dsn) as basics:
+async def services_on(settings: Settings, dsn: str, *, stored: bool = False) -> AsyncIterator[Services]:
+    """The use cases on a database that is migrated first; `stored` refuses an empty one. Raises `StorageError`."""
+    async with basics_on(settings, dsn, stored=stored) as basics:
         services = services_of(settings, dsn, basics.database, basics.feed, SystemClock(), basics.instruments)
         yield services
         await services.people.close()
 
 
 @contextlib.asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
+async def open_services(settings: Settings, *, stored: bool = False) -> AsyncIterator[Services]:
     """The use cases on the migrated database, embedded or given; everything is closed on leaving.
 
     Raises `StorageError` when the database cannot be started or is not ours.
     """
-    async with database_place(settings) as place, services_on(settings, place.dsn) as services:
+    async with database_place(settings) as place, services_on(settings, place.dsn, stored=stored) as services:
         yield services

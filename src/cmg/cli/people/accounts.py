@@ -61,7 +61,7 @@ def create(*, as_json: bool, **fields: Any) -> None:
     async def made(people: People) -> Account:
         return await people.accounts.create(COMMAND_LINE, fields, await people.passwords.hash(password))
 
-    view = account_view(_on_people(made))
+    view = account_view(_on_people(made, first=True))
     if as_json:
         print_json({**view, "password": password})
         return
@@ -74,7 +74,7 @@ def create(*, as_json: bool, **fields: Any) -> None:
 @json_option
 def invite(*, as_json: bool, **fields: Any) -> None:
     """Create an account whose owner chooses the password, with a token that is good for a week."""
-    _print_link(_on_people(lambda people: people.accounts.invite(COMMAND_LINE, fields)), as_json=as_json)
+    _print_link(_on_people(lambda people: people.accounts.invite(COMMAND_LINE, fields), first=True), as_json=as_json)
 
 
 @accounts.command("reset")
@@ -110,8 +110,8 @@ def drop_second_factor(*, email: str, as_json: bool) -> None:
     _print(found, as_json=as_json)
 
 
-def _on_people(use: Callable[[People], Awaitable[Any]]) -> Any:
-    return with_services(lambda services: use(services.people))
+def _on_people(use: Callable[[People], Awaitable[Any]], *, first: bool = False) -> Any:
+    return with_services(lambda services: use(services.people), first=first)
 
 
 def _on_account(email: str, use: Callable[[People, str], Awaitable[Any]]) -> Any:
