@@ -61,6 +61,17 @@ async def test_a_key_sees_its_own_workspace_only(database: Database, get: Get) -
     assert (await get(f"/{theirs}")).json()["workspace"] == "other"
 
 
+async def test_a_models_calls_are_also_those_that_it_did_not_answer(database: Database, get: Get) -> None:
+    failed = uuid7_hex()
+    await _store(
+        database,
+        usage_payload(id=failed, model_asked="far/ann/big", upstream="far", status="error"),
+        usage_payload(model_asked="near/ann/big", upstream="far", status="error"),
+    )
+    for name in ("ann/big", "far/ann/big"):
+        assert [one["id"] for one in (await get(model=name)).json()["items"]] == [failed]
+
+
 async def test_filters_hold_together(database: Database, get: Get) -> None:
     wanted = uuid7_hex()
     await _store(

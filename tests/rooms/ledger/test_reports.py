@@ -91,6 +91,19 @@ async def test_a_call_with_two_tags_counts_for_both_and_once_in_all(database: Da
     assert [(item["user"], item["calls"]) for item in only["items"]] == [(None, 1)]
 
 
+async def test_calls_that_failed_count_for_the_model_that_was_asked_for(database: Database, get: Get) -> None:
+    asked = {"model_asked": "far/ann/big", "upstream": "far"}
+    await _store(
+        database,
+        usage_payload(**asked, model_answered="ann/big"),
+        usage_payload(**asked, status="error"),
+        usage_payload(model_asked="far/ann/big", upstream=None, status="error"),
+    )
+    rows = (await get("/usage", group_by="model")).json()["items"]
+    assert [(one["model"], one["calls"], one["errors"]) for one in rows] == [("ann/big", 2, 1), ("far/ann/big", 1, 1)]
+    assert (await get("/usage", model="ann/big")).json()["totals"]["errors"] == 1
+
+
 async def test_days_are_those_of_each_workspaces_calendar(database: Database, get: Get) -> None:
     times = ["2026-10-24T23:30", "2026-10-25T00:30", "2026-10-25T23:30", "2026-10-26T00:30"]
     rows = [usage_payload(workspace_id="berlin", at=_moment(text, BERLIN)) for text in times]

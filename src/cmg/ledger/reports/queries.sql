@@ -1,11 +1,13 @@
 -- name: usage_sums
 -- Sums of the calls of some workspaces (all of one time zone) in a period, by the groups that are asked for.
 -- Filters that are NULL let everything pass. A call with several tags counts for each of them when tags are a group.
+-- A call that nobody answered counts for the model that it asked an upstream for, as those that were answered.
 SELECT
     CASE WHEN $9::boolean THEN u.key_id END AS key,
     CASE WHEN $10::boolean THEN u.workspace_id END AS workspace,
     CASE WHEN $11::boolean THEN u.user_id END AS "user",
-    CASE WHEN $12::boolean THEN coalesce(u.model_answered, u.model_asked) END AS model,
+    CASE WHEN $12::boolean THEN coalesce(u.model_answered, CASE WHEN starts_with(u.model_asked, u.upstream || '/')
+        THEN substr(u.model_asked, length(u.upstream) + 2) ELSE u.model_asked END) END AS model,
     CASE WHEN $13::boolean THEN t.tag END AS tag,
     CASE WHEN $14::boolean THEN width_bucket(u.at, $8::timestamptz[]) END AS day,
     count(*) AS calls,
@@ -22,7 +24,7 @@ LEFT JOIN LATERAL unnest(CASE WHEN $13::boolean THEN u.tags END) AS t (tag) ON t
 WHERE u.workspace_id = ANY($1::text[]) AND u.at >= $2 AND u.at < $3
     AND ($4::text IS NULL OR u.key_id = $4)
     AND ($5::text IS NULL OR u.user_id = $5)
-    AND ($6::text IS NULL OR u.model_answered = $6 OR u.model_asked = $6)
+    AND ($6::text IS NULL OR u.model_answered = $6 OR u.model_asked IN ($6, u.upstream || '/' || $6))
     AND ($7::text IS NULL OR u.tags @> ARRAY[$7])
 GROUP BY 1, 2, 3, 4, 5, 6
 ORDER BY sum(u.cost_nano) DESC, count(*) DESC, 6, 1, 2, 3, 4, 5
@@ -65,7 +67,7 @@ SELECT c.* FROM unnest($1::text[]) AS w (id) CROSS JOIN LATERAL (
     WHERE u.workspace_id = w.id AND u.at >= $2 AND u.at <= $3 AND (u.at, u.id) < ($3, $4::uuid)
         AND ($5::text IS NULL OR u.key_id = $5)
         AND ($6::text IS NULL OR u.user_id = $6)
-        AND ($7::text IS NULL OR u.model_answered = $7 OR u.model_asked = $7)
+        AND ($7::text IS NULL OR u.model_answered = $7 OR u.model_asked IN ($7, u.upstream || '/' || $7))
         AND ($8::text IS NULL OR u.status = $8)
     ORDER BY u.at DESC, u.id DESC LIMIT $9
 ) AS c
