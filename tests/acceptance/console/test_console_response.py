@@ -186,4 +186,6 @@ def test_a_runbook_is_read(admin: Tab) -> None:
     admin.page.get_by_role("link", name="Requests take too long").click()
     expect(admin.page.locator("h3", has_text="First checks")).to_be_visible()
     assert admin.serious() == []
+    admin.page.get_by_role("link", name="database-slow").click()
+    expect(admin.page.locator("body")).to_contain_text("The database is slow")
     assert admin.said == []

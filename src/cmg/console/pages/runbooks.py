@@ -1,5 +1,7 @@
 """Runbooks: what to do, as it was shipped with this version."""
 
+import re
+
 from nicegui import ui
 
 from cmg.console.parts.figures import card, html
@@ -8,6 +10,7 @@ from cmg.console.parts.markup import link
 from cmg.console.parts.tables import Column, listed
 from cmg.console.visit import View
 
+_OTHER = re.compile(r"\]\(([a-z-]+)\.md\)")  # how a runbook names another: as the file beside it
 _COLUMNS = (Column("Runbook", lambda row: link(row["title"], f"/runbooks/{row['name']}")),)
 
 
@@ -25,4 +28,5 @@ async def runbook(view: View) -> None:
     told = await view.get(f"/admin/v1/runbooks/{view.path['name']}")
     title, _, text = told["text"].partition("\n")
     with card(title.lstrip("# ")):
-        ui.markdown(text.replace("\n## ", "\n### "), extras=["fenced-code-blocks", "tables"]).classes("cmg-text")
+        text = _OTHER.sub(r"](/runbooks/\1)", text.replace("\n## ", "\n### "))
+        ui.markdown(text, extras=["fenced-code-blocks", "tables"]).classes("cmg-text")
