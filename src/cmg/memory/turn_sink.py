@@ -53,7 +53,7 @@ def messages_of(batch: TurnBatch, redactor: Redactor, clock: Clock) -> list[Mess
 
 def _message(thread: Thread, turn: KeptTurn, redactor: Redactor, clock: Clock) -> Message:
     content = redactor.text(clean(turn.content))
-    name = None if turn.name is None else clean(turn.name)
+    name = None if turn.name is None else redactor.text(clean(turn.name))
     return Message(
         thread=thread,
         message_id=content_id(turn.role, name, content, turn.occurrence),

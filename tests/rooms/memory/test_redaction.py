@@ -4,12 +4,16 @@ import pytest
 
 from cmg.config import MemorySettings
 from cmg.identity.models import MemoryPolicy
+from cmg.memory.api.reading import messages_of
+from cmg.memory.api.schemas import IngestMessage, IngestRequest
 from cmg.memory.items.feedback import Feedback
 from cmg.memory.items.models import NewItem
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, Thread
+from cmg.memory.store import MemoryStore
 from cmg.memory.text.redaction import Redactor
 from cmg.memory.turn_sink import TurnSink
+from cmg.memory.writing import TurnWriter
 from rooms.memory.conftest import Memory, said, scope
 from support.policies import policies
 
@@ -102,6 +106,20 @@ async def test_turns_and_items_are_redacted_before_they_are_stored(memory: Memor
     everything = str([dict(row) for row in await memory.database.fetch("SELECT * FROM memory_turns")])
     assert "example.org" not in everything
     assert "sk-proj" not in everything
+
+
+async def test_the_name_of_who_speaks_is_redacted_whichever_way_it_comes(memory: Memory) -> None:
+    """And the same in all ways: a history that was ingested and is sent with a call is known."""
+    settings = MemorySettings(redact=["email"])
+    memory.sink = TurnSink(memory.clock, policies(settings))
+    message = IngestMessage(role="user", content="Hello, old boat", name="ana@example.org")
+    asked = IngestRequest(user_id="ana", thread_id="monday", messages=[message])
+    messages = messages_of(asked, ("default", None), memory.clock.now(), Redactor(["email"]))
+    async with memory.database.transaction() as conn:
+        assert await TurnWriter(MemoryStore(), memory.clock, policies(settings)).write(conn, messages) == 1
+    await memory.keep(scope(), said("Hello, old boat", name="ana@example.org"))
+    rows = await memory.database.fetch("SELECT name, content FROM memory_turns")
+    assert [tuple(row) for row in rows] == [("[redacted:email]", "Hello, old boat")]
 
 
 async def test_a_comment_on_an_item_is_redacted_too(memory: Memory) -> None:

@@ -58,7 +58,7 @@ def messages_of(request: IngestRequest, writer: Writer, now: datetime, redactor:
     messages = []
     for place, one in enumerate(given):
         content = redactor.text(clean(texts[place]))
-        name = None if one.name is None else clean(one.name)
+        name = None if one.name is None else redactor.text(clean(one.name))
         if one.role not in KEPT_ROLES or is_blank(content):
             continue
         key = (one.role, name, content)

@@ -80,8 +80,11 @@ def _size(batch: TurnBatch) -> int:
 
 
 def _redacted(batch: TurnBatch, redactor: Redactor) -> TurnBatch:
+    def text(given: str) -> str:
+        return redactor.text(clean(given))
+
     turns = tuple(
-        msgspec.structs.replace(turn, content=redactor.text(clean(turn.content)), name=turn.name and clean(turn.name))
+        msgspec.structs.replace(turn, content=text(turn.content), name=turn.name and text(turn.name))
         for turn in batch.turns
     )
     return msgspec.structs.replace(batch, turns=turns)

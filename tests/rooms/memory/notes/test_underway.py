@@ -110,10 +110,11 @@ async def test_what_was_said_before_an_erasure_does_not_come_back_while_it_is_on
 
 async def test_secrets_are_taken_out_before_they_are_stored_or_noted(memory: Memory) -> None:
     memory.service.policies = policies(msgspec.structs.replace(memory.service.policies.settings, redact=("email",)))
-    memory.remember(scope(), said("My cat writes to mia@example.org."))
+    memory.remember(scope(), said("My cat writes to mia@example.org.", name="ana@example.org"))
     found = await memory.recall(scope(thread="x"), "To whom does my cat write?")
     assert found.text is not None
     assert "[redacted:email]" in found.text
+    assert "ana@example.org" not in found.text
 
 
 async def test_another_users_words_on_their_way_are_nobody_elses(memory: Memory) -> None:
