@@ -150,7 +150,7 @@ async def test_nothing_of_an_erased_person_is_left_anywhere(house: Service, cana
         assert receipt.status == 200, receipt.body
         erased = receipt.json["erased"]
         assert erased["turns"] >= 7, erased
-        assert erased["facts"] >= 2, erased  # the written memory's versions, and what was drawn meanwhile
+        assert erased["facts"] >= 1, erased  # the written memory, and what was drawn meanwhile
         assert (erased["operations"], erased["stored_answers"], erased["summaries"]) == (2, 2, 1)
         assert (erased["ledger"], erased["refused_records"], receipt.json["pending"]) == (4, 1, [])
         assert canary not in receipt.body.decode()

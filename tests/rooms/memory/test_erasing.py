@@ -16,6 +16,7 @@ from cmg.memory.control.tombstone_store import erased
 from cmg.memory.control.tombstones import TombstoneFile, TombstoneRetention
 from cmg.memory.extraction.models import Claim
 from cmg.memory.extraction.store import ExtractionStore
+from cmg.memory.items.models import Changes
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner, Thread
 from cmg.storage.database import Database
@@ -224,11 +225,23 @@ async def test_a_turn_that_was_deleted_comes_back_only_when_somebody_asks(
     memory: Memory, removal: Removal, database: Database
 ) -> None:
     await memory.keep(scope(), said("Forget this", "Keep this"))
-    row = await database.fetchrow("SELECT id, kind FROM memory_turns WHERE content = 'Forget this'")
-    assert (await removal.remove_items(ANA, {row["id"]: row["kind"]})).turns == 1
+    row = await database.fetchrow("SELECT id FROM memory_turns WHERE content = 'Forget this'")
+    assert (await removal.remove_items(ANA, [row["id"]])).turns == 1
     again = Memory(database, memory.clock, memory.service.instruments, memory.spool)  # knows no history
     await again.keep(scope(), said("Forget this", "Keep this", "And this"))
     assert await memory.contents() == ["Keep this", "And this"]
+
+
+async def test_a_receipt_counts_an_edited_turn_once(
+    memory: Memory, erasure: Erasure, database: Database, clock: ManualClock
+) -> None:
+    await memory.keep(scope(), said("The code is 1234.", "Keep it."))
+    edited = await database.fetchval("SELECT id FROM memory_turns WHERE content LIKE 'The code%'")
+    async with database.transaction() as conn:
+        await ItemWriter(clock, policies(PATIENT)).edit(conn, ANA, edited, Changes(content="The code is 9876."))
+    erased = (await erasure.erase("default", "ana", "cli")).erased
+    assert (erased["turns"], erased["facts"]) == (2, 0)
+    assert await _users(database) == []
 
 
 async def test_a_delete_takes_the_thread_or_agent_it_names(

@@ -8,7 +8,7 @@ import pytest
 
 from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.kit.turns import ITEM_KINDS
-from cmg.memory.items.models import FACT_KINDS, SAID_KINDS, Changes, Kept, NewItem, Version
+from cmg.memory.items.models import FACT_KINDS, SAID_KINDS, Changes, Gone, Kept, NewItem, Version
 from cmg.memory.items.store import ItemStore
 from cmg.memory.items.writing import VERSIONS, ItemWriter
 from cmg.memory.models import Owner, Thread
@@ -50,7 +50,7 @@ class Items:
         async with self.memory.database.transaction() as conn:
             return await self.writer.edit(conn, owner, item_id, Changes(**changes))
 
-    async def delete(self, *ids: UUID, owner: Owner = ANA) -> int:
+    async def delete(self, *ids: UUID, owner: Owner = ANA) -> Gone:
         async with self.memory.database.transaction() as conn:
             return await self.writer.delete(conn, owner, ids)
 
@@ -245,10 +245,10 @@ async def test_deleting_a_turn_deletes_what_came_from_it_alone(items: Items) -> 
     await items.put(lives_in("Berlin", turns[1], NOW))
     boat = {"kind": "profile", "origin": "rules", "quote": "I have a boat", "sources": (turns[2],)}
     (other,) = await items.put(note("I have a boat", **boat))
-    assert await items.delete(turns[0], turns[2], owner=Owner("default", "ben")) == 0
-    assert await items.delete(turns[0], turns[2]) == 3
+    assert await items.delete(turns[0], turns[2], owner=Owner("default", "ben")) == (0, 0, 0)
+    assert await items.delete(turns[0], turns[2]) == (3, 2, 1)
     assert ((await items.history(kept.item_id))[0].sources, await items.history(other.item_id)) == (turns[1:2], [])
-    assert await items.delete(turns[1]) == 2
+    assert await items.delete(turns[1]) == (2, 1, 1)
     assert await items.memory.contents() == []
     assert await items.memory.database.fetchval("SELECT count(*) FROM memory_facts") == 0
     assert await items.counts_are_right()
@@ -258,7 +258,7 @@ async def test_deleting_the_newest_word_makes_the_one_before_current_again(items
     turns = await items.say("I live in Berlin.", "I live in Paris.")
     for place, city in enumerate(("Berlin", "Paris")):
         (kept,) = await items.put(lives_in(city, turns[place], NOW + place * DAY))
-    assert await items.delete(turns[1]) == 2
+    assert await items.delete(turns[1]) == (2, 1, 1)
     assert await items.history(kept.item_id) == []
     rows = await items.memory.database.fetch("SELECT item_id FROM memory_facts")
     (berlin,) = await items.history(rows[0]["item_id"])
@@ -269,8 +269,17 @@ async def test_deleting_the_newest_word_makes_the_one_before_current_again(items
 async def test_deleting_an_item_deletes_all_its_versions(items: Items) -> None:
     (kept,) = await items.put(note("The code is 1234."))
     await items.edit(kept.item_id, content="The code is 9876.")
-    assert await items.delete(kept.item_id) == 2
+    assert await items.delete(kept.item_id) == (2, 0, 1)
     assert await items.memory.contents() == []
+
+
+async def test_an_edited_turn_is_one_turn_when_it_is_deleted(items: Items) -> None:
+    (turn,) = await items.say("The code is 1234.")
+    await items.edit(turn, content="The code is 9876.")
+    await items.edit(turn, content="The code is 5555.")
+    assert await items.delete(turn) == (3, 1, 0)
+    assert await items.memory.contents() == []
+    assert await items.counts_are_right()
 
 
 async def test_a_history_is_bounded(items: Items) -> None:

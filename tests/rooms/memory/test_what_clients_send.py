@@ -128,4 +128,4 @@ async def forget(client: Client, item_id: str) -> None:
     """Delete one passage, as somebody who was asked to forget it does."""
     writer = ItemWriter(client.memory.clock, client.memory.service.policies)
     async with client.memory.database.transaction() as conn:
-        assert await writer.delete(conn, Owner("default", "ana"), [UUID(item_id)]) == 1
+        assert await writer.delete(conn, Owner("default", "ana"), [UUID(item_id)]) == (1, 1, 0)

@@ -110,7 +110,7 @@ class Memories:
     async def delete(self, workspace_id: str, item_id: UUID) -> Removed:
         """Delete an item with its history for good. Raises `NotFound`."""
         item = await self.current(workspace_id, item_id)
-        return await self.removal.remove_items(Owner(workspace_id, item.user_id), {item_id: item.kind})
+        return await self.removal.remove_items(Owner(workspace_id, item.user_id), [item_id])
 
     async def delete_all(self, owner: Owner, doomed: Doomed = ALL) -> Removed:
         """Delete everything of a user, or what belongs to one of their threads, an agent or an application."""

@@ -152,7 +152,7 @@ SELECT coalesce(max(seq), 0) FROM memory_turns WHERE workspace_id = $1 AND user_
 
 -- name: doomed
 -- A bounded number of a user's items up to a place that are to go, of one thread, agent or application, or all.
-SELECT t.id, t.seq, t.kind FROM memory_turns t
+SELECT t.id, t.seq FROM memory_turns t
 WHERE t.workspace_id = $1 AND t.user_no = $2 AND t.seq > $3 AND t.seq <= $4
     AND ($5::text IS NULL OR t.thread_no = (
         SELECT h.thread_no FROM memory_threads h WHERE h.workspace_id = $1 AND h.user_no = $2 AND h.thread_id = $5))

@@ -7,7 +7,6 @@ import msgspec
 
 from cmg.kit.clock import Clock
 from cmg.memory.control import removal_store as store
-from cmg.memory.items.models import SAID_KINDS
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.models import Owner
 from cmg.storage.database import Connection, Database
@@ -26,7 +25,10 @@ class Doomed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Removed(msgspec.Struct, kw_only=True):
-    """How many passages that were said, and items that were written or drawn from them, are gone."""
+    """How many passages that were said, and items that were written or drawn from them, are gone.
+
+    Each once, however many versions of it there were.
+    """
 
     turns: int = 0
     facts: int = 0
@@ -66,7 +68,7 @@ class Removal:
                 wanted = (user, place, last, *msgspec.structs.astuple(doomed), _STEP)
                 rows = await store.doomed(conn, owner.workspace_id, wanted)
                 if rows:
-                    await self._take(conn, owner, {row["id"]: row["kind"] for row in rows}, removed, marked=marked)
+                    await self._take(conn, owner, [row["id"] for row in rows], removed, marked=marked)
                     place = rows[-1]["seq"]
                 if len(rows) < _STEP:
                     await store.drop_empty_threads(conn, owner.workspace_id, user)
@@ -82,11 +84,11 @@ class Removal:
                 await store.drop_user(conn, owner.workspace_id, user)
         return removed
 
-    async def remove_items(self, owner: Owner, kinds: dict[UUID, str]) -> Removed:
-        """Delete these items of a user; `kinds` says of which kind each is."""
+    async def remove_items(self, owner: Owner, ids: Collection[UUID]) -> Removed:
+        """Delete these items of a user."""
         removed = Removed()
         async with self._database.transaction(_STEP_S) as conn:
-            await self._take(conn, owner, kinds, removed, marked=True)
+            await self._take(conn, owner, ids, removed, marked=True)
             user = await store.hold(conn, owner)
             if user is not None:
                 await store.drop_empty_threads(conn, owner.workspace_id, user)
@@ -106,12 +108,10 @@ class Removal:
         return await store.drop_summaries(self._database, owner)
 
     async def _take(
-        self, conn: Connection, owner: Owner, kinds: dict[UUID, str], removed: Removed, *, marked: bool
+        self, conn: Connection, owner: Owner, ids: Collection[UUID], removed: Removed, *, marked: bool
     ) -> None:
-        ids: Collection[UUID] = list(kinds)
         if marked:
             await store.mark(conn, owner.workspace_id, ids, self._clock.now())
         gone = await self._writer.delete(conn, owner, ids)
-        said = sum(kind in SAID_KINDS for kind in kinds.values())
-        removed.turns += min(said, gone)
-        removed.facts += max(0, gone - said)
+        removed.turns += gone.turns
+        removed.facts += gone.facts

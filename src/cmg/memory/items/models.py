@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -68,6 +68,17 @@ class Kept(msgspec.Struct, frozen=True):
     item_id: UUID | None
     outcome: Outcome
     reason: str | None = None
+
+
+class Gone(NamedTuple):
+    """What was deleted. Passages and facts count once, however many earlier versions went with them; rows are all."""
+
+    rows: int
+    turns: int
+    facts: int
+
+
+NOTHING_GONE = Gone(0, 0, 0)
 
 
 class Changes(msgspec.Struct, frozen=True, kw_only=True):

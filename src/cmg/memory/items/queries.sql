@@ -187,20 +187,24 @@ UPDATE memory_facts SET sources = ARRAY(SELECT unnest(sources) EXCEPT SELECT unn
 WHERE sources && $3::uuid[] AND user_no = $2 AND workspace_id = $1 AND ($4::uuid[] IS NULL OR item_id = ANY($4));
 
 -- name: delete_items
--- Delete rows of one user with all that hangs on them, the summaries of their threads too, and count the user down.
+-- Delete rows of one user with all that hangs on them, the summaries of their threads too, and count the user down. How many
+-- rows that makes, and of them passages (kinds: $4) and facts; an item and its earlier versions are one.
 WITH gone AS (
-    DELETE FROM memory_turns WHERE id = ANY($3::uuid[]) AND user_no = $2 AND workspace_id = $1 RETURNING id, thread_no, length
+    DELETE FROM memory_turns WHERE id = ANY($3::uuid[]) AND user_no = $2 AND workspace_id = $1
+    RETURNING id, thread_no, length, kind = ANY($4::text[]) AS said, retired_at IS NOT NULL AS earlier
 ), unsaid AS (
     DELETE FROM memory_summaries WHERE workspace_id = $1 AND thread_no IN (SELECT thread_no FROM gone)
 ), unused AS (
     DELETE FROM memory_turn_uses WHERE workspace_id = $1 AND item_id IN (SELECT id FROM gone)
 ), sums AS (
-    SELECT count(*) AS turns, coalesce(sum(length), 0) AS length FROM gone
+    SELECT count(*) AS rows, coalesce(sum(length), 0) AS length,
+        count(*) FILTER (WHERE said AND NOT earlier) AS turns, count(*) FILTER (WHERE NOT said AND NOT earlier) AS facts
+    FROM gone
 ), counted AS (
-    UPDATE memory_users u SET turns = u.turns - s.turns, length = u.length - s.length
+    UPDATE memory_users u SET turns = u.turns - s.rows, length = u.length - s.length
     FROM sums s WHERE u.user_no = $2 AND u.workspace_id = $1
 )
-SELECT turns FROM sums;
+SELECT rows, turns, facts FROM sums;
 
 -- name: widowed_versions
 -- Versions that are left without a current one among the roots that were deleted ($3), the newest first.

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from cmg.memory.items.models import is_quoted
+from cmg.memory.items.models import NOTHING_GONE, Gone, is_quoted
 from cmg.memory.items.store import Holding, ItemStore
 from cmg.memory.vectors.renewal_store import VectorRenewal
 from cmg.storage.database import Connection
@@ -15,13 +15,13 @@ class Removal:
     def __init__(self, store: ItemStore, vectors: VectorRenewal) -> None:
         self._store, self._vectors = store, vectors
 
-    async def remove(self, conn: Connection, holding: Holding, ids: Collection[UUID]) -> int:
+    async def remove(self, conn: Connection, holding: Holding, ids: Collection[UUID]) -> Gone:
         """Delete passages and items with all their versions, and the facts drawn from nothing else.
 
-        Other facts lose these sources. Returns how many rows went.
+        Other facts lose these sources. Returns what went.
         """
         if not ids:
-            return 0
+            return NOTHING_GONE
         doomed = await self._store.doomed(conn, holding, ids)
         await self._store.drop_sources(conn, holding, doomed)
         return await self.delete_rows(conn, holding, doomed)
@@ -35,12 +35,12 @@ class Removal:
             await self._store.drop_sources(conn, holding, [source], lost)
             await self.delete_rows(conn, holding, orphaned)
 
-    async def delete_rows(self, conn: Connection, holding: Holding, ids: Collection[UUID]) -> int:
+    async def delete_rows(self, conn: Connection, holding: Holding, ids: Collection[UUID]) -> Gone:
         """Delete rows; where only earlier versions are left of an item, the newest is the current one again."""
         if not ids:
-            return 0
+            return NOTHING_GONE
         await self._vectors.gone(conn, holding.workspace_id, holding.user_no, ids)
-        count = await self._store.delete(conn, holding, ids)
+        gone = await self._store.delete(conn, holding, ids)
         for root, version in (await self._store.widowed(conn, holding, ids)).items():
             await self._store.promote(conn, holding, version, root)
-        return count
+        return gone

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from cmg.memory.items.models import NewItem, Version
+from cmg.memory.items.models import SAID_KINDS, Gone, NewItem, Version
 from cmg.memory.models import Owner
 from cmg.storage.database import Connection, Database
 from cmg.storage.named_sql import load
@@ -124,9 +124,12 @@ class ItemStore:
         only = None if facts is None else list(facts)
         await conn.execute(self._sql["drop_sources"], held.workspace_id, held.user_no, list(sources), only)
 
-    async def delete(self, conn: Connection, held: Holding, ids: Collection[UUID]) -> int:
+    async def delete(self, conn: Connection, held: Holding, ids: Collection[UUID]) -> Gone:
         """Delete rows; returns how many there were."""
-        return int(await conn.fetchval(self._sql["delete_items"], held.workspace_id, held.user_no, list(ids)))
+        given = (held.workspace_id, held.user_no, list(ids), SAID_KINDS)
+        row = await conn.fetchrow(self._sql["delete_items"], *given)
+        assert row is not None
+        return Gone(*row)
 
     async def widowed(self, conn: Connection, held: Holding, roots: Collection[UUID]) -> dict[UUID, UUID]:
         """Deleted root → the newest version that is left of it."""

@@ -66,5 +66,5 @@ class ItemUpkeep:
         for user_no, ids in found.items():
             async with self._database.transaction(_WRITE_S) as conn:
                 for holding in await ItemStore().hold_numbers(conn, [user_no]):
-                    total += await self._removal.remove(conn, holding, ids)
+                    total += (await self._removal.remove(conn, holding, ids)).rows
         return total

@@ -17,7 +17,17 @@ from cmg.kit.errors import InvalidRequest, NotFound
 from cmg.kit.ids import uuid7
 from cmg.memory.items.columns import fact_columns, text_columns, turn_columns
 from cmg.memory.items.decisions import Decision, decide
-from cmg.memory.items.models import ITEM_CHARACTERS, Changes, Kept, NewItem, Version, digest_of, is_quoted
+from cmg.memory.items.models import (
+    ITEM_CHARACTERS,
+    NOTHING_GONE,
+    Changes,
+    Gone,
+    Kept,
+    NewItem,
+    Version,
+    digest_of,
+    is_quoted,
+)
 from cmg.memory.items.removal import Removal
 from cmg.memory.items.salience import Weights, salience
 from cmg.memory.items.store import Holding, ItemStore
@@ -86,14 +96,14 @@ class ItemWriter:
             await self._store.read_again(conn, owner.workspace_id, item_id, now)
         return (await self._store.versions(conn, owner, item_id))[-1]
 
-    async def delete(self, conn: Connection, owner: Owner, ids: Collection[UUID]) -> int:
+    async def delete(self, conn: Connection, owner: Owner, ids: Collection[UUID]) -> Gone:
         """Delete turns and items for good, with all their versions and the facts drawn from nothing else.
 
-        Returns how many rows went; ids that are not this user's are passed over. A fact whose newest version goes with
+        Returns what went; ids that are not this user's are passed over. A fact whose newest version goes with
         its source has its version before as the current one again.
         """
         holding = await self._store.hold(conn, owner)
-        return 0 if holding is None else await self._removal.remove(conn, holding, ids)
+        return NOTHING_GONE if holding is None else await self._removal.remove(conn, holding, ids)
 
     def _redacted(self, item: NewItem) -> NewItem:
         """An item without secrets; one from a source that was stored before they were redacted is refused."""

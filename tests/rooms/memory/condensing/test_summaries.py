@@ -150,9 +150,9 @@ async def test_a_model_is_not_asked_beyond_the_days_ceiling(memory: Memory) -> N
 async def test_deleting_a_turn_takes_the_summary_and_it_is_made_anew_without_it(memory: Memory) -> None:
     await memory.keep(scope(), said(*LONG))
     await read(memory)
-    row = await memory.database.fetchrow("SELECT id, kind FROM memory_turns WHERE content = $1", DECISION)
+    row = await memory.database.fetchrow("SELECT id FROM memory_turns WHERE content = $1", DECISION)
     removal = Removal(memory.database, ItemWriter(memory.clock, policies(PATIENT)), memory.clock)
-    await removal.remove_items(Owner(WORKSPACE, "ana"), {row["id"]: row["kind"]})
+    await removal.remove_items(Owner(WORKSPACE, "ana"), [row["id"]])
     assert await kept(memory) == []
     await memory.keep(scope(), said("Go on.", at=2_000_000_000.0))
     await read(memory)
@@ -197,7 +197,7 @@ async def test_what_is_deleted_while_it_is_read_does_not_come_back(memory: Memor
     """A summary that was made from words that are gone is not stored."""
     await memory.keep(scope(), said(*LONG))
     thread_no = await memory.database.fetchval("SELECT thread_no FROM memory_threads")
-    item = await memory.database.fetchrow("SELECT id, kind FROM memory_turns WHERE content = $1", DECISION)
+    item = await memory.database.fetchrow("SELECT id FROM memory_turns WHERE content = $1", DECISION)
     removal = Removal(memory.database, ItemWriter(memory.clock, policies(PATIENT)), memory.clock)
 
     class Slow:
@@ -205,7 +205,7 @@ async def test_what_is_deleted_while_it_is_read_does_not_come_back(memory: Memor
 
         async def write(self, _claim: Claim, _before: str | None, unread: Any) -> None:
             if any(one.content == DECISION for one in unread.passages):
-                await removal.remove_items(Owner(WORKSPACE, "ana"), {item["id"]: item["kind"]})
+                await removal.remove_items(Owner(WORKSPACE, "ana"), [item["id"]])
 
     claim = Claim(thread_no=thread_no, thread=thread_of(scope()), extracted_seq=0, wanted=1, attempts=1)
     await keeper(memory, Slow()).renew(claim)
