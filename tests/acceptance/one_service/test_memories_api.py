@@ -178,7 +178,7 @@ async def test_a_mistyped_filter_is_told_and_nothing_is_deleted(api: Api, user: 
 
 
 async def test_an_expired_memory_is_neither_listed_nor_found(api: Api, user: str) -> None:
-    await add(api, user, "Yesterday's password is plum", expires_at="2026-01-01T00:00:00Z")
+    gone = await add(api, user, "Yesterday's password is plum", expires_at="2026-01-01T00:00:00Z")
     await add(api, user, "Tomorrow's password is fig", expires_at="2099-01-01T00:00:00Z")
     assert await contents(api, user) == ["Tomorrow's password is fig"]
     found = await api.post("/v1/memories/search", {"user_id": user, "query": "password"})

@@ -288,10 +288,11 @@ FROM (
 WHERE t.id = free.id;
 
 -- name: expired_items
--- Items whose time is over, a bounded number, by user.
+-- Items whose time is over, a bounded number, by user; that of an earlier version says nothing, it was changed since.
 -- cross-workspace: every workspace's items expire at the time they carry
 SELECT user_no, array_agg(id) AS ids FROM (
-    SELECT user_no, id FROM memory_turns WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2) over GROUP BY user_no;
+    SELECT user_no, id FROM memory_turns WHERE expires_at <= $1 AND retired_at IS NULL
+    ORDER BY expires_at LIMIT $2) over GROUP BY user_no;
 
 -- name: forgotten_items
 -- Items of a workspace that nobody has mentioned or used since a moment, a bounded number, by user.
