@@ -179,10 +179,42 @@ async def test_a_mistyped_filter_is_told_and_nothing_is_deleted(api: Api, user: 
 
 async def test_an_expired_memory_is_neither_listed_nor_found(api: Api, user: str) -> None:
     gone = await add(api, user, "Yesterday's password is plum", expires_at="2026-01-01T00:00:00Z")
-    await add(api, user, "Tomorrow's password is fig", expires_at="2099-01-01T00:00:00Z")
+    kept = await add(api, user, "Tomorrow's password is fig", expires_at="2099-01-01T00:00:00Z")
     assert await contents(api, user) == ["Tomorrow's password is fig"]
     found = await api.post("/v1/memories/search", {"user_id": user, "query": "password"})
     assert [one["content"] for one in found.json["items"]] == ["Tomorrow's password is fig"]
+    assert (await api.get(f"/v1/expand/{kept['id']}")).status == 200
+    for path in (f"/v1/memories/{gone['id']}", f"/v1/memories/{gone['id']}/history", f"/v1/expand/{gone['id']}"):
+        assert (await api.get(path)).status == 404, path
+    for method, path, body in (
+        ("PUT", f"/v1/memories/{gone['id']}", {"content": "Back again"}),
+        ("POST", "/v1/feedback", {"item_id": gone["id"], "feedback_type": "helpful"}),
+        ("DELETE", f"/v1/memories/{gone['id']}", None),
+    ):
+        assert (await api.request(method, path, body)).status == 404, path
+
+
+async def test_an_item_that_is_told_to_have_expired_is_gone_with_its_versions(api: Api, user: str) -> None:
+    item = await add(api, user, "The door code is 1234")
+    changed = await api.request("PUT", f"/v1/memories/{item['id']}", {"content": "The door code is 4321"})
+    assert changed.status == 200
+    (earlier, _) = (await api.get(f"/v1/memories/{item['id']}/history")).json["items"]
+    assert (await api.get(f"/v1/memories/{earlier['id']}")).json["content"] == "The door code is 1234"
+    ended = await api.request("PUT", f"/v1/memories/{item['id']}", {"expires_at": "2026-01-01T00:00:00Z"})
+    assert (ended.status, ended.json["content"]) == (200, "The door code is 4321")
+    for one in (item, earlier):
+        assert (await api.get(f"/v1/memories/{one['id']}")).status == 404
+
+
+async def test_an_expired_turn_is_no_source_and_not_in_its_thread(api: Api, user: str) -> None:
+    said = [{"role": "user", "content": text} for text in ("I live in Lyon.", "And I like plums.")]
+    body = {"user_id": user, "thread_id": "t", "messages": said, "wait": True}
+    turn, _ = [one["id"] for one in (await api.post("/v1/ingest", body)).json["items"]]
+    ended = await api.request("PUT", f"/v1/memories/{turn}", {"expires_at": "2026-01-01T00:00:00Z"})
+    assert ended.status == 200
+    thread = (await api.get(f"/v1/threads/t?user_id={user}")).json
+    assert [one["content"] for one in thread["items"]] == ["And I like plums."]
+    assert thread["thread"]["items"] == 1
 
 
 async def test_messages_can_be_added_too(api: Api, user: str) -> None:

@@ -137,7 +137,7 @@ class PeopleApi:
         """The passages that an item was drawn from, oldest first; what was said is its own source."""
         ids = list(item.sources or ())[:_SOURCES]
         found = await self._memories.store.by_id(workspace_id, ids) if ids else [item]
-        return sorted(found, key=lambda one: one.seq)
+        return sorted((one for one in found if not self._memories.store.has_expired(one)), key=lambda one: one.seq)
 
     async def _expanded(self, workspace_id: str, item: StoredItem, sources: list[StoredItem]) -> Expanded:
         versions = await self._memories.history(workspace_id, item.id)

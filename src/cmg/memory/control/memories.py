@@ -23,6 +23,7 @@ from cmg.memory.text.redaction import Redactor
 from cmg.memory.writing import TurnWriter
 from cmg.storage.database import Database
 
+_NO_ITEM = "there is no such item"
 _SEARCH_S = 5.0
 _WRITE_S = 20.0
 _OVERFETCH = 5  # for predicates that the search itself does not know
@@ -82,10 +83,10 @@ class Memories:
         return Page(items, items[-1].seq if len(found) > limit else None)
 
     async def get(self, workspace_id: str, item_id: UUID) -> StoredItem:
-        """One item, of any version. Raises `NotFound`."""
+        """One item, of any version. Raises `NotFound`, also for one that has expired."""
         found = await self.store.one(workspace_id, item_id)
         if found is None:
-            raise NotFound("there is no such item", param="id")
+            raise NotFound(_NO_ITEM, param="id")
         return found
 
     async def current(self, workspace_id: str, item_id: UUID) -> StoredItem:
@@ -100,7 +101,9 @@ class Memories:
         item = await self.current(workspace_id, item_id)
         async with self._database.transaction(_WRITE_S) as conn:
             await self._writer.edit(conn, Owner(workspace_id, item.user_id), item_id, changes)
-        return await self.get(workspace_id, item_id)
+        for changed in await self.store.by_id(workspace_id, [item_id]):  # also when it has expired by this
+            return changed
+        raise NotFound(_NO_ITEM, param="id")
 
     async def history(self, workspace_id: str, item_id: UUID) -> list[StoredItem]:
         """All versions of an item, oldest first. Raises `NotFound`."""

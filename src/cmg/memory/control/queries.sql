@@ -59,7 +59,9 @@ WHERE i.workspace_id = $1 AND i.id = ANY($2::uuid[]) AND ($3::text IS NULL OR to
 -- Items that were drawn from one of these, as JSON.
 SELECT coalesce(json_agg(row_to_json(i)), '[]') FROM (
     SELECT * FROM memory_items i
-    WHERE i.workspace_id = $1 AND i.sources && $2::uuid[] AND i.retired_at IS NULL ORDER BY i.seq LIMIT $3
+    WHERE i.workspace_id = $1 AND i.sources && $2::uuid[] AND i.retired_at IS NULL
+        AND (i.expires_at IS NULL OR i.expires_at > $4)
+    ORDER BY i.seq LIMIT $3
 ) i;
 
 -- name: versions
@@ -71,7 +73,8 @@ WHERE i.workspace_id = $1 AND (i.id = $2 OR i.root_id = $2);
 -- One user's threads before a place, newest first, as JSON.
 SELECT coalesce(json_agg(row_to_json(h)), '[]') FROM (
     SELECT h.thread_no, h.thread_id, h.implicit, h.created_at, h.updated_at,
-        (SELECT count(*) FROM memory_turns t WHERE t.thread_no = h.thread_no AND t.retired_at IS NULL) AS items
+        (SELECT count(*) FROM memory_turns t WHERE t.thread_no = h.thread_no AND t.retired_at IS NULL
+            AND (t.expires_at IS NULL OR t.expires_at > $6)) AS items
     FROM memory_threads h
     WHERE h.workspace_id = $1
         AND h.user_no = (SELECT user_no FROM memory_users WHERE workspace_id = $1 AND user_id = $2)
@@ -83,7 +86,9 @@ SELECT coalesce(json_agg(row_to_json(h)), '[]') FROM (
 -- The current items of one user's thread behind a place, in their order, as JSON.
 SELECT coalesce(json_agg(row_to_json(i)), '[]') FROM (
     SELECT * FROM memory_items i
-    WHERE i.workspace_id = $1 AND i.thread_no = $2 AND i.retired_at IS NULL AND i.seq > $3 ORDER BY i.seq LIMIT $4
+    WHERE i.workspace_id = $1 AND i.thread_no = $2 AND i.retired_at IS NULL AND i.seq > $3
+        AND (i.expires_at IS NULL OR i.expires_at > $5)
+    ORDER BY i.seq LIMIT $4
 ) i;
 
 -- name: export_items

@@ -64,12 +64,20 @@ class ControlStore:
         return _items.decode(await self._value("items_by_id", workspace_id, list(ids), predicate))
 
     async def one(self, workspace_id: str, item_id: UUID) -> StoredItem | None:
-        """The item, of any version."""
-        return next(iter(await self.by_id(workspace_id, [item_id])), None)
+        """The item, of any version; None once it has expired, though it waits for its deletion."""
+        found = next(iter(await self.by_id(workspace_id, [item_id])), None)
+        current = found
+        if found is not None and found.retired_at is not None and found.root_id is not None:
+            current = next(iter(await self.by_id(workspace_id, [found.root_id])), None)
+        return None if current is None or self.has_expired(current) else found
+
+    def has_expired(self, item: StoredItem) -> bool:
+        """Whether the item's time is over."""
+        return item.expires_at is not None and item.expires_at <= self._clock.now()
 
     async def drawn_from(self, workspace_id: str, ids: Sequence[UUID]) -> list[StoredItem]:
         """Current items that name one of these as their source, a bounded number."""
-        return _items.decode(await self._value("items_from", workspace_id, list(ids), _LINKS))
+        return _items.decode(await self._value("items_from", workspace_id, list(ids), _LINKS, self._clock.now()))
 
     async def versions(self, workspace_id: str, root_id: UUID) -> list[StoredItem]:
         """All versions of an item, oldest first."""
@@ -77,11 +85,13 @@ class ControlStore:
 
     async def threads(self, owner: Owner, before: int | None, name: str | None, limit: int) -> list[StoredThread]:
         """One user's threads, newest first; only the one of a name."""
-        return _threads.decode(await self._value("list_threads", *owner, before, name, limit))
+        now = self._clock.now()
+        return _threads.decode(await self._value("list_threads", *owner, before, name, limit, now))
 
     async def thread_items(self, workspace_id: str, thread_no: int, behind: int, limit: int) -> list[StoredItem]:
         """The current items of a thread, in their order."""
-        return _items.decode(await self._value("thread_items", workspace_id, thread_no, behind, limit))
+        now = self._clock.now()
+        return _items.decode(await self._value("thread_items", workspace_id, thread_no, behind, limit, now))
 
     async def entities(self, workspace_id: str, key_id: str | None) -> list[Entity]:
         """Users, agents, applications and threads that have items and a key reaches, at most 500 of each."""
