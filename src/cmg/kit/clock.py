@@ -45,6 +45,14 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
+_ALSO_ASLEEP = getattr(machine, "CLOCK_BOOTTIME", machine.CLOCK_MONOTONIC)  # on macOS the latter counts sleep itself
+
+
+def since_boot() -> float:
+    """As `monotonic`, but the time that the machine slept counts too, as it does for the wall clock."""
+    return machine.clock_gettime(_ALSO_ASLEEP)
+
+
 def at(epoch_s: float) -> datetime:
     """The aware UTC datetime of seconds since the epoch."""
     return datetime.fromtimestamp(epoch_s, UTC)

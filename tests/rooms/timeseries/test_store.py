@@ -137,6 +137,37 @@ async def test_an_hour_is_flushed_once_it_is_over_and_its_log_forgotten(head, so
     assert len((await read(source, "m", begin - 1, begin + HOUR - 1)).values) == 59
 
 
+async def test_hours_without_samples_are_not_gone_through_one_by_one(head, upkeep, clock, database, monkeypatch):
+    """As after the clock was put ahead by two years: the event loop stood still for minutes."""
+    looks, flushable = [], head.flushable
+
+    def counted(after_ms: int, until_ms: int):
+        looks.append(after_ms)
+        return flushable(after_ms, until_ms)
+
+    monkeypatch.setattr(head, "flushable", counted)
+    begin, row = head.flushed_ms, np.array([head.row(named("m"))])
+    head.append(row, begin + HOUR - 1, np.array([1.0]))
+    clock.advance(800 * DAY / 1000)
+    head.append(row, begin + 800 * DAY + 1, np.array([2.0]))
+    clock.advance(2 * HOUR / 1000)
+    await upkeep.flush()
+    assert await spans(database) == {HOUR_MS: 2}
+    assert head.flushed_ms == (int(clock.time() * 1000) - 60_000) // HOUR * HOUR
+    assert len(looks) <= 4
+
+
+async def test_nothing_old_goes_while_it_is_said_that_nothing_is_to_be_deleted(store, upkeep, clock, database):
+    await store.write_days([series("m", T, 10)])
+    clock.advance(400 * DAY / 1000)
+    upkeep.deletes_nothing = lambda: True
+    await upkeep.once(upkeep._head._index)
+    assert sum((await spans(database)).values()) > 0
+    upkeep.deletes_nothing = lambda: False
+    await upkeep.once(upkeep._head._index)
+    assert await spans(database) == {}
+
+
 async def test_coarse_samples_answer_for_days_whose_fine_ones_are_gone(store, source, database, clock, upkeep, head):
     now = int(clock.time() * 1000) // DAY * DAY
     await store.write_days([series("m", now - 40 * DAY, 5760), series("m2", now - 40 * DAY, 5760)])

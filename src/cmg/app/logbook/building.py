@@ -1,6 +1,6 @@
 """Builds the logbook on a database."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from cmg.audit.trail import AuditTrail
 from cmg.config import Settings
 from cmg.identity.key_rules import workspace_to_list
 from cmg.identity.models import actor_of
-from cmg.jobs.queue import Jobs
+from cmg.jobs.queue import JobHandler, Jobs
 from cmg.kit.clock import Clock
 from cmg.logbook import routes
 from cmg.logbook.cold.file_store import FileStore
@@ -57,15 +57,15 @@ class Logbook:
         """OTLP's path, for the machines that collectors reach."""
         return intake_routes.router(self.intake, self.settings.limits.body_bytes)
 
-    def register(self, jobs: Jobs, instruments: Instruments) -> None:
-        """The jobs of the tiers: what gets older moves on, and goes."""
+    def register(self, jobs: Jobs, instruments: Instruments, aged: Callable[[JobHandler], JobHandler]) -> None:
+        """The jobs of the tiers: what gets older moves on, and goes; `aged` guards what goes by the clock."""
         days = self.settings.logs
         kept = Kept(days.hot_days, days.cold_days, days.archive_days)
         mover = Mover(self.files, self.shelves, kept, self.clock, instruments)
-        jobs.register("logs.move", lambda _: mover.move(), every="33 * * * *", timeout_s=_MOVE_S)
-        jobs.register("logs.archive", lambda _: mover.archive(), every="13 2 * * *", timeout_s=_MOVE_S)
-        jobs.register("logs.expire", lambda _: mover.expire(), every="53 * * * *", timeout_s=_MOVE_S)
-        jobs.register("logs.patterns_purge", lambda _: self.patterns.purge(), every="41 3 * * *", timeout_s=3600)
+        jobs.register("logs.move", aged(lambda _: mover.move()), every="33 * * * *", timeout_s=_MOVE_S)
+        jobs.register("logs.archive", aged(lambda _: mover.archive()), every="13 2 * * *", timeout_s=_MOVE_S)
+        jobs.register("logs.expire", aged(lambda _: mover.expire()), every="53 * * * *", timeout_s=_MOVE_S)
+        jobs.register("logs.patterns_purge", aged(lambda _: self.patterns.purge()), every="41 3 * * *", timeout_s=3600)
 
 
 def build_logbook(

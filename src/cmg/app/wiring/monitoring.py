@@ -10,6 +10,7 @@ from cmg.app.processes.resources import Resource, Resources, Work
 from cmg.app.wiring.services import Services
 from cmg.config import Settings
 from cmg.health.probes.timeseries import freshness_probe, remote_probe
+from cmg.jobs.leap import Leap
 from cmg.kit.clock import SystemClock
 from cmg.telemetry.disk import DiskGuard
 from cmg.telemetry.instruments import Instruments
@@ -35,6 +36,7 @@ def monitoring_of(
     log = ScrapeLog(settings.data_dir / "timeseries", DiskGuard(settings.data_dir, clock))
     monitor = Monitor(settings.timeseries, log, services.database, clock, instruments)
     monitor.upkeep.beside_database = not settings.database_url
+    monitor.upkeep.deletes_nothing = Leap(clock).holds
     resources.add(Resource("time series", monitor.close))
     resources.watch(freshness_probe(monitor.newest, settings.timeseries.scrape_interval_s, SystemClock()))
     monitor.restore()

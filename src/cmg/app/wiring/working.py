@@ -25,6 +25,7 @@ from cmg.incidents.alerts.calling import Calling
 from cmg.incidents.alerts.desk import IncidentDesk
 from cmg.incidents.alerts.watching import AlertWatch
 from cmg.incidents.attending import Attendant
+from cmg.jobs.leap import Leap
 from cmg.jobs.queue import Jobs
 from cmg.kit.clock import Clock, SystemClock
 from cmg.kit.errors import NotFound
@@ -100,34 +101,35 @@ def _backlog(sources: Sources, database: Database, clock: Clock, instruments: In
 
 
 def _jobs(services: Services, tracer: Tracer, instruments: Instruments) -> Jobs:
-    """Retention: every table that grows has its purge here, or in its own upkeep."""
+    """Retention: every table that grows has its purge here, or in its own upkeep. What is `aged` goes by the clock."""
     database, retention, clock = services.database, services.settings.retention, tracer.clock
     jobs = Jobs(database, clock, instruments, log_days=retention.jobs_log_days, tracer=tracer)
+    aged = Leap(clock).guarded
     idempotent = IdempotentCalls(database, clock, retention.idempotency_hours)
     items = ItemUpkeep(database, clock, services.policies)
     turns = MemoryRetention(database, clock, items, services.policies, retention.operations_days)
-    jobs.register("ledger.upkeep", lambda _: upkeep(database, retention, clock.now()), every="7 * * * *")
-    services.logbook.register(jobs, instruments)
+    jobs.register("ledger.upkeep", aged(lambda _: upkeep(database, retention, clock.now())), every="7 * * * *")
+    services.logbook.register(jobs, instruments, aged)
     watch = DashboardWatch(database, lambda: services.incidents.samples.source, clock, instruments)
     jobs.register("dashboards.check", lambda _: watch.check(), every="17 4 * * *", timeout_s=_LONG_JOB_S)
     jobs.register("changes.purge", lambda _: purge_changes(database, clock), every="11 * * * *")
-    jobs.register("keys.purge", lambda _: until_nothing_goes(services.keys.purge), every="23 * * * *")
+    jobs.register("keys.purge", aged(lambda _: until_nothing_goes(services.keys.purge)), every="23 * * * *")
     alerts_days = retention.alerts_days
-    jobs.register("alerting.purge", lambda _: services.alerts.purge(alerts_days), every="53 * * * *")
-    jobs.register("alerting.purge_documents", lambda _: services.configuring.purge(), every="55 3 * * *")
-    jobs.register("alerting.purge_feeds", lambda _: services.feeds.purge(), every="54 3 * * *")
-    jobs.register("alerting.feedback_purge", lambda _: services.feedback.purge(alerts_days), every="53 * * * *")
+    jobs.register("alerting.purge", aged(lambda _: services.alerts.purge(alerts_days)), every="53 * * * *")
+    jobs.register("alerting.purge_documents", aged(lambda _: services.configuring.purge()), every="55 3 * * *")
+    jobs.register("alerting.purge_feeds", aged(lambda _: services.feeds.purge()), every="54 3 * * *")
+    jobs.register("alerting.feedback_purge", aged(lambda _: services.feedback.purge(alerts_days)), every="53 * * * *")
     jobs.register("alerting.noise", lambda _: services.feedback.show(), every="9 * * * *")
-    jobs.register("people.purge", lambda _: services.people.purge(), every="19 * * * *")
-    jobs.register("audit.purge", lambda _: until_nothing_goes(services.audit.purge), every="29 * * * *")
+    jobs.register("people.purge", aged(lambda _: services.people.purge()), every="19 * * * *")
+    jobs.register("audit.purge", aged(lambda _: until_nothing_goes(services.audit.purge)), every="29 * * * *")
     traces = TraceStore(database)
     jobs.register("traces.purge", lambda _: traces.purge(services.settings.traces, clock.now()), every="*/5 * * * *")
-    jobs.register("memory.purge", lambda _: turns.purge(), every="37 * * * *", timeout_s=_LONG_JOB_S)
-    jobs.register("memory.effect_purge", lambda _: _purge_effect(services, clock), every="51 3 * * *")
-    jobs.register("memory.age", lambda _: items.age(), every="43 3 * * *", timeout_s=_LONG_JOB_S)
-    jobs.register("memory.tombstones", lambda _: services.control.purge(), every="47 * * * *")
+    jobs.register("memory.purge", aged(lambda _: turns.purge()), every="37 * * * *", timeout_s=_LONG_JOB_S)
+    jobs.register("memory.effect_purge", aged(lambda _: _purge_effect(services, clock)), every="51 3 * * *")
+    jobs.register("memory.age", aged(lambda _: items.age()), every="43 3 * * *", timeout_s=_LONG_JOB_S)
+    jobs.register("memory.tombstones", aged(lambda _: services.control.purge()), every="47 * * * *")
     jobs.register(TRIAL, _nothing, attempts=1)
-    jobs.register("health.purge", lambda _: _purge_health(services, clock), every="53 * * * *")
+    jobs.register("health.purge", aged(lambda _: _purge_health(services, clock)), every="53 * * * *")
     jobs.register("idempotency.purge", lambda _: idempotent.purge(), every="*/10 * * * *")
     return jobs
 

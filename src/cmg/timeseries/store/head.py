@@ -150,6 +150,11 @@ class Head:
             reach *= 2
         return self._slots
 
+    def first_after(self, after_ms: int) -> int:
+        """The time of the oldest sample after a moment; the end of all times when there is none."""
+        _, times, _ = self.between(np.array(list(self._rows.values()), np.intp), after_ms, _NEVER)
+        return int(times.min(initial=_NEVER))
+
     def flushable(self, after_ms: int, until_ms: int) -> Iterator[Series]:
         """Every series with its samples in `(after, until]`."""
         numbers = list(self._rows)
