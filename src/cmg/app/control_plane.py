@@ -61,7 +61,12 @@ def build(routers: Iterable[APIRouter], doors: Doors, mounts: Mapping[str, Appli
 def documented(routers: Iterable[APIRouter]) -> FastAPI:
     """The application without authentication: what the OpenAPI document is made from."""
     app = FastAPI(
-        title="Context Memory Gateway", version=cmg.__version__, docs_url=None, redoc_url=None, openapi_url=None
+        title="Context Memory Gateway",
+        version=cmg.__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # would name the host by which a gateway calls this process
     )
     for router in (*routers, api_docs_router(app)):
         app.router.routes.extend(router.routes)  # `include_router` would build every route a second time: 0.2 s
@@ -99,6 +104,7 @@ class _Callers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["path"] = scope["path"].rstrip("/") or "/"  # makes no difference here either
         headers = dict(scope["headers"])
         if REQUEST_HEADER in headers:
             scope["cmg.request_id"] = _text(headers[REQUEST_HEADER])
@@ -125,7 +131,7 @@ class _Callers:
             await send_error(send, error)
             return
         by_key = state["caller"] is not None and state["caller"].session is None
-        mounted = self._mounts.get(scope["path"].rstrip("/")) if by_key else None
+        mounted = self._mounts.get(scope["path"]) if by_key else None
         await (mounted or self._app)(scope, receive, send)
 
     async def _signed_in(self, scope: Scope, client: str) -> Caller | None:

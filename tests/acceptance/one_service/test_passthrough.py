@@ -126,6 +126,11 @@ async def test_unknown_paths_and_methods_have_the_error_shape(api: Api) -> None:
     assert wrong.error["message"]
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/admin/v1/keys", "/status", "/livez"])
+async def test_a_slash_at_the_end_of_a_path_makes_no_difference(api: Api, path: str) -> None:
+    assert [(await api.get(path + slash)).status for slash in ("", "/")] == [200, 200]
+
+
 async def test_an_unknown_model_is_404_that_names_it(api: Api) -> None:
     answer = await api.chat("nobody-serves-this")
     assert (answer.status, answer.error["code"]) == (404, "model_not_found")
