@@ -57,9 +57,14 @@ def test_an_alert_is_called_noise_from_its_page(own: Service, admin: Tab) -> Non
 def test_alerts_are_silenced_for_a_time(own: Service, admin: Tab) -> None:
     admin.open("/alerts")
     admin.page.get_by_role("button", name="Silence alerts").click()
+    send = admin.page.get_by_role("button", name="Silence", exact=True)
+    send.click()
+    expect(admin.page.get_by_text("Name: fill this in")).to_be_visible()
     admin.page.get_by_label("Name", exact=True).fill("disk")
+    send.click()  # an empty value would silence what has no such label
+    expect(admin.page.get_by_text("Its value: fill this in")).to_be_visible()
     admin.page.get_by_label("Its value").fill("DiskAlmostFull")
-    admin.page.get_by_role("button", name="Silence", exact=True).click()
+    send.click()
     expect(admin.page.locator("table", has_text="alertname=DiskAlmostFull")).to_be_visible()
     assert own.call("GET", "/admin/v1/silences")[1]["items"][0]["id"] == "disk"
     assert admin.said == []

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from nicegui import ui
 
@@ -106,14 +107,14 @@ async def _silences(view: View) -> None:
             await table.load()
 
     async def send(form: Form) -> Any:
-        given, now = form.given(), view.clock.time()
+        given, now = form.needed("name", "label", "value", "hours"), view.clock.time()
         body = {
-            "matchers": [{"label": given.get("label", ""), "op": "=", "value": given.get("value", "")}],
+            "matchers": [{"label": given["label"], "op": "=", "value": given["value"]}],
             "starts_at": rfc3339(now),
-            "ends_at": rfc3339(now + float(given.get("hours", 0)) * 3600),
+            "ends_at": rfc3339(now + float(given["hours"]) * 3600),
             "comment": given.get("comment", ""),
         }
-        return await view.put(f"/admin/v1/silences/{given.get('name', '')}", body)
+        return await view.put(f"/admin/v1/silences/{quote(given['name'], safe='')}", body)
 
     if view.may("admin"):
         ui.button("Silence alerts", icon="notifications_off", on_click=make).props("outline no-caps").classes(

@@ -53,6 +53,14 @@ class Form:
             }
         )
 
+    def needed(self, *names: str) -> dict[str, Any]:
+        """As `given`, of a form that means nothing without these fields. Raises `Refused`."""
+        given = self.given()
+        for one in self._fields:
+            if one.name in names and one.name not in given:
+                raise Refused(400, f"{one.label}: fill this in", one.name)
+        return given
+
     def blame(self, refused: Refused) -> None:
         """Show a refusal at the field that it names, else above the buttons."""
         self._told.clear()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from cmg.console.parts.forms import Field, Form, ask
 from cmg.console.plane import Refused
@@ -40,7 +41,7 @@ async def create(view: View) -> bool:
         taken = [one["id"] for one in (await view.get(PATH, {"limit": 200}))["items"]]
         if not name or name in taken:
             raise Refused(400, f"there is a rule {name} already" if name else "give it an id", "id")
-        return await view.put(f"{PATH}/{name}", body)
+        return await view.put(f"{PATH}/{quote(name, safe='')}", body)
 
     return await ask("A new rule", "Create", lambda: Form(_NEW, template), send) is not None
 
