@@ -1,7 +1,8 @@
 """The snippets of the README and the docs run as they stand.
 
 A fenced block is run when its info string says so: `bash runnable`, `python runnable`, `javascript runnable`.
-`$CMG_URL` and `$CMG_KEY` (in code: the environment variables) are the running service and a key for an application.
+`$CMG_URL`, `$CMG_KEY` and `$CMG_ADMIN_KEY` (in code: the environment variables) are the running service, a key for an
+application, and one that administers the same workspace.
 """
 
 import os
@@ -39,18 +40,24 @@ SNIPPETS = _snippets()
 
 
 @pytest.fixture(scope="module")
-def key(service: Service) -> str:
-    """The one key of somebody who tries everything that the docs show."""
+def keys(service: Service) -> dict[str, str]:
+    """The keys of somebody who tries everything that the docs show, as variables."""
     service.call("POST", "/admin/v1/workspaces", {"id": "reader", "name": "Reader"})
-    return service.new_key(workspace="reader", scopes=["chat", "embeddings", "models", "memory:read", "memory:write"])
+    application = ["chat", "embeddings", "models", "memory:read", "memory:write"]
+    return {
+        "CMG_KEY": service.new_key(workspace="reader", scopes=application),
+        "CMG_ADMIN_KEY": service.new_key(workspace="reader", scopes=["admin"]),
+    }
 
 
 @pytest.mark.parametrize(("where", "language", "code"), SNIPPETS, ids=[where for where, *_ in SNIPPETS])
-def test_a_snippet_runs(service: Service, key: str, tmp_path: Path, where: str, language: str, code: str) -> None:
+def test_a_snippet_runs(
+    service: Service, keys: dict[str, str], tmp_path: Path, where: str, language: str, code: str
+) -> None:
     command = COMMANDS[language]
     if shutil.which(command[0]) is None:
         pytest.skip(f"needs the program {command[0]}")
-    environ = {**os.environ, "CMG_URL": service.url, "CMG_KEY": key, "OPENAI_API_KEY": key}
+    environ = {**os.environ, "CMG_URL": service.url, **keys, "OPENAI_API_KEY": keys["CMG_KEY"]}
     environ["OPENAI_BASE_URL"] = f"{service.url}/v1"
     run = subprocess.run(
         [*command, code], env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
