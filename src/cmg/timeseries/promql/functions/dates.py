@@ -57,7 +57,8 @@ def day_of_year(values: Values) -> Values:
 def days_in_month(values: Values) -> Values:
     """28 to 31."""
     months = _months(values)
-    return _known(values, ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64))
+    next_ones = months + np.timedelta64(1, "M")
+    return _known(values, (next_ones.astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64))
 
 
 def month(values: Values) -> Values:
