@@ -1,5 +1,6 @@
 """What is installed: no larger than the note says, and without what nobody loads."""
 
+import csv
 import fnmatch
 import re
 import sys
@@ -25,9 +26,10 @@ _LISTED = [
 def _files(name: str) -> list[str]:
     """A package's files, compiled ones and those that were taken away included; none for what other platforms need."""
     try:
-        return [str(one) for one in distribution(name).files or []]
+        record = distribution(name).read_text("RECORD") or ""  # `files` leaves out what was taken away, from 3.12 on
     except PackageNotFoundError:
         return []
+    return [path for path, *_ in csv.reader(record.splitlines())]
 
 
 RUNTIME = {name: _files(name) for name in _PINNED.findall((ROOT / "requirements.lock").read_text())}

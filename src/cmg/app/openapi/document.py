@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib import resources
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -70,6 +71,9 @@ def _summary() -> str:
 def _add_data_plane(document: dict[str, Any], operations: Sequence[Described]) -> None:
     types = [one for operation in operations for one in (operation.request, operation.answer) if one is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    for component in components.values():  # before Python 3.13 a docstring keeps the indentation of the code
+        if "description" in component:
+            component["description"] = cleandoc(component["description"])
     document.setdefault("components", {}).setdefault("schemas", {}).update(components)
     by_type = dict(zip(types, schemas, strict=True))
     for operation in operations:
