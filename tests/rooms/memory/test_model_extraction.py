@@ -10,7 +10,7 @@ from cmg.config import MemorySettings
 from cmg.identity.models import MemoryPolicy
 from cmg.kit.errors import Unavailable
 from cmg.memory.extraction.by_model import ModelExtractor
-from cmg.memory.extraction.ports import Completion
+from cmg.memory.extraction.ports import Completion, Unanswered
 from cmg.memory.extraction.worker import ExtractionWorker
 from cmg.memory.items.writing import ItemWriter
 from cmg.memory.turn_sink import TurnSink
@@ -112,6 +112,15 @@ async def test_a_ceiling_of_costs_holds_for_each_workspace_and_day(memory: Memor
     assert await say("Word", workspace="other") == 3
     memory.clock.advance(86_400)
     assert await say("Tomorrow's word.") == 4
+
+
+async def test_a_model_that_does_not_answer_in_time_counts_with_what_it_costs_at_most(memory: Memory) -> None:
+    model = Model(*[Unanswered("no answer within 20 s", 10**9)] * 9)
+    for number in range(4):
+        await memory.keep(scope(), said(f"Word {number}."))
+        await read(memory, model, usd_per_day=2)
+    assert len(model.asked) == 2
+    assert await memory.database.fetchval("SELECT nano FROM memory_extraction_costs") == 2 * 10**9
 
 
 async def test_a_workspace_may_keep_its_words_from_models_or_let_them_cost_less(memory: Memory) -> None:

@@ -15,7 +15,7 @@ from cmg.app.wiring.groundwork import Base, router_of
 from cmg.app.wiring.services import Services
 from cmg.gateway.answers.idempotency import IdempotentCalls
 from cmg.gateway.breaker import Breakers
-from cmg.gateway.calls.internal import InternalChat, internal_caller
+from cmg.gateway.calls.internal import InternalChat, Overdue, internal_caller
 from cmg.gateway.routing.catalogue_sync import CatalogueSync
 from cmg.gateway.routing.upstreams import Upstream
 from cmg.health.probes.jobs import TRIAL, queue_probe, workers_probe
@@ -36,7 +36,7 @@ from cmg.memory.condensing.keeper import SummaryKeeper
 from cmg.memory.control.tombstone_store import erased
 from cmg.memory.effect.store import purge as purge_effect
 from cmg.memory.extraction.by_model import ModelExtractor
-from cmg.memory.extraction.ports import Completion
+from cmg.memory.extraction.ports import Completion, Unanswered
 from cmg.memory.extraction.worker import ExtractionWorker, Extractor, RuleExtractor
 from cmg.memory.items.upkeep import ItemUpkeep
 from cmg.memory.items.writing import ItemWriter
@@ -180,11 +180,15 @@ class _MemoryModel:
     model: str
 
     async def complete(self, workspace_id: str, body: Mapping[str, Any], timeout_s: float) -> Completion:
-        """Raises `CmgError`."""
+        """Raises `CmgError`, `Unanswered` among them."""
         workspace = self.feed.current.workspaces.get(workspace_id)
         if workspace is None:
             raise NotFound(f"there is no workspace {workspace_id}")
-        text, nano = await self.chat.ask(internal_caller(workspace, "memory"), self.model, body, timeout_s)
+        caller = internal_caller(workspace, "memory")
+        try:
+            text, nano = await self.chat.ask(caller, self.model, body, timeout_s)
+        except Overdue as error:
+            raise Unanswered(error.message, error.cost_nano) from error
         return Completion(text, nano)
 
 

@@ -17,12 +17,20 @@ from cmg.gateway.routing.router import Router
 from cmg.identity.models import ApiKey, Caller, Workspace
 from cmg.kit.asgi import CLIENT_GONE
 from cmg.kit.clock import Clock
-from cmg.kit.errors import CmgError, Unavailable
+from cmg.kit.errors import CmgError, Unavailable, UpstreamTimeout
 from cmg.ledger.models import encode_usage
 from cmg.telemetry.tracing.tracer import untraced
 
 _PATH = "/chat/completions"
 Keep = Callable[[bytes], Awaitable[None]]
+
+
+class Overdue(Unavailable):
+    """503: no answer came in time. `cost_nano`: what it costs at most, should upstreams answer all the same."""
+
+    def __init__(self, message: str, cost_nano: int) -> None:
+        super().__init__(message, code="timeout")
+        self.cost_nano = cost_nano
 
 
 class InternalChat:
@@ -33,7 +41,10 @@ class InternalChat:
         self._clock, self._keep = clock, keep
 
     async def ask(self, caller: Caller, model: str, body: Mapping[str, Any], timeout_s: float) -> tuple[str, int]:
-        """(answer, cost in nano-USD). Raises `CmgError`, also past the deadline; the call is recorded then too."""
+        """(answer, cost in nano-USD).
+
+        Raises `CmgError`, past the deadline `Overdue`; the call is recorded then too.
+        """
         started = self._clock.monotonic()
         call = Call(caller, "chat", model, started, untraced(started))
         candidates = self._router.candidates(model, (), caller)
@@ -53,17 +64,27 @@ class InternalChat:
             call.status, call.http_status = "cancelled", CLIENT_GONE
             raise
         except TimeoutError:
-            error = Unavailable(f"{model} did not answer within {timeout_s:g} s", code="timeout")
             call.status, call.http_status, call.error_type = "error", 504, "timeout"
-            raise error from None
+            raise Overdue(f"{model} did not answer within {timeout_s:g} s", self._at_most(call, body)) from None
         except CmgError as error:
             call.status, call.http_status = "error", error.status
             call.error_type = call.error_type or error.code
+            if isinstance(error, UpstreamTimeout):
+                raise Overdue(error.message, self._at_most(call, body)) from error
             raise
         finally:
             ladder.abandoned()
             await self._keep(encode_usage(record_of(call, self._clock.time(), self._clock.monotonic() - call.started)))
         return answer.text, call.cost_nano
+
+    def _at_most(self, call: Call, body: Mapping[str, Any]) -> int:
+        """Nano-USD of a call that nobody waits for any more: each attempt as if it answered at its full length."""
+        if call.candidate is None:
+            return 0
+        asked = used(None, [str(one["content"]) for one in body["messages"]], "")
+        longest = msgspec.structs.replace(asked, completion=int(body["max_tokens"]))
+        cost, _ = self._catalogue.prices.cost(call.candidate.upstream.name, call.candidate.model, longest)
+        return cost * max(1, call.attempts)
 
     def _account(self, call: Call, body: Mapping[str, Any], answer: ChatAnswer) -> None:
         call.model_answered, call.finish_reason = answer.model, answer.finish_reason

@@ -8,7 +8,7 @@ from cmg.ledger import tokens
 from cmg.memory.condensing.lines import CHARACTERS
 from cmg.memory.condensing.store import Unread
 from cmg.memory.extraction.models import Claim
-from cmg.memory.extraction.ports import ChatModel
+from cmg.memory.extraction.ports import ChatModel, Unanswered
 from cmg.memory.extraction.store import ExtractionStore
 from cmg.memory.policies import Policies
 from cmg.memory.text.note import said
@@ -46,6 +46,8 @@ class ModelWriter:
         try:
             answer = await self._model.complete(workspace_id, self._body(before, unread), _TIMEOUT_S)
         except CmgError as error:
+            if isinstance(error, Unanswered):
+                await self._costs.spend(self._database, workspace_id, day, error.cost_nano)
             _log.warning("a model wrote no summary, picked sentences do", error=error.code)
             return None
         await self._costs.spend(self._database, workspace_id, day, answer.cost_nano)

@@ -10,7 +10,7 @@ from cmg.kit.clock import Clock
 from cmg.kit.errors import CmgError
 from cmg.kit.turns import NOTE_MARK
 from cmg.memory.extraction.models import Claim, Finding, Passage
-from cmg.memory.extraction.ports import ChatModel
+from cmg.memory.extraction.ports import ChatModel, Unanswered
 from cmg.memory.extraction.rules import speaker
 from cmg.memory.extraction.store import ExtractionStore
 from cmg.memory.extraction.worker import Drawn, RuleExtractor
@@ -104,6 +104,8 @@ class ModelExtractor:
         try:
             answer = await self._model.complete(workspace_id, _body(part), _TIMEOUT_S)
         except CmgError as error:
+            if isinstance(error, Unanswered):
+                await self._store.spend(self._database, workspace_id, day, error.cost_nano)
             _log.warning("a model drew no facts, patterns do", error=error.code)
             return None
         await self._store.spend(self._database, workspace_id, day, answer.cost_nano)

@@ -5,6 +5,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from cmg.kit.errors import Unavailable
+
 
 class Completion(msgspec.Struct, frozen=True):
     """What a model answered, and what the call cost in nano-USD."""
@@ -13,9 +15,17 @@ class Completion(msgspec.Struct, frozen=True):
     cost_nano: int
 
 
+class Unanswered(Unavailable):
+    """A model was asked and did not answer in time. `cost_nano`: what it costs at most if it answers all the same."""
+
+    def __init__(self, message: str, cost_nano: int) -> None:
+        super().__init__(message, code="timeout")
+        self.cost_nano = cost_nano
+
+
 class ChatModel(Protocol):
     """A chat model that is asked in a workspace's name; each call leaves a row in the ledger."""
 
     async def complete(self, workspace_id: str, body: Mapping[str, Any], timeout_s: float) -> Completion:
-        """Answer a chat request without `model`. Raises `CmgError`, also past the deadline."""
+        """Answer a chat request without `model`. Raises `CmgError`; past the deadline `Unanswered`."""
         ...
