@@ -16,9 +16,10 @@ from cmg.storage import named_sql
 from cmg.storage.archive.container import ArchiveReader, ArchiveWriter, reading, writing
 from cmg.storage.archive.manifest import FORMAT, Manifest
 from cmg.storage.archive.tables import dump, fill
+from cmg.storage.archive.unfinished import Unfinished
 from cmg.storage.database import connect_once
 from cmg.storage.errors import StorageError
-from cmg.storage.migrate import applied, migrate, migrations
+from cmg.storage.migrate import applied, migrate, migrate_on, migrations
 
 __all__ = ["AuditCheck", "Manifest", "backup", "restore", "verify_archive"]
 
@@ -75,14 +76,16 @@ async def restore(
     """Fill an empty database and the data dir's folders from a backup, then bring the schema to this release's.
 
     The file is checked before anything is changed, the number of rows of every table before the commit, and, with
-    `verify`, the audit trail afterwards by `audit`. `StorageError` says what is wrong and what to do.
+    `verify`, the audit trail afterwards by `audit`. Schema and rows are one transaction, whose commit comes behind the
+    files: one that fails leaves nothing, one that is killed is done again. `StorageError` says what is wrong and what
+    to do.
     """
+    unfinished = Unfinished(data_dir)
     with reading(source) as archive:
         await asyncio.to_thread(archive.verify)
         _check_known(archive.manifest)
-        _check_free(archive.manifest, data_dir)
-        await _restore_database(dsn, archive)
-        await asyncio.to_thread(_restore_files, archive, data_dir)
+        await _restore_all(dsn, archive, data_dir, unfinished)
+    unfinished.end()
     await migrate(dsn)
     if verify and audit is not None and (wrong := await audit(dsn)) is not None:
         raise StorageError(
@@ -109,30 +112,52 @@ def _check_free(manifest: Manifest, data_dir: Path) -> None:
             raise StorageError(f"{target} is not empty: restore into a new CMG_DATA_DIR, or move it away first")
 
 
-async def _restore_database(dsn: str, archive: ArchiveReader) -> None:
+async def _restore_all(dsn: str, archive: ArchiveReader, data_dir: Path, unfinished: Unfinished) -> None:
     connection = await connect_once(dsn)
     try:
         existing = await connection.fetch(_SQL["existing_tables"])
+        if existing and unfinished.is_of(archive.manifest):
+            return  # it was killed behind its commit, so that all is there
         if existing:
             raise StorageError(
                 f"the database is not empty (it has {existing[0]['name']} and {len(existing) - 1} other tables): "
                 "restore into a new database or a new CMG_DATA_DIR"
             )
-        wanted = archive.manifest.database.migrations
-        await migrate(dsn, only=wanted)
-        if set(await applied(connection)) != set(wanted):
-            raise StorageError("another process uses this database: stop it, and restore into an empty one")
-        async with connection.transaction():
-            await fill(connection, archive.manifest.database, archive.open)
+        if unfinished.is_there():
+            _remove_files(data_dir)  # nothing was served since: they are those of the one that was killed
+        _check_free(archive.manifest, data_dir)
+        unfinished.begin(archive.manifest)
+        try:
+            async with connection.transaction():
+                await _restore_database(connection, archive)
+                await asyncio.to_thread(_restore_files, archive, data_dir)
+        except BaseException:
+            _remove_files(data_dir)
+            unfinished.end()
+            raise
     except asyncpg.PostgresError as error:
         raise StorageError(f"the tables could not be restored: {error}. Start again with an empty database") from error
     finally:
         await connection.close(timeout=5)
 
 
+async def _restore_database(connection: asyncpg.Connection, archive: ArchiveReader) -> None:
+    wanted = archive.manifest.database.migrations
+    await migrate_on(connection, only=wanted)
+    if set(await applied(connection)) != set(wanted):
+        raise StorageError("another process uses this database: stop it, and restore into an empty one")
+    await fill(connection, archive.manifest.database, archive.open)
+
+
 def _restore_files(archive: ArchiveReader, data_dir: Path) -> None:
     data_dir.mkdir(parents=True, exist_ok=True)
     archive.extract(archive.manifest.files, data_dir)
+
+
+def _remove_files(data_dir: Path) -> None:
+    """Take the folders of a restore away again, which were empty or not there before it."""
+    for folder in _FOLDERS:
+        shutil.rmtree(data_dir / folder, ignore_errors=True)
 
 
 class _Links:

@@ -61,18 +61,29 @@ async def migrate(
     database where nothing ever was is refused. `direct`: no pooler can stand before it. `StorageError` when an applied
     file has changed since, a file fails (its transaction is rolled back), or the database cannot be reached.
     """
-    wanted = [one for one in migrations(folder) if only is None or one.name in only]
     connection = await connect_once(dsn, direct=direct)
     try:
         if stored and not await applied(connection):
             raise StorageError("nothing was ever stored in this database: is CMG_DATABASE_URL right?")
-        async with connection.transaction():
-            await connection.execute(_SQL["lock_migrations"], _LOCK)
-            await connection.execute(_SQL["create_schema_migrations"])
-        missing = [one for one in wanted if not _is_applied(one, await applied(connection))]
-        return [one.name for one in missing if await _apply(connection, one, clock or SystemClock())]
+        return await migrate_on(connection, folder=folder, only=only, clock=clock)
     finally:
         await connection.close(timeout=5)
+
+
+async def migrate_on(
+    connection: asyncpg.Connection,
+    *,
+    folder: Traversable | None = None,
+    only: Collection[str] | None = None,
+    clock: Clock | None = None,
+) -> list[str]:
+    """The same on a connection: each file in a transaction of its own, or all in the caller's."""
+    wanted = [one for one in migrations(folder) if only is None or one.name in only]
+    async with connection.transaction():
+        await connection.execute(_SQL["lock_migrations"], _LOCK)
+        await connection.execute(_SQL["create_schema_migrations"])
+    missing = [one for one in wanted if not _is_applied(one, await applied(connection))]
+    return [one.name for one in missing if await _apply(connection, one, clock or SystemClock())]
 
 
 async def applied(connection: asyncpg.Connection) -> dict[str, str]:

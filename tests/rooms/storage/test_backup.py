@@ -4,13 +4,16 @@ import asyncio
 import os
 import shutil
 import stat
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from cmg.storage.archive.container import ArchiveWriter
+from cmg.storage.archive.container import ArchiveReader, ArchiveWriter
+from cmg.storage.archive.unfinished import Unfinished
 from cmg.storage.backup import backup, restore, verify_archive
 from cmg.storage.errors import StorageError
 
@@ -154,6 +157,71 @@ async def test_spool_with_records_is_not_written_over(filled, empty_dsn, tmp_pat
     with pytest.raises(StorageError, match="spool is not empty"):
         await restore(tmp_path / "b.tar", empty_dsn, filled[1])
     assert await contents(empty_dsn) == {}
+
+
+async def killed(where: str, *args: str) -> None:
+    """Restore up to a point, and kill -9."""
+    script = Path(__file__).with_name("killed_restore.py")
+    process = await asyncio.create_subprocess_exec(sys.executable, script, *args, where, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"hanging\n"
+    process.kill()
+    await process.wait()
+
+
+@pytest.mark.parametrize("where", ["rows", "files", "commit"])
+async def test_a_killed_restore_is_named_and_can_be_done_again(filled, empty_dsn, tmp_path, where):
+    dsn, data = filled
+    file, fresh = tmp_path / "b.tar", tmp_path / "fresh"
+    written = await backup(dsn, data, file)
+    await killed(where, str(file), empty_dsn, str(fresh))
+    with pytest.raises(StorageError, match="cut off"):
+        Unfinished(fresh).refuse()
+    assert await restore(file, empty_dsn, fresh) == written
+    Unfinished(fresh).refuse()
+    assert await contents(empty_dsn) == await contents(dsn)
+    segment = Path("spool/0192/0.jnl")
+    assert (fresh / segment).read_bytes() == (data / segment).read_bytes()
+
+
+@pytest.mark.parametrize("where", ["rows", "files"])
+async def test_another_backup_may_take_the_place_of_one_whose_restore_was_killed(filled, empty_dsn, tmp_path, where):
+    dsn, data = filled
+    fresh = tmp_path / "fresh"
+    await backup(dsn, data, tmp_path / "first.tar")
+    await killed(where, str(tmp_path / "first.tar"), empty_dsn, str(fresh))
+    (data / "spool/0192/0.jnl").rename(data / "spool/0192/1.jnl")
+    await backup(dsn, data, tmp_path / "second.tar")
+    await restore(tmp_path / "second.tar", empty_dsn, fresh)
+    assert [path.name for path in (fresh / "spool/0192").glob("*.jnl")] == ["1.jnl"]
+
+
+async def test_a_killed_restore_of_another_backup_is_not_taken_for_this_one(filled, empty_dsn, tmp_path):
+    await backup(*filled, tmp_path / "first.tar")
+    await killed("commit", str(tmp_path / "first.tar"), empty_dsn, str(tmp_path / "fresh"))
+    (filled[1] / "spool/0192/0.jnl").write_bytes(b"later")
+    await backup(*filled, tmp_path / "second.tar")
+    with pytest.raises(StorageError, match="not empty"):
+        await restore(tmp_path / "second.tar", empty_dsn, tmp_path / "fresh")
+
+
+async def test_a_restore_that_fails_leaves_nothing(filled, empty_dsn, tmp_path, monkeypatch):
+    await backup(*filled, tmp_path / "b.tar")
+    files = []
+
+    def full(archive: ArchiveReader, data_dir: Path) -> None:
+        archive.extract(archive.manifest.files[:1], data_dir)
+        files.extend(path for path in data_dir.rglob("*") if path.is_file())
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cmg.storage.backup._restore_files", full)
+        with pytest.raises(OSError, match="No space left"):
+            await restore(tmp_path / "b.tar", empty_dsn, tmp_path / "fresh")
+    assert len(files) == 2, "the mark and a file"
+    assert await contents(empty_dsn) == {}
+    assert list((tmp_path / "fresh").iterdir()) == []
+    await restore(tmp_path / "b.tar", empty_dsn, tmp_path / "fresh")
 
 
 async def test_backup_never_writes_over_a_file_and_leaves_nothing_when_it_fails(filled, tmp_path):

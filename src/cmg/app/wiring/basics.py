@@ -12,6 +12,7 @@ from cmg.identity.snapshot import SnapshotFeed
 from cmg.identity.workspaces import Workspaces
 from cmg.kit.clock import Clock, SystemClock
 from cmg.ledger.reports.usage_reports import UsageReports
+from cmg.storage.archive.unfinished import Unfinished
 from cmg.storage.changes import ChangeFeed
 from cmg.storage.database import Database
 from cmg.storage.migrate import migrate
@@ -59,6 +60,7 @@ def basics_of(
 async def basics_on(settings: Settings, dsn: str, *, stored: bool = False) -> AsyncIterator[Basics]:
     """The same on a database that is migrated first; `stored` refuses an empty one. Raises `StorageError`."""
     clock, instruments = SystemClock(), Instruments()
+    Unfinished(settings.data_dir).refuse()
     await migrate(dsn, clock=clock, stored=stored, direct=settings.database_url is None)
     database = Database(dsn, clock=clock, instruments=instruments, max_size=4)
     try:
