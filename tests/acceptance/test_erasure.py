@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import resource
 import secrets
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cmg.kit.paths import ROOM_BYTES
 from support.api import Api
 from support.service import CMG, Service, ServiceOptions, eventually
 
@@ -38,10 +40,21 @@ def new_data_dir(house: Service) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def cmg(service: Service, *words: str, data_dir: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command on the service's data dir, or on another."""
+def cmg(
+    service: Service, *words: str, data_dir: Path | None = None, file_bytes: int = -1
+) -> subprocess.CompletedProcess[str]:
+    """Run a command on the service's data dir, or on another; `file_bytes`: its files cannot become larger."""
+    limits = (resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
     environ = {**service._environ(), "CMG_DATA_DIR": str(data_dir or service.data_dir)}
-    return subprocess.run([str(CMG), *words], env=environ, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [str(CMG), *words],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(*limits),
+    )
 
 
 def in_files(folder: Path, word: str) -> list[str]:
@@ -229,3 +242,14 @@ async def test_the_command_line_exports_and_erases(house: Service, canary: str, 
         erased = cmg(house, "memory", "erase", "--user", canary, "--yes", "--json")
         assert json.loads(erased.stdout)["erased"]["turns"] == 1, erased.stderr
         assert (await api.get(f"/v1/memories?user_id={canary}")).json["items"] == []
+
+
+async def test_an_export_that_finds_no_room_says_in_which_file(house: Service, canary: str, tmp_path: Path) -> None:
+    async with Api(house.url, house.key) as api:
+        for part in range(6):
+            long = f"{canary} {part}: " + "The boats wait in the harbour. " * 1500
+            await api.post("/v1/ingest", {"user_id": canary, "content": long})
+    file = tmp_path / "export.jsonl"
+    full = cmg(house, "memory", "export", "--user", canary, "--output", str(file), file_bytes=ROOM_BYTES)
+    assert (full.returncode, file.exists()) == (1, False)
+    assert full.stderr.strip().endswith(f"File too large: '{file}'")

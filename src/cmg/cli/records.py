@@ -112,8 +112,9 @@ def export(*, user: str, workspace: str, output: Path | None, reason: str, as_js
         await services.control.reads.record(COMMAND_LINE, owner, "export", reason)
         with contextlib.nullcontext(sys.stdout.buffer) if output is None else _private(output) as file:
             async for piece in services.control.export.lines(owner):
-                file.write(piece)
-            file.flush()
+                with _naming(output):
+                    file.write(piece)
+                    file.flush()
 
     with_services(write)
     if output is not None and as_json:
@@ -144,6 +145,16 @@ def _confirmed(user: str, workspace: str) -> bool:
         return click.confirm(f"Erase everything about {user} in the workspace {workspace}, for good?", err=True)
     except click.Abort:
         return False
+
+
+@contextlib.contextmanager
+def _naming(output: Path | None) -> Iterator[None]:
+    """What goes wrong with writing names the file: on a full disk the system does not."""
+    try:
+        yield
+    except OSError as error:
+        where = "standard output" if output is None else str(output)
+        raise OSError(error.errno, error.strerror, where) from error
 
 
 @contextlib.contextmanager
