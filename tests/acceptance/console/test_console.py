@@ -105,6 +105,18 @@ def test_the_overview_draws(admin: Tab) -> None:
     admin.shoot("overview")
 
 
+def test_the_overview_shows_the_severest_alerts_whatever_came_after_them(own: Service, admin: Tab) -> None:
+    labels = [{"alertname": "Large", "severity": "P1"}]
+    labels += [{"alertname": f"Small{number}", "severity": "P4"} for number in range(12)]
+    for status in ("firing", "resolved"):
+        for one in labels:
+            sent = {"alerts": [{"labels": one, "status": status}]}
+            assert own.call("POST", "/admin/v1/alerts", sent)[0] < 300
+        if status == "firing":
+            admin.open("/")
+            expect(admin.page.locator("table td", has_text="Large").first).to_be_visible()
+
+
 def test_a_key_is_created_and_works_with_the_official_client(own: Service, admin: Tab) -> None:
     admin.open("/keys")
     admin.page.get_by_role("button", name="Create a key").click()

@@ -21,6 +21,7 @@ from cmg.console.visit import View
 from cmg.kit.clock import at, rfc3339
 
 _SPAN_S, _STEP_S, _AGAIN_S = 3600, 60, 30.0
+_ALERTS_MOST = 10
 _CHAT = 'route="/v1/chat/completions"'
 _RATE = f"sum(rate(cmg_http_requests_total{{{_CHAT}}}[2m]))"
 _SEEN = (
@@ -69,7 +70,7 @@ async def _found(view: View) -> dict[str, Any]:
         **{title: view.get("/api/v1/query_range", _span(expr, now)) for title, _, expr in _SEEN},
     }
     if view.may("admin"):
-        asked["alerts"] = view.get("/admin/v1/alerts", {"active": "true", "limit": 10})
+        asked["alerts"] = _worst(view)
         asked["audit"] = view.get("/admin/v1/audit", {"limit": 8})
     if view.may("admin:all"):
         asked["incidents"] = view.get("/admin/v1/incidents", {"state": "open", "limit": 10})
@@ -78,6 +79,13 @@ async def _found(view: View) -> dict[str, Any]:
         if isinstance(one, BaseException) and (not isinstance(one, Refused) or one.status == 401):
             raise one
     return dict(zip(asked, answers, strict=True))
+
+
+async def _worst(view: View) -> dict[str, Any]:
+    """The ten most severe alerts, of a severity the newest first: no number of small ones hides a large one."""
+    asked = ({"active": "true", "severity": one, "limit": _ALERTS_MOST} for one in ("P1", "P2", "P3", "P4"))
+    answers = await asyncio.gather(*(view.get("/admin/v1/alerts", query) for query in asked))
+    return {"items": [row for answer in answers for row in answer["items"]][:_ALERTS_MOST]}
 
 
 def _span(expr: str, now: float) -> dict[str, Any]:
