@@ -209,6 +209,16 @@ def test_the_search_jumps_and_the_look_is_kept(own: Service, browser: Browser, p
         assert one.serious() == []
 
 
+def test_what_can_be_pressed_is_read_in_the_dark(own: Service, browser: Browser, people: dict[str, str]) -> None:
+    with tab(browser, own.console_url, color_scheme="dark") as one:
+        one.sign_in_well(people["admin"])
+        for path in ("/oncall", "/alerts"):
+            one.open(path)
+            expect(one.page.locator("button.q-btn--outline").first).to_be_visible()
+            one.page.wait_for_function("document.body.classList.contains('body--dark')")
+            assert one.serious() == [], path
+
+
 def test_a_phone_shows_rows_as_cards(own: Service, browser: Browser, people: dict[str, str]) -> None:
     phone = {"viewport": {"width": 390, "height": 800}, "timezone_id": "Asia/Tokyo", "locale": "en-GB"}
     with tab(browser, own.console_url, **phone) as one:
