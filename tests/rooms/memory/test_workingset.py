@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+import pytest
+
 from cmg.memory.models import Hit
 from cmg.memory.workingset.sections import ORDER, entry, mission, of_facts, of_hits, open_questions, packed
 from cmg.memory.workingset.store import Fact, Said
@@ -88,6 +90,23 @@ def test_questions_are_open_until_the_other_side_speaks() -> None:
     ]
     assert texts(open_questions(thread)) == ["And what does it cost?", "Which seat is best?"]
     assert texts(open_questions(thread[:2])) == ["Do you like trains?"]
+
+
+@pytest.mark.parametrize(
+    ("told", "asked"),
+    [
+        ("数据不能离开中国。我们什么时候发布\uff1f请尽快。", ["我们什么时候发布\uff1f"]),
+        ("良いですね。いつ公開しますか\uff1f", ["いつ公開しますか\uff1f"]),
+        ("نستخدم كافكا. متى نطلق؟", ["متى نطلق؟"]),
+        ("¿Cuándo lanzamos? ¡Pronto!", ["¿Cuándo lanzamos?"]),
+        ("Fine. Do we use Node.js 20.1 for it?", ["Do we use Node.js 20.1 for it?"]),
+        ("See https://example.org/a?b=1 and tell me.", []),
+        ("Really?! Who told you that?", ["Really?!", "Who told you that?"]),
+        ("?", []),
+    ],
+)
+def test_open_questions_are_whole_sentences_in_any_script(told: str, asked: list[str]) -> None:
+    assert sorted(texts(open_questions([said(1, "user", told)]))) == sorted(asked)
 
 
 def test_steps_and_commands_are_the_runbook_and_the_rest_is_cited() -> None:

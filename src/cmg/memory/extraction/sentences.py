@@ -9,7 +9,10 @@ _SPAN = re.compile(
     r'"[^"\n]{2,}"|“[^”\n]{2,}”|«[^»\n]{2,}»|\u2018(?:[^\u2019\n]|\u2019(?=\w)){2,}\u2019(?!\w)'
     r"|(?<!\w)'(?:[^'\n]|(?<=\w)'(?=\w)){2,}'(?!\w)"  # no apostrophe
 )
-_SENTENCE = re.compile(r"[^\n.!?]+(?:[.!?]+(?!\s|$|[\"'”)])[^\n.!?]*)*[.!?]*")
+# Signs of Chinese and Japanese end a sentence without a blank; Arabic and Greek ask with a mark of their own.
+ASKING = ("?", "\uff1f", "\u061f", "\u037e")
+_ENDS = r"\u3002\uff01\uff1f\uff61\u061f\u037e"
+SENTENCE = re.compile(rf"[^\n.!?{_ENDS}]+(?:[.!?]+(?!\s|$|[\"'”)])[^\n.!?{_ENDS}]*)*[.!?{_ENDS}]*")
 _LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
 _QUESTION = re.compile(
     r"^(?:so |and |but |ok(?:ay)?,? |hey,? )?(?:who|what|when|where|why|how|which|whose|do|does|did|is|are|am|was|were|"
@@ -52,9 +55,9 @@ def sentences(text: str) -> list[Sentence]:
         text = head[0].split(":", 1)[0] if ":" in head[0] else ""
     plain = _QUOTED_LINE.sub("", _FENCE.sub("\n", text))
     found = []
-    for match in _SENTENCE.finditer(plain):
+    for match in SENTENCE.finditer(plain):
         sentence = _LIST_MARK.sub("", match.group()).strip()
-        if len(sentence) < 4 or sentence.endswith("?") or _QUESTION.match(sentence):
+        if len(sentence) < 4 or sentence.endswith(ASKING) or _QUESTION.match(sentence):
             continue
         found.append(Sentence(sentence, _IMAGINED.search(sentence) is not None))
     return found

@@ -8,6 +8,7 @@ from cmg.kit.clock import rfc3339
 from cmg.ledger import tokens
 from cmg.memory.api.schemas import Source, WorkingSetEntry
 from cmg.memory.api.views import source_view
+from cmg.memory.extraction.sentences import ASKING, SENTENCE
 from cmg.memory.items.models import folded
 from cmg.memory.models import Hit
 from cmg.memory.workingset.store import Fact, Said
@@ -24,7 +25,7 @@ _KINDS = {
 ORDER = ("constraints", "focus_decisions", "focus_tasks", "open_questions", "runbook", "artifacts", "citations")
 _STEPS = re.compile(r"^\s*(?:\d{1,2}[.)]|step \d+)\s+\S", re.MULTILINE | re.IGNORECASE)
 _COMMANDS = re.compile(r"^```(?:bash|sh|shell|console|zsh|powershell)\b|^\s*\$ \w", re.MULTILINE)
-_QUESTION = re.compile(r"[^\n.!?]{3,300}\?")
+_QUESTION_CHARACTERS = 4  # at least, with its mark
 
 
 def of_facts(facts: Sequence[Fact], ranks: dict[UUID, int]) -> dict[str, list[WorkingSetEntry]]:
@@ -50,9 +51,14 @@ def open_questions(said: Sequence[Said]) -> list[WorkingSetEntry]:
     found = []
     for place, one in enumerate(said):
         if place + 1 == len(said) or said[place + 1].role == one.role:
-            asked = (match.group().strip() for match in _QUESTION.finditer(one.content))
-            found += [entry(question, (one.id,), one.created_at.timestamp()) for question in asked]
+            found += [entry(question, (one.id,), one.created_at.timestamp()) for question in _asked(one.content)]
     return found[::-1]
+
+
+def _asked(text: str) -> list[str]:
+    """The sentences that ask, whole and in order."""
+    told = (match.group().strip() for match in SENTENCE.finditer(text))
+    return [one for one in told if one.rstrip("!.").endswith(ASKING) and len(one) >= _QUESTION_CHARACTERS]
 
 
 def of_hits(hits: Iterable[Hit]) -> dict[str, list[WorkingSetEntry]]:
