@@ -66,6 +66,7 @@ def console_server(application: Any, orders: Orders) -> Server:
     tls = orders.settings
     config = uvicorn.Config(
         application,
+        http=Protocol,  # also here whoever says nothing is not listened to for ever
         ws="websockets-sansio",
         ws_max_size=_PAGE_MESSAGE_BYTES,
         lifespan="on",
