@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import errno
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -274,6 +276,19 @@ async def test_the_real_disk_is_read_and_one_that_is_gone_is_unhealthy(tmp_path:
     assert level < U
     assert found["free"].value > 0
     assert (await look(disk.probe(tmp_path / "gone", 0, tmp_path)))[0] == U
+
+
+async def test_a_disk_that_was_made_read_only_is_told_with_all_its_room(tmp_path: Path, monkeypatch) -> None:
+    """The level was that of a full journal alone, and the disk's HEALTHY."""
+
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(disk.tempfile, "TemporaryFile", refuse)
+    level, found = await look(disk.probe(tmp_path, 0, tmp_path, lambda _: Disk(50_000)))
+    assert level == C
+    assert found["free"].level == H
+    assert found["writes"].output == f"nothing can be written in {tmp_path}: Read-only file system"
 
 
 async def test_a_job_must_be_done_within_the_look(database: Database, instruments, monkeypatch) -> None:

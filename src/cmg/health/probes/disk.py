@@ -5,6 +5,7 @@ And the one of the sockets, where little is written, but no process can be repla
 
 import asyncio
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -75,10 +76,23 @@ def _look(folder: Path, reserved_bytes: int, sockets: Path, statvfs: Statvfs) ->
         return [
             _room(found, reserved_bytes),
             _files(found),
+            await asyncio.to_thread(_written, folder),
             _sockets(sockets, await asyncio.to_thread(statvfs, sockets)),
         ]
 
     return look
+
+
+def _written(folder: Path) -> Reading:
+    """A disk that had an error is made read-only by the kernel, with all its room, and its flags may not say so."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b".")
+            file.flush()
+    except OSError as error:
+        told = f"nothing can be written in {folder}: {error.strerror}"
+        return Reading(measurement="writes", level=Level.CRITICAL, value=False, output=told)
+    return Reading(measurement="writes", value=True)
 
 
 def _sockets(folder: Path, found: Figures) -> Reading:
