@@ -13,18 +13,20 @@ from cmg.memory.condensing.on_the_spot import both_ends
 from cmg.memory.effect.records import TOLD, encode_told
 from cmg.memory.models import KEPT_ROLES, Hit, KeptTurn, Owner, TurnBatch, owner_of, thread_of
 from cmg.memory.notes.maker import made_of_turns
-from cmg.memory.notes.messages import LeftOut, Wish, digests
+from cmg.memory.notes.messages import LeftOut, Wish, digest, digests
 from cmg.memory.notes.underway import Underway, short
 from cmg.memory.policies import Policies
 from cmg.memory.ranking.finder import Finder, Wanted
 from cmg.memory.ranking.question import bounded
 from cmg.memory.recent import RecentWriters
 from cmg.memory.text.cleaning import clean
+from cmg.memory.text.redaction import Redactor
 from cmg.memory.turn_sink import TURNS
 from cmg.telemetry.instruments import Instruments
 
 _HEADS = 16_384  # histories whose turns are known to be journalled
 _UNCONFIRMED = 256
+_REDACTED = 16_384  # texts of requests whose stored form is known
 _PATIENCE_S, _PAUSE_S = 2.0, 1.0  # when nothing has come back for so long, recall is not tried for a moment
 DEGRADED = Recollection(None, 0, 0, "degraded")
 _encode = msgspec.msgpack.Encoder().encode
@@ -68,6 +70,7 @@ class MemoryService:
         self._finder, self._notes = finder, notes
         self._heads: dict[int, None] = {}
         self._unconfirmed: dict[Scope, tuple[TurnBatch | None, int | None]] = {}
+        self._redacted: dict[tuple[Redactor, int], bytes] = {}
         self._failing_since: float | None = None
         self._paused_until = 0.0
         self._seconds = instruments.series("cmg_memory_recall_seconds")
@@ -84,7 +87,7 @@ class MemoryService:
     ) -> Recollection:
         """The note for a call, within the deadline; never raises. `present`: contents that the request holds."""
         budget = self.token_budget if token_budget is None else token_budget
-        wish = _wish(scope, query, budget, present)
+        wish = _wish(scope, query, budget, self._digests(scope, present))
         return await self._made(self._as_one(scope, _narrowed(wish, purpose, kinds))) or DEGRADED
 
     async def condense(
@@ -99,7 +102,7 @@ class MemoryService:
         """The note that stands for what a call leaves out; never raises. Where no memory answers, the turns must do."""
         thread, turns = thread_of(scope), both_ends(shortened.turns)
         left_out = LeftOut(shortened.messages, thread.thread_id, thread.implicit, tuple(map(_cleaned, turns)))
-        wish = _wish(scope, query, shortened.tokens, shortened.present, left_out)
+        wish = _wish(scope, query, shortened.tokens, self._digests(scope, shortened.present), left_out)
         found = await self._made(self._as_one(scope, _narrowed(wish, purpose, kinds)))
         self.instruments.series("cmg_memory_shortened_calls_total").inc()
         if found is None or found.status == "other_key":
@@ -196,6 +199,24 @@ class MemoryService:
                 kept.append(KeptTurn(turn.role, turn.content, turn.created_at, turn.name, occurrence))
         return kept, None if scope.implicit else head
 
+    def _digests(self, scope: Scope, present: Collection[str]) -> frozenset[bytes]:
+        """What a request holds, as it was said and, where the workspace redacts, as it is stored.
+
+        A client sends the whole history with each call; each text is redacted once.
+        """
+        found, redactor = digests(present), self.policies.of(scope.workspace_id).redactor
+        if not redactor.redacts:
+            return found
+        stored = []
+        for content in present:
+            key = redactor, hash(content)
+            known = self._redacted.get(key)
+            if known is None:
+                known = self._redacted[key] = digest(redactor.text(clean(content)))
+                _trim(self._redacted, _REDACTED)
+            stored.append(known)
+        return found | frozenset(stored)
+
     async def _made(self, wish: Wish) -> Recollection | None:
         """The note within the deadline; None: there is none, whatever is in the way."""
         started = self._clock.monotonic()
@@ -218,7 +239,7 @@ class MemoryService:
             self._paused_until = now + _PAUSE_S
 
 
-def _wish(scope: Scope, query: str, budget: int, present: Collection[str], left_out: LeftOut | None = None) -> Wish:
+def _wish(scope: Scope, query: str, budget: int, present: frozenset[bytes], left_out: LeftOut | None = None) -> Wish:
     workspace_id, user_id = owner_of(scope.workspace_id, scope.user_id)
     return Wish(
         number=0,
@@ -229,7 +250,7 @@ def _wish(scope: Scope, query: str, budget: int, present: Collection[str], left_
         purpose=None,
         token_budget=budget,
         kinds=None,
-        present=digests(present),
+        present=present,
         left_out=left_out,
     )
 

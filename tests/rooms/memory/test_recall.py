@@ -6,6 +6,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from cmg.config import MemorySettings
@@ -16,8 +17,10 @@ from cmg.ledger.spool.wakeup import Ear
 from cmg.memory import recent as recent_module
 from cmg.memory.models import owner_of
 from cmg.memory.notes import maker as maker_module
+from cmg.memory.turn_sink import TurnSink
 from cmg.storage.database import Database
 from rooms.memory.conftest import START, Journal, Memory, said, scope, service_on
+from support.policies import policies
 
 DOG = "My dog is called Bruno and he loves the lake."
 ASK = "What is my dog called?"
@@ -50,6 +53,18 @@ async def test_what_the_request_holds_already_is_not_repeated(memory: Memory) ->
     assert found.items == 1
     assert found.text is not None
     assert "Rex" in found.text
+
+
+async def test_what_the_request_holds_is_known_where_it_is_stored_redacted(memory: Memory) -> None:
+    mail, other = "My dog has the address rex@example.org.", "My other dog has none."
+    redacting = policies(msgspec.structs.replace(memory.service.policies.settings, redact=("email",)))
+    memory.service.policies, memory.sink = redacting, TurnSink(memory.clock, redacting)
+    await memory.keep(scope(), said(mail, other))
+    for _ in range(2):
+        found = await memory.recall(scope(), "Which address has my dog?", present=[mail])
+        assert found.text is not None
+        assert other in found.text
+        assert "[redacted:email]" not in found.text
 
 
 async def test_the_same_words_are_given_out_once(memory: Memory) -> None:
