@@ -8,14 +8,16 @@ FROM usage_records WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AN
 GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- name: calls_by_model
--- Calls in each step of the ten models that answered most.
+-- Calls in each step of the ten models that were called most; one that nobody answered counts for the model it asked for.
 WITH best AS (
-    SELECT coalesce(model_answered, model_asked) AS model FROM usage_records
+    SELECT coalesce(model_answered, CASE WHEN starts_with(model_asked, upstream || '/')
+        THEN substr(model_asked, length(upstream) + 2) ELSE model_asked END) AS model FROM usage_records
     WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
     GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 10
 )
 SELECT date_bin(make_interval(secs => $4), at, $2) AS time, best.model AS metric, count(*)::float8 AS value
-FROM usage_records JOIN best ON best.model = coalesce(model_answered, model_asked)
+FROM usage_records JOIN best ON best.model = coalesce(model_answered, CASE WHEN starts_with(model_asked, upstream || '/')
+    THEN substr(model_asked, length(upstream) + 2) ELSE model_asked END)
 WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
 GROUP BY 1, 2 ORDER BY 1, 2;
 
@@ -91,14 +93,16 @@ SELECT coalesce(k.name, s.key_id) AS key, s.workspace_id AS workspace, s.calls, 
 FROM sums s LEFT JOIN api_keys k ON k.id = s.key_id AND k.workspace_id = s.workspace_id ORDER BY s.calls DESC, s.key_id;
 
 -- name: cost_by_model
--- Dollars in each step of the ten dearest models.
+-- Dollars in each step of the ten dearest models, named as in `calls_by_model`.
 WITH best AS (
-    SELECT coalesce(model_answered, model_asked) AS model FROM usage_records
+    SELECT coalesce(model_answered, CASE WHEN starts_with(model_asked, upstream || '/')
+        THEN substr(model_asked, length(upstream) + 2) ELSE model_asked END) AS model FROM usage_records
     WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
     GROUP BY 1 ORDER BY sum(cost_nano) DESC, 1 LIMIT 10
 )
 SELECT date_bin(make_interval(secs => $4), at, $2) AS time, best.model AS metric, (sum(cost_nano) / 1e9)::float8 AS value
-FROM usage_records JOIN best ON best.model = coalesce(model_answered, model_asked)
+FROM usage_records JOIN best ON best.model = coalesce(model_answered, CASE WHEN starts_with(model_asked, upstream || '/')
+    THEN substr(model_asked, length(upstream) + 2) ELSE model_asked END)
 WHERE ($1::text IS NULL OR workspace_id = $1) AND at >= $2 AND at < $3
 GROUP BY 1, 2 ORDER BY 1, 2;
 

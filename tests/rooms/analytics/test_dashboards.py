@@ -92,6 +92,17 @@ async def test_report_draws_its_workspace_only(filled: Database, clock: ManualCl
     assert "app" not in str(picture)
 
 
+async def test_a_call_that_nobody_answered_counts_for_the_model_it_asked_for(database: Database, clock: ManualClock):
+    now = clock.time()
+    asked = {"at": now - 30, "upstream": "sim", "model_asked": "sim/echo"}
+    rows = [usage_payload(**asked, model_answered=answered) for answered in ("echo", None)]
+    async with database.transaction() as conn:
+        await UsageSink().write(conn, rows)
+    for query in ("calls_by_model", "cost_by_model"):
+        drawn = await store.rows(database, query, Look(now - 3600, now, 3600, "default"))
+        assert [row["metric"] for row in drawn] == ["echo"]
+
+
 @pytest.fixture
 async def get(filled: Database, clock: ManualClock):
     """GET /admin/v1/dashboards… as a key with these scopes in that workspace."""
