@@ -15,6 +15,8 @@ from support.service import Service
 
 WAIT_MS = 20_000
 _LOADED = "![...document.querySelectorAll('.q-loading-bar')].some((bar) => getComputedStyle(bar).opacity > 0)"
+# A colour on its way from light to dark is none that anybody reads.
+_STILL = "!document.getAnimations().some((one) => one instanceof CSSTransition && one.playState === 'running')"
 PASSWORD = "violet tractor ninety lemons"
 
 
@@ -61,6 +63,7 @@ class Tab:
         buttons are looked at on pages.
         """
         self.page.wait_for_function(_LOADED)
+        self.page.wait_for_function(_STILL)
         dialog = self.page.locator(".q-dialog").count() > 0
         options = {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": not dialog}}}
         found = Axe().run(self.page, ".q-dialog" if dialog else None, options).response["violations"]
